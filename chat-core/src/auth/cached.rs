@@ -1,0 +1,5 @@
+//! placeholder
+/// x
+#[derive(Debug)] pub struct Cached;
+/// x
+#[derive(Debug)] pub struct CachedConfig;

@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod auth;
+mod backend;
+mod clock;
+mod cursor;
+mod error;
+pub mod fanout;
+mod id;
+mod message;
+mod message_log;
+pub mod presence;
+pub mod rate_limit;
+pub mod rooms;
+pub mod search;
+
+pub use backend::Backend;
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use cursor::{Cursor, Epoch, InvalidCursor, InvalidSeq, Seq};
+pub use error::{BoxError, Error, Result, Retry};
+pub use fanout::Fanout;
+pub use id::{
+    ClientMessageId, ConnectionId, CustomKind, InvalidId, InvalidMessageId, MessageId, NodeId, ReactionKey, RoomId,
+    RoomKey, TokenId, UserId,
+};
+pub use message::{
+    Authority, Body, Content, DEFAULT_MAX_BODY_CHARS, Draft, Edited, EntryKind, EntryState, Fingerprint, InvalidBody,
+    JsonText, MAX_BODY_CHARS, Position, ReactionOp, Reactions, StoredMessage,
+};
+pub use message_log::{
+    AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View, check_body,
+};
+pub use presence::Presence;
+pub use rooms::{Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Role, Room, RoomChange, Rooms};
+pub use search::Search;
