@@ -228,3 +228,54 @@ impl Error {
         }
     }
 }
+
+/// An error that many callers get: each a copy that says the same.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedError(std::sync::Arc<Error>);
+
+impl SharedError {
+    pub(crate) fn new(error: Error) -> Self {
+        Self(std::sync::Arc::new(error))
+    }
+
+    /// One caller's copy. What only the log and rooms answer per call is kept as it is; everything else becomes a
+    /// backend error with the original as its source.
+    pub(crate) fn to_error(&self) -> Error {
+        match &*self.0 {
+            Error::RoomNotFound { room } => Error::RoomNotFound { room: room.clone() },
+            Error::MessageNotFound { room } => Error::MessageNotFound { room: room.clone() },
+            Error::CursorExpired { room, oldest } => Error::CursorExpired { room: room.clone(), oldest: *oldest },
+            Error::CursorReset { room, current } => {
+                Error::CursorReset { room: room.clone(), current: current.clone() }
+            }
+            Error::Timeout { operation } => Error::Timeout { operation },
+            Error::Busy { retry_after } => Error::Busy { retry_after: *retry_after },
+            Error::Backend { backend, operation, retry, .. } => {
+                Error::backend(backend, operation, *retry, self.clone())
+            }
+            other => {
+                let retry = if other.is_retryable() { Retry::Later } else { Retry::Never };
+                Error::backend("shared", "call", retry, self.clone())
+            }
+        }
+    }
+}
+
+impl fmt::Display for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            // Its copy says this already: go on with the cause.
+            Error::Backend { source, .. } => fmt::Display::fmt(source, f),
+            other => fmt::Display::fmt(other, f),
+        }
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            Error::Backend { source, .. } => source.source(),
+            other => other.source(),
+        }
+    }
+}

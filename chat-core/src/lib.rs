@@ -3,23 +3,31 @@
 
 pub mod auth;
 mod backend;
+mod broadcast;
+mod chat;
 mod clock;
 mod cursor;
 mod error;
 pub mod fanout;
+mod hub;
 mod id;
 mod message;
 mod message_log;
+mod mutation;
 pub mod presence;
 pub mod rate_limit;
 pub mod rooms;
 pub mod search;
+pub mod session;
 
 pub use backend::Backend;
+pub use broadcast::{Broadcast, EncodingSlot};
+pub use chat::{Actor, BuildError, BuildErrors, Chat, ChatBuilder, Health, Hooks, PartHealth, Sent, Settings, Verdict};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::{Cursor, Epoch, InvalidCursor, InvalidSeq, Seq};
 pub use error::{BoxError, Error, Result, Retry};
 pub use fanout::Fanout;
+pub use hub::{LiveEntry, LivePage};
 pub use id::{
     ClientMessageId, ConnectionId, CustomKind, InvalidId, InvalidMessageId, MessageId, NodeId, ReactionKey, RoomId,
     RoomKey, TokenId, UserId,
@@ -31,6 +39,9 @@ pub use message::{
 pub use message_log::{
     AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View, check_body,
 };
+#[doc(hidden)]
+pub use mutation::Mutation;
 pub use presence::Presence;
 pub use rooms::{Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Role, Room, RoomChange, Rooms};
 pub use search::Search;
+pub use session::{Event, JoinRequest, Session, SessionEvents};

@@ -321,7 +321,7 @@ impl Content {
 }
 
 /// The first 128 bits of a SHA-256 over a [`Content`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(pub [u8; 16]);
 
 /// In whose right an entry is appended; the log checks it in the same atomic step that stores the entry.
@@ -350,13 +350,15 @@ pub struct Draft {
     pub authority: Authority,
     /// What it says.
     pub content: Content,
+    /// The payload's digest as its sender gave it, if it was rewritten since.
+    sent: Option<Fingerprint>,
 }
 
 impl Draft {
     /// A member's entry.
     #[must_use]
     pub const fn new(room: RoomId, sender: UserId, client_id: ClientMessageId, content: Content) -> Self {
-        Self { room, sender, client_id, authority: Authority::Member, content }
+        Self { room, sender, client_id, authority: Authority::Member, content, sent: None }
     }
 
     /// The same entry in another right.
@@ -364,6 +366,18 @@ impl Draft {
     pub const fn with_authority(mut self, authority: Authority) -> Self {
         self.authority = authority;
         self
+    }
+
+    /// Replaces what it says. A repeat is still recognised by what was sent first.
+    pub fn rewrite(&mut self, content: Content) {
+        self.sent.get_or_insert_with(|| self.content.fingerprint());
+        self.content = content;
+    }
+
+    /// The digest by which the log tells a repeat from a conflict.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.sent.unwrap_or_else(|| self.content.fingerprint())
     }
 
     /// Bytes of text in it, for bounding queues and batches.
@@ -448,7 +462,7 @@ impl StoredMessage {
     /// The entry that `draft` became.
     #[must_use]
     pub fn new(draft: Draft, position: Position) -> Self {
-        let Draft { room, sender, client_id, authority, content } = draft;
+        let Draft { room, sender, client_id, authority, content, sent: _ } = draft;
         Self { room, position, sender, client_id, authority, content, state: EntryState::default() }
     }
 

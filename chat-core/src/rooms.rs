@@ -35,7 +35,7 @@ impl Room {
     /// The room that `new` describes, for a backend that creates it.
     #[must_use]
     pub fn create(new: NewRoom, created_at: Timestamp) -> Self {
-        let NewRoom { id, key, metadata, max_body_chars } = new;
+        let NewRoom { id, key, metadata, max_body_chars, owner: _ } = new;
         Self { id, key, active: true, max_body_chars, metadata, created_at }
     }
 
@@ -65,13 +65,15 @@ pub struct NewRoom {
     pub metadata: Metadata,
     /// The longest body, in characters: 1 to [`MAX_BODY_CHARS`](crate::MAX_BODY_CHARS).
     pub max_body_chars: u32,
+    /// Becomes the owner in the same step that creates the room; without effect if the room is there already.
+    pub owner: Option<UserId>,
 }
 
 impl NewRoom {
     /// A room with this id, without key and metadata, with the default body limit.
     #[must_use]
     pub fn new(id: RoomId) -> Self {
-        Self { id, key: None, metadata: Metadata::new(), max_body_chars: DEFAULT_MAX_BODY_CHARS }
+        Self { id, key: None, metadata: Metadata::new(), max_body_chars: DEFAULT_MAX_BODY_CHARS, owner: None }
     }
 
     /// A room for this key, with a generated id.
@@ -98,6 +100,13 @@ impl NewRoom {
     #[must_use]
     pub const fn with_max_body_chars(mut self, max_body_chars: u32) -> Self {
         self.max_body_chars = max_body_chars;
+        self
+    }
+
+    /// With an owner.
+    #[must_use]
+    pub fn with_owner(mut self, owner: UserId) -> Self {
+        self.owner = Some(owner);
         self
     }
 
@@ -335,8 +344,8 @@ pub struct MembersPage {
 /// grow with that number.
 #[async_trait]
 pub trait Rooms: Backend {
-    /// Creates the room, or answers the one that has its key or id; `true` if it was created now. Two calls at once
-    /// create one room.
+    /// Creates the room, with its owner as a member, or answers the one that has its key or id; `true` if it was created
+    /// now. Two calls at once create one room.
     ///
     /// # Errors
     /// [`Error::LimitExceeded`] for metadata or a body limit out of bounds; [`Error::RoomExists`] if the id is taken by

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use crate::{Backend, chat::Parts};
+
+/// A part that has not answered by then is reported as failing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How the parts are doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Each part, in a fixed order.
+    pub parts: Vec<PartHealth>,
+}
+
+/// How one part is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartHealth {
+    /// Its role: `log`, `rooms`, `fanout`, `presence`, `auth`, `search`, `revocations`, `rate limiter`.
+    pub part: &'static str,
+    /// The backend that fills it.
+    pub backend: &'static str,
+    /// What is wrong; `None` if nothing is.
+    pub error: Option<String>,
+}
+
+impl Health {
+    /// Every part works.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.parts.iter().all(|part| part.error.is_none())
+    }
+}
+
+pub(super) async fn check(parts: &Parts) -> Health {
+    let mut backends: Vec<(&'static str, &dyn Backend)> = vec![
+        ("log", &*parts.log),
+        ("rooms", &*parts.rooms),
+        ("fanout", &*parts.fanout),
+        ("presence", &*parts.presence),
+        ("auth", &*parts.auth),
+        ("rate limiter", &*parts.limiter),
+    ];
+    if let Some(search) = &parts.search {
+        backends.push(("search", &**search));
+    }
+    if let Some(revocations) = &parts.revocations {
+        backends.push(("revocations", &**revocations));
+    }
+    let checks = backends.into_iter().map(|(part, backend)| async move {
+        let error = match tokio::time::timeout(PATIENCE, backend.health()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        PartHealth { part, backend: backend.name(), error }
+    });
+    Health { parts: join_all(checks).await }
+}

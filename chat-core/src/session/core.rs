@@ -1,0 +1,199 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    ConnectionId, RoomId, UserId,
+    auth::Principal,
+    fanout::FanoutEvent,
+    hub::RoomLink,
+    presence::PresenceConnection,
+    session::{CloseReason, Closing, LiveNotice},
+};
+
+/// A session as the hub sees it: who it is, and what waits for it. Messages do not wait here; only the rooms that have some.
+#[derive(Debug)]
+pub(crate) struct SessionCore {
+    pub(crate) id: u64,
+    pub(crate) user: UserId,
+    pub(crate) presence: PresenceConnection,
+    principal: Mutex<Arc<Principal>>,
+    waiting: Mutex<Waiting>,
+    rooms: Mutex<BTreeMap<RoomId, Arc<RoomLink>>>,
+    pub(crate) wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    links: VecDeque<Arc<RoomLink>>,
+    notices: VecDeque<LiveNotice>,
+    notices_lost: bool,
+    closing: Option<Closing>,
+    /// Nobody listens any more.
+    over: bool,
+}
+
+/// The next thing that waits.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Closing(Closing),
+    NoticesLost,
+    Link(Arc<RoomLink>),
+    Notice(LiveNotice),
+    Nothing,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SessionCore {
+    pub(crate) fn new(id: u64, principal: Arc<Principal>, presence: PresenceConnection) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            user: principal.user.clone(),
+            presence,
+            principal: Mutex::new(principal),
+            waiting: Mutex::default(),
+            rooms: Mutex::default(),
+            wake: Notify::new(),
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &ConnectionId {
+        &self.presence.connection
+    }
+
+    pub(crate) fn principal(&self) -> Arc<Principal> {
+        lock(&self.principal).clone()
+    }
+
+    pub(crate) fn set_principal(&self, principal: Arc<Principal>) {
+        *lock(&self.principal) = principal;
+        self.wake.notify_one();
+    }
+
+    /// Something waits in this room. Called by the link, which sees to it that it stands here once.
+    pub(crate) fn push_link(&self, link: Arc<RoomLink>) {
+        let mut waiting = lock(&self.waiting);
+        if !waiting.over {
+            waiting.links.push_back(link);
+            drop(waiting);
+            self.wake.notify_one();
+        }
+    }
+
+    /// A notice. Where too many wait the oldest goes; if it was more than typing the session is told that some are lost.
+    pub(crate) fn push_notice(&self, notice: &LiveNotice, limit: usize) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.over {
+            return;
+        }
+        if waiting.notices.len() >= limit {
+            let dropped = waiting.notices.pop_front();
+            let ephemeral = |notice: &LiveNotice| {
+                matches!(notice.value(), FanoutEvent::Typing { .. } | FanoutEvent::Signal { .. })
+            };
+            waiting.notices_lost |= dropped.is_some_and(|notice| !ephemeral(&notice));
+        }
+        waiting.notices.push_back(notice.clone());
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn lose_notices(&self) {
+        lock(&self.waiting).notices_lost = true;
+        self.wake.notify_one();
+    }
+
+    /// Ends the session; the first reason holds.
+    pub(crate) fn close(&self, reason: CloseReason, reconnect_after: Option<Duration>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.closing.get_or_insert(Closing { reason, reconnect_after });
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        let waiting = lock(&self.waiting);
+        waiting.over || waiting.closing.is_some()
+    }
+
+    /// Takes what is most urgent: the end, then rooms in turn, then notices.
+    pub(crate) fn take(&self) -> Next {
+        let mut waiting = lock(&self.waiting);
+        if let Some(closing) = waiting.closing {
+            return Next::Closing(closing);
+        }
+        if std::mem::take(&mut waiting.notices_lost) {
+            return Next::NoticesLost;
+        }
+        if let Some(link) = waiting.links.pop_front() {
+            return Next::Link(link);
+        }
+        waiting.notices.pop_front().map_or(Next::Nothing, Next::Notice)
+    }
+
+    pub(crate) fn has_joined(&self, room: &RoomId) -> bool {
+        lock(&self.rooms).contains_key(room)
+    }
+
+    pub(crate) fn room(&self, room: &RoomId) -> Option<Arc<RoomLink>> {
+        lock(&self.rooms).get(room).cloned()
+    }
+
+    pub(crate) fn room_count(&self) -> usize {
+        lock(&self.rooms).len()
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<RoomLink>> {
+        lock(&self.rooms).values().cloned().collect()
+    }
+
+    /// Puts a link in the place of the room's former one, which is given back. `Err` where there are too many rooms or
+    /// the session is over.
+    pub(crate) fn insert(&self, link: &Arc<RoomLink>, most: usize) -> Result<Option<Arc<RoomLink>>, Full> {
+        let mut rooms = lock(&self.rooms);
+        if lock(&self.waiting).over {
+            return Err(Full::Over);
+        }
+        if rooms.len() >= most && !rooms.contains_key(&link.lane.room) {
+            return Err(Full::Rooms);
+        }
+        Ok(rooms.insert(link.lane.room.clone(), link.clone()))
+    }
+
+    /// Takes the link out, unless another has taken its place.
+    pub(crate) fn remove(&self, link: &Arc<RoomLink>) {
+        let mut rooms = lock(&self.rooms);
+        if rooms.get(&link.lane.room).is_some_and(|current| Arc::ptr_eq(current, link)) {
+            rooms.remove(&link.lane.room);
+        }
+    }
+
+    pub(crate) fn take_room(&self, room: &RoomId) -> Option<Arc<RoomLink>> {
+        lock(&self.rooms).remove(room)
+    }
+
+    /// Nobody listens any more: leaves every room, takes nothing more.
+    pub(crate) fn finish(&self) {
+        let rooms = {
+            let mut rooms = lock(&self.rooms);
+            let mut waiting = lock(&self.waiting);
+            *waiting = Waiting { over: true, ..Waiting::default() };
+            std::mem::take(&mut *rooms)
+        };
+        rooms.values().for_each(RoomLink::detach);
+    }
+}
+
+/// Why a room cannot be added.
+#[derive(Debug)]
+pub(crate) enum Full {
+    Rooms,
+    Over,
+}

@@ -1,0 +1,367 @@
+//! From the rooms to the client: takes what waits, in order, reading from the log where memory does not reach.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc};
+
+use futures::Stream;
+use tokio::time::{Instant, Sleep};
+use tracing::debug;
+
+use crate::{
+    Cursor, Error, Result, Seq,
+    chat::Inner,
+    hub::{Backoff, LivePage, Phase, Pull, Read, RoomLink},
+    mutation::Mutation,
+    session::{CloseReason, Closing, Event, Hole, LeftReason, core::{Next, SessionCore}},
+};
+
+/// Entries taken from one room before the next room has its turn.
+const TURN: usize = 64;
+
+/// Entries read from the log at a time while a session catches up.
+const CATCH_UP_PAGE: usize = 200;
+
+/// A session's events. One listener; dropping it ends the session.
+#[derive(Debug)]
+pub struct SessionEvents {
+    pub(super) inner: Arc<Inner>,
+    pub(super) core: Arc<SessionCore>,
+    /// Taken from its room and not given out yet: at most one turn or one page.
+    out: VecDeque<Event>,
+    /// The room that is being read for; kept here so that a dropped call does not lose it.
+    current: Option<Arc<RoomLink>>,
+    timer: Pin<Box<Sleep>>,
+    next_heartbeat: Instant,
+    reminded: bool,
+    finished: bool,
+}
+
+/// What a room needs beyond memory.
+#[derive(Debug)]
+enum Need {
+    Nothing,
+    /// Entries after the position, from the log.
+    Entries { position: Cursor, head: Cursor },
+    /// A new start: the log began a new life.
+    Restart { position: Cursor },
+}
+
+impl SessionEvents {
+    pub(super) fn new(inner: Arc<Inner>, core: Arc<SessionCore>) -> Self {
+        let next_heartbeat = Instant::now() + inner.parts.settings.heartbeat_interval;
+        let mut events = Self {
+            inner,
+            core,
+            out: VecDeque::new(),
+            current: None,
+            timer: Box::pin(tokio::time::sleep_until(next_heartbeat)),
+            next_heartbeat,
+            reminded: false,
+            finished: false,
+        };
+        events.set_timer();
+        events
+    }
+
+    /// The next event; `None` after [`Event::Closing`].
+    ///
+    /// # Cancel safety
+    /// Dropping the call loses nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.try_next() {
+                return Some(event);
+            }
+            if self.finished {
+                return None;
+            }
+            if let Some(link) = self.current.clone() {
+                self.advance(&link).await;
+                self.current = None;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.core.wake.notified() => self.set_timer(),
+                () = self.timer.as_mut() => self.tick(),
+            }
+        }
+    }
+
+    /// Waits for an event and takes whatever else is ready, at most `max`, so that a gateway writes it in one go. False
+    /// after [`Event::Closing`].
+    ///
+    /// # Cancel safety
+    /// Dropping the call loses nothing.
+    pub async fn next_batch(&mut self, batch: &mut Vec<Event>, max: usize) -> bool {
+        let Some(first) = self.next().await else { return false };
+        batch.push(first);
+        while batch.len() < max {
+            match self.try_next() {
+                Some(event) => batch.push(event),
+                None => break,
+            }
+        }
+        true
+    }
+
+    /// An event that is ready now, without reading from the log.
+    pub fn try_next(&mut self) -> Option<Event> {
+        loop {
+            if self.finished {
+                return None;
+            }
+            if let Some(event) = self.out.pop_front() {
+                return Some(event);
+            }
+            if self.current.is_some() {
+                return None;
+            }
+            match self.core.take() {
+                Next::Closing(closing) => {
+                    self.finished = true;
+                    return Some(Event::Closing(closing));
+                }
+                Next::NoticesLost => return Some(Event::NoticesLost),
+                Next::Notice(notice) => return Some(Event::Notice(notice)),
+                Next::Link(link) => {
+                    link.unmark();
+                    match self.take_from(&link) {
+                        Need::Nothing => {}
+                        _ => self.current = Some(link),
+                    }
+                }
+                Next::Nothing => return None,
+            }
+        }
+    }
+
+    /// The events as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = Event> + Send {
+        futures::stream::unfold(self, |mut events| async move { events.next().await.map(|event| (event, events)) })
+    }
+
+    /// Takes what the room has in memory for this session.
+    fn take_from(&mut self, link: &Arc<RoomLink>) -> Need {
+        let mut state = link.lock();
+        if let Some(joined) = state.joined.take() {
+            self.out.push_back(Event::Joined(*joined));
+        }
+        if let Some(reason) = state.left.take() {
+            drop(state);
+            self.leave(link, reason);
+            return Need::Nothing;
+        }
+        let Phase::Live { position, catching_up } = &mut state.phase else { return Need::Nothing };
+        match link.lane.pull(position, TURN) {
+            Pull::Idle => {
+                *catching_up = false;
+                Need::Nothing
+            }
+            Pull::Entries(entries) => {
+                *catching_up = false;
+                if let Some(last) = entries.last() {
+                    *position = last.value().position.cursor.clone();
+                }
+                self.out.extend(entries.into_iter().map(Event::Entry));
+                drop(state);
+                // There may be more than one turn's worth; other rooms come first.
+                link.mark();
+                Need::Nothing
+            }
+            Pull::Behind => {
+                let Some(head) = link.lane.head() else { return Need::Nothing };
+                if self.inner.parts.settings.is_mutated(Mutation::SkipWhenBehind) {
+                    *position = head;
+                    return Need::Nothing;
+                }
+                Need::Entries { position: position.clone(), head }
+            }
+            Pull::Foreign => Need::Restart { position: position.clone() },
+        }
+    }
+
+    fn leave(&mut self, link: &Arc<RoomLink>, reason: LeftReason) {
+        link.detach();
+        self.core.remove(link);
+        self.out.push_back(Event::Left { room: link.lane.room.clone(), reason });
+    }
+
+    /// Does for a room what memory could not. Whatever fails is tried again later, without holding up other rooms.
+    async fn advance(&mut self, link: &Arc<RoomLink>) {
+        let result = match self.take_from(link) {
+            Need::Nothing => Ok(()),
+            Need::Entries { position, head } => self.catch_up(link, position, head).await,
+            Need::Restart { position } => self.restart(link, position).await,
+        };
+        if let Err(error) = result {
+            debug!(%error, "a session could not be brought up to date; it is tried again");
+            let link = link.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Backoff::default().next() * 4).await;
+                link.mark();
+            });
+        }
+    }
+
+    async fn catch_up(&mut self, link: &Arc<RoomLink>, position: Cursor, head: Cursor) -> Result<()> {
+        let settings = &self.inner.parts.settings;
+        let missed = head.seq.since(position.seq);
+        if missed > settings.replay_limit {
+            return self.skip_to_newest(link, position).await;
+        }
+        self.tell_of_hole(link, &position, &head);
+        let in_reach = missed <= settings.room_buffer_entries as u64;
+        if in_reach && link.lane.warm_up(&self.inner.parts).await {
+            link.mark();
+            return Ok(());
+        }
+        match link.lane.read(&self.inner.parts, Read::after(&position, CATCH_UP_PAGE)).await {
+            Ok(page) if page.entries.is_empty() => {
+                // The log does not show yet what others have told of.
+                Err(Error::Timeout { operation: "read" })
+            }
+            Ok(page) => {
+                self.commit(link, &position, |cursor, out| {
+                    for entry in &page.entries {
+                        *cursor = entry.value().position.cursor.clone();
+                        out.push_back(Event::Entry(entry.clone()));
+                    }
+                });
+                link.mark();
+                Ok(())
+            }
+            Err(Error::CursorExpired { .. }) => self.skip_to_newest(link, position).await,
+            Err(Error::CursorReset { .. }) => self.restart(link, position).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A session that had everything and fell behind is told so once, before it is fed from the log.
+    fn tell_of_hole(&mut self, link: &RoomLink, position: &Cursor, head: &Cursor) {
+        let mut state = link.lock();
+        if let Phase::Live { catching_up: catching_up @ false, .. } = &mut state.phase {
+            *catching_up = true;
+            let before = Cursor::new(head.epoch.clone(), head.seq.next());
+            let hole = Hole { after: position.clone(), before };
+            self.out.push_back(Event::Resync { room: link.lane.room.clone(), hole, page: None });
+        }
+    }
+
+    async fn newest(&self, link: &RoomLink) -> Result<Arc<LivePage>> {
+        link.lane.read(&self.inner.parts, Read::Newest { limit: self.inner.parts.settings.join_page }).await
+    }
+
+    /// Too much was missed, or it is no longer kept: the newest page, and the hole before it.
+    async fn skip_to_newest(&mut self, link: &Arc<RoomLink>, position: Cursor) -> Result<()> {
+        let page = self.newest(link).await?;
+        if page.head.cursor.epoch != position.epoch {
+            return self.restart(link, position).await;
+        }
+        let hole = hole_before(&page, &position);
+        let room = link.lane.room.clone();
+        self.commit(link, &position, |cursor, out| {
+            *cursor = page.head.cursor.clone();
+            out.push_back(Event::Resync { room, hole, page: Some(page) });
+        });
+        link.mark();
+        Ok(())
+    }
+
+    /// The position is not of the log's present life.
+    async fn restart(&mut self, link: &Arc<RoomLink>, position: Cursor) -> Result<()> {
+        let page = self.newest(link).await?;
+        let head = page.head.cursor.clone();
+        if head.epoch == position.epoch && head.seq >= position.seq {
+            // It is the lane that has not noticed yet: it looks, and wakes its sessions.
+            link.lane.verify();
+            return Err(Error::Timeout { operation: "heads" });
+        }
+        let room = link.lane.room.clone();
+        self.commit(link, &position, |cursor, out| {
+            *cursor = head;
+            out.push_back(Event::Reset { room, page });
+        });
+        link.lane.verify();
+        link.mark();
+        Ok(())
+    }
+
+    /// Gives out what was read and moves the position, if the session still stands where it stood.
+    fn commit(&mut self, link: &RoomLink, from: &Cursor, give: impl FnOnce(&mut Cursor, &mut VecDeque<Event>)) {
+        let mut state = link.lock();
+        if let Phase::Live { position, .. } = &mut state.phase {
+            if position == from {
+                give(position, &mut self.out);
+            }
+        }
+    }
+
+    /// Time for a heartbeat, a reminder, or the end.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_heartbeat {
+            self.next_heartbeat = now + self.inner.parts.settings.heartbeat_interval;
+            let heads = self.changed_heads();
+            self.out.push_back(Event::Heads(heads));
+        }
+        self.set_timer();
+    }
+
+    fn changed_heads(&self) -> Vec<(crate::RoomId, Cursor)> {
+        let changed = |link: &Arc<RoomLink>| {
+            let head = link.lane.head()?;
+            let mut state = link.lock();
+            let news = head.seq != state.head_told;
+            state.head_told = head.seq;
+            (news && head.seq > Seq::ZERO).then(|| (link.lane.room.clone(), head))
+        };
+        self.core.links().iter().filter_map(changed).collect()
+    }
+
+    /// Looks at the expiry, which may have been moved, and sets the timer to whatever comes first.
+    fn set_timer(&mut self) {
+        let mut at = self.next_heartbeat;
+        let settings = &self.inner.parts.settings;
+        let expiry = self.core.principal().expires_at;
+        if let Some(expiry) = expiry.filter(|_| !settings.is_mutated(Mutation::IgnoreExpiry)) {
+            let now = self.inner.parts.clock.now();
+            let left = expiry.since(now);
+            if left.is_zero() {
+                self.core.close(CloseReason::Expired, None);
+            }
+            if left > settings.expiry_notice {
+                self.reminded = false;
+                at = at.min(Instant::now() + (left - settings.expiry_notice));
+            } else {
+                if !self.reminded {
+                    self.reminded = true;
+                    self.out.push_back(Event::Expiring { at: expiry });
+                }
+                at = at.min(Instant::now() + left);
+            }
+        }
+        if self.timer.deadline() != at {
+            self.timer.as_mut().reset(at);
+        }
+    }
+
+    /// Ends the session with a last event that says why.
+    pub fn close(&mut self, closing: Closing) {
+        self.core.close(closing.reason, closing.reconnect_after);
+    }
+}
+
+impl Drop for SessionEvents {
+    fn drop(&mut self) {
+        self.inner.end_session(&self.core);
+    }
+}
+
+/// What lies between a position and the newest page.
+pub(super) fn hole_before(page: &LivePage, position: &Cursor) -> Hole {
+    let before = page.entries.first().map_or_else(
+        || Cursor::new(page.head.cursor.epoch.clone(), page.head.cursor.seq.next()),
+        |entry| entry.value().position.cursor.clone(),
+    );
+    Hole { after: position.clone(), before }
+}
