@@ -77,4 +77,5 @@ pub trait Authorize: fmt::Debug + Send + Sync + 'static {
 }
 
 /// x
-#[derive(Debug)] pub struct RoleAuthorizer;
+#[derive(Debug)]
+pub struct RoleAuthorizer;

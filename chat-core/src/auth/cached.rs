@@ -1,5 +1,7 @@
 //! placeholder
 /// x
-#[derive(Debug)] pub struct Cached;
+#[derive(Debug)]
+pub struct Cached;
 /// x
-#[derive(Debug)] pub struct CachedConfig;
+#[derive(Debug)]
+pub struct CachedConfig;

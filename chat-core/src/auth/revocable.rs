@@ -1,5 +1,5 @@
-use serde::{Deserialize, Serialize};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{Backend, Result, Timestamp, TokenId, UserId, auth::Principal};
 
@@ -32,7 +32,9 @@ impl Revocation {
             && match &self.scope {
                 RevocationScope::Token(token) => principal.token.as_ref() == Some(token),
                 // Without a time of issue it cannot be shown to be newer.
-                RevocationScope::IssuedBefore(time) => principal.issued_at.is_none_or(|issued| issued < *time),
+                RevocationScope::IssuedBefore(time) => {
+                    principal.issued_at.is_none_or(|issued| issued < *time)
+                }
             }
     }
 }
