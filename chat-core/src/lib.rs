@@ -7,9 +7,11 @@ mod clock;
 mod cursor;
 mod error;
 pub mod fanout;
+mod forward;
 mod id;
 mod message;
 mod message_log;
+pub mod observe;
 pub mod presence;
 pub mod rate_limit;
 pub mod rooms;
@@ -31,6 +33,7 @@ pub use message::{
 pub use message_log::{
     AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View, check_body,
 };
+pub use observe::Observed;
 pub use presence::Presence;
 pub use rooms::{Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Role, Room, RoomChange, Rooms};
 pub use search::Search;
