@@ -9,11 +9,15 @@ mod clock;
 mod cursor;
 mod error;
 pub mod fanout;
+mod forward;
 mod hub;
 mod id;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod message;
 mod message_log;
 mod mutation;
+pub mod observe;
 pub mod presence;
 pub mod rate_limit;
 pub mod rooms;
@@ -22,7 +26,9 @@ pub mod session;
 
 pub use backend::Backend;
 pub use broadcast::{Broadcast, EncodingSlot};
-pub use chat::{Actor, BuildError, BuildErrors, Chat, ChatBuilder, Health, Hooks, PartHealth, Sent, Settings, Verdict};
+pub use chat::{
+    Actor, BuildError, BuildErrors, Chat, ChatBuilder, Health, Hooks, PartHealth, Sent, Settings, Verdict,
+};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::{Cursor, Epoch, InvalidCursor, InvalidSeq, Seq};
 pub use error::{BoxError, Error, Result, Retry};
@@ -41,6 +47,7 @@ pub use message_log::{
 };
 #[doc(hidden)]
 pub use mutation::Mutation;
+pub use observe::Observed;
 pub use presence::Presence;
 pub use rooms::{Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Role, Room, RoomChange, Rooms};
 pub use search::Search;

@@ -9,14 +9,14 @@ mod revocable;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "jwt")]
+pub use self::jwt::{JwtAlgorithm, JwtAuth, JwtClaims, JwtConfig, JwtConfigError, JwtKey, JwtSigner};
 pub use self::{
     authorize::{Access, Action, Authorize, Decision, RoleAuthorizer},
     cached::{Cached, CachedConfig},
     principal::{Credentials, Principal, Secret},
     revocable::{Revocable, Revocation, RevocationScope, RevocationStore},
 };
-#[cfg(feature = "jwt")]
-pub use self::jwt::{JwtAlgorithm, JwtAuth, JwtConfig, JwtConfigError, JwtKey, JwtSigner};
 use crate::{Backend, Result};
 
 /// Why credentials were not accepted. The texts name what is wrong and nothing that is secret.
