@@ -8,6 +8,8 @@ mod cursor;
 mod error;
 pub mod fanout;
 mod id;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod message;
 mod message_log;
 pub mod presence;
