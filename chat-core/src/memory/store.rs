@@ -5,13 +5,15 @@ use std::{
 };
 
 use super::{MemoryLog, MemoryRooms, MemorySearch, room_state::RoomState};
-use crate::{Clock, Epoch, Error, MessageLog, Result, RoomId, RoomKey, Rooms, Search, SystemClock, UserId};
+use crate::{
+    Clock, Epoch, Error, MessageId, MessageLog, Result, RoomId, RoomKey, Rooms, Search, SystemClock, UserId,
+};
 
 /// The rooms, members and logs that [`MemoryLog`], [`MemoryRooms`] and [`MemorySearch`] share. Cloning it gives another
 /// handle on the same store, as several nodes would have.
 ///
-/// Everything is gone when the last handle is. Ids take their random part from this thread's [`fastrand`] generator, so
-/// a test that seeds it gets the same ids every time.
+/// Everything is gone when the last handle is. Ids and epochs are made of the clock and of this thread's [`fastrand`]
+/// generator, so a simulation that turns both gets the same ones every time.
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
@@ -33,13 +35,8 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new() -> Self {
-        Self {
-            epoch: Epoch::generate(),
-            rooms: HashMap::new(),
-            keys: HashMap::new(),
-            rooms_of: HashMap::new(),
-        }
+    fn new(epoch: Epoch) -> Self {
+        Self { epoch, rooms: HashMap::new(), keys: HashMap::new(), rooms_of: HashMap::new() }
     }
 
     pub(super) fn room(&self, room: &RoomId) -> Result<&RoomState> {
@@ -67,7 +64,8 @@ impl MemoryStore {
     /// An empty store that takes the time from `clock`.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { shared: Arc::new(Shared { clock, state: Mutex::new(State::new()) }) }
+        let state = Mutex::new(State::new(new_epoch(&*clock)));
+        Self { shared: Arc::new(Shared { clock, state }) }
     }
 
     /// The log of every room in this store.
@@ -99,7 +97,7 @@ impl MemoryStore {
     /// recognised. Every handle on this store sees the change at once.
     pub fn restore(&self, snapshot: &MemorySnapshot) {
         let mut state = State::clone(&snapshot.state);
-        state.epoch = Epoch::generate();
+        state.epoch = new_epoch(self.clock());
         let replaced = std::mem::replace(&mut *self.lock(), state);
         // Freed here, after the lock.
         drop(replaced);
@@ -137,6 +135,12 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("epoch", &self.epoch).field("rooms", &self.rooms.len()).finish()
     }
+}
+
+fn new_epoch(clock: &dyn Clock) -> Epoch {
+    // The text of a ULID is a valid epoch; the other branch is there because the types do not know.
+    let unique = MessageId::next(None, clock.now(), fastrand::u128(..)).to_string();
+    Epoch::new(&unique).unwrap_or_else(|_| Epoch::generate())
 }
 
 /// Locks, and goes on with what is there if another thread panicked.
