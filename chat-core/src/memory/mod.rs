@@ -1,0 +1,31 @@
+//! In-memory backend of every trait: for development, for tests, and as the model of the contract that the other
+//! backends copy. Nothing outlives the process, and nodes share it only within one process.
+
+mod entry;
+mod fanout;
+mod message_log;
+mod presence;
+mod presence_state;
+mod revocations;
+mod room_log;
+mod room_state;
+mod rooms;
+mod search;
+mod store;
+#[cfg(test)]
+mod test_clock;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    fanout::MemoryFanout,
+    message_log::MemoryLog,
+    presence::MemoryPresence,
+    revocations::MemoryRevocations,
+    rooms::MemoryRooms,
+    search::MemorySearch,
+    store::{MemorySnapshot, MemoryStore},
+};
+
+/// The name in health reports, metrics and errors.
+const NAME: &str = "memory";
