@@ -24,6 +24,7 @@ pub mod rooms;
 pub mod search;
 pub mod session;
 
+pub use auth::Auth;
 pub use backend::Backend;
 pub use broadcast::{Broadcast, EncodingSlot};
 pub use chat::{

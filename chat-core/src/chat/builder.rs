@@ -171,7 +171,7 @@ impl ChatBuilder {
             presence,
             auth,
             authorizer: self.authorizer.unwrap_or_else(|| Arc::new(RoleAuthorizer::new())),
-            limiter: self.limiter.unwrap_or_else(|| Arc::new(LocalRateLimiter::new(RateLimits::default()))),
+            limiter: self.limiter.unwrap_or_else(|| Arc::new(LocalRateLimiter::new(&RateLimits::default()))),
             search: self.search,
             revocations: self.revocations,
             hooks: self.hooks,

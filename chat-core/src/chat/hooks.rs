@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::{
-    ConnectionId, Draft, Error, Result, RoomId, StoredMessage, UserId, auth::Principal, chat::parts::Parts, message::Content,
+    ConnectionId, Draft, Error, Result, RoomId, StoredMessage, UserId, auth::Principal, chat::Parts, message::Content,
 };
 
 /// The application's answer to a message that is about to be stored.

@@ -5,7 +5,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Cursor, RoomId, StoredMessage,
-    chat::parts::Parts,
+    chat::Parts,
     fanout::{FanoutEvent, Publication, Topic},
 };
 

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     Broadcast, Cursor, Head, ReadQuery, Result, RoomId, View,
-    chat::parts::Parts,
+    chat::Parts,
     error::SharedError,
     hub::LiveEntry,
 };

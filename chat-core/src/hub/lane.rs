@@ -4,7 +4,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     Broadcast, Cursor, Error, Head, Member, Result, RoomId, StoredMessage, UserId,
-    chat::parts::Parts,
+    chat::Parts,
     error::SharedError,
     fanout::FanoutEvent,
     hub::{
@@ -226,10 +226,10 @@ impl Lane {
         }
         let page = self.read(parts, Read::Warm { limit: parts.settings.room_buffer_entries }).await;
         let mut state = self.lock();
-        if let (Ok(page), Some(order), false) = (&page, &mut state.order, state.warmed) {
+        let first = !std::mem::replace(&mut state.warmed, true);
+        if let (Ok(page), Some(order), true) = (&page, &mut state.order, first) {
             order.prepend(&page.entries);
         }
-        state.warmed = true;
         page.is_ok()
     }
 

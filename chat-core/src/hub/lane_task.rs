@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Error, Head, ReadQuery, Result,
-    chat::parts::Parts,
+    chat::Parts,
     fanout::{FanoutItem, Subscription, Topic},
     hub::{Hub, Lane},
     mutation::Mutation,

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use crate::{
-    Cursor, Error, Result, RoomId, StoredMessage, UserId, chat::parts::Parts, mutation::Mutation,
+    Cursor, Error, Result, RoomId, StoredMessage, UserId, chat::Parts, mutation::Mutation,
     session::{CloseReason, SessionCore},
 };
 

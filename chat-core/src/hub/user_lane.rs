@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     Broadcast, UserId,
-    chat::parts::Parts,
+    chat::Parts,
     fanout::{FanoutEvent, FanoutItem, Topic},
     hub::{Hub, lane_task::Backoff},
     mutation::Mutation,

@@ -45,7 +45,7 @@ impl MessageLog for MemoryLog {
 
     async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
         // Digests take longest, so they are made before the lock is taken.
-        let fingerprints: Vec<_> = drafts.iter().map(|draft| draft.content.fingerprint()).collect();
+        let fingerprints: Vec<_> = drafts.iter().map(|draft| draft.fingerprint()).collect();
         let mut state = self.store.lock();
         let now = self.store.clock().now();
         let epoch = state.epoch.clone();

@@ -204,13 +204,12 @@ impl SessionEvents {
     }
 
     async fn catch_up(&mut self, link: &Arc<RoomLink>, position: Cursor, head: Cursor) -> Result<()> {
-        let settings = &self.inner.parts.settings;
         let missed = head.seq.since(position.seq);
-        if missed > settings.replay_limit {
+        let in_reach = missed <= self.inner.parts.settings.room_buffer_entries as u64;
+        if missed > self.inner.parts.settings.replay_limit {
             return self.skip_to_newest(link, position).await;
         }
         self.tell_of_hole(link, &position, &head);
-        let in_reach = missed <= settings.room_buffer_entries as u64;
         if in_reach && link.lane.warm_up(&self.inner.parts).await {
             link.mark();
             return Ok(());
