@@ -205,7 +205,7 @@ mod tests {
         Former,
         Is(Role),
         Admin,
-        AdminWho(Role),
+        AdminAs(Role),
     }
 
     const COLUMNS: [Who; 8] = [
@@ -216,7 +216,7 @@ mod tests {
         Who::Is(Role::Moderator),
         Who::Is(Role::Owner),
         Who::Admin,
-        Who::AdminWho(Role::Reader),
+        Who::AdminAs(Role::Reader),
     ];
 
     fn decide(rules: &RoleAuthorizer, who: Who, action: Action) -> Decision {
@@ -229,9 +229,7 @@ mod tests {
             Who::Former => (Principal::new(user.clone()), Some(member(Role::Owner, Some(at)))),
             Who::Is(role) => (Principal::new(user.clone()), Some(member(role, None))),
             Who::Admin => (Principal::new(user.clone()).with_role("admin"), None),
-            Who::AdminWho(role) => {
-                (Principal::new(user.clone()).with_role("admin"), Some(member(role, None)))
-            }
+            Who::AdminAs(role) => (Principal::new(user.clone()).with_role("admin"), Some(member(role, None))),
         };
         let room = (action != Action::CreateRoom).then_some(&room);
         let access = Access::new(&principal, action, room, member.as_ref());

@@ -49,14 +49,15 @@ impl Drop for Running {
 /// Counts what a subscription loses.
 pub(super) fn watch(subscription: Subscription, labels: Labels) -> Subscription {
     let labels = Labels { operation: "subscription", ..labels };
+    let Labels { backend, kind, operation } = labels;
     Subscription::new(subscription.inspect(move |item| match item {
         Ok(FanoutItem::Event(_)) => {}
         Ok(FanoutItem::Missed) => {
-            tracing::debug!(backend = labels.backend, "a subscription may have missed events");
+            tracing::debug!(backend, kind, operation, "a subscription may have missed events");
             count_missed(labels);
         }
         Err(error) => {
-            tracing::debug!(backend = labels.backend, error = error.code(), "a subscription ended");
+            tracing::debug!(backend, kind, operation, error = error.code(), "a subscription ended");
             count_error(labels, error.code());
         }
     }))

@@ -25,8 +25,6 @@
 
 mod call;
 mod parts;
-#[cfg(test)]
-mod tests;
 
 /// Histogram: how long the calls of a part took, in seconds.
 pub const OPERATION_DURATION: &str = "chat_operation_duration_seconds";

@@ -1,7 +1,12 @@
+//! What `Observed` tells about calls. In a process of its own: whether a span is on is settled for the whole process when
+//! its place in the code is first passed, so tests at the same time could switch each other's off.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -9,14 +14,15 @@ use futures::{FutureExt as _, StreamExt as _};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{layer::SubscriberExt as _, registry::LookupSpan};
 
-use super::*;
-use crate::{
-    Authority, Backend, ClientMessageId, Content, Draft, Error, Fanout, MessageLog, Page, Result, Retry,
-    RoomId, UserId,
+use chat_core::{
+    AppendOutcome, Authority, Backend, ClientMessageId, Content, Draft, Durability, Error, Fanout, Head,
+    MessageLog, Observed, Page, ReadQuery, Refusal, Result, Retention, Retry, RoomId, UserId,
     auth::{Access, Action, Auth, AuthError, Authorize, Credentials, Decision, Principal, RoleAuthorizer},
     fanout::{FanoutItem, Publication, Subscription, Topic},
-    message_log::{AppendOutcome, Durability, Head, ReadQuery, Refusal, Retention},
 };
+
+/// Held by each test as long as it makes calls.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Takes everything but reads, which fail, and trims, which never end.
 #[derive(Debug)]
@@ -156,6 +162,7 @@ fn some_calls() {
 
 #[test]
 fn every_call_has_a_span_with_its_fields_and_nothing_private() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let spans = Spans::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(spans.clone()), some_calls);
     let fields = spans.fields.lock().unwrap();
@@ -180,10 +187,11 @@ fn every_call_has_a_span_with_its_fields_and_nothing_private() {
 fn calls_failures_and_losses_are_counted_under_few_labels() {
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
-        describe_metrics();
+        chat_core::observe::describe_metrics();
         some_calls();
     });
     let mut lines: Vec<String> = Vec::new();
