@@ -188,7 +188,10 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (epoch, seq) = text.rsplit_once('.').ok_or(InvalidCursor)?;
         // One text per cursor: no sign, no leading zeros.
-        if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) || (seq.len() > 1 && seq.starts_with('0')) {
+        if seq.is_empty()
+            || !seq.bytes().all(|b| b.is_ascii_digit())
+            || (seq.len() > 1 && seq.starts_with('0'))
+        {
             return Err(InvalidCursor);
         }
         let seq = seq.parse().ok().and_then(Seq::new).ok_or(InvalidCursor)?;
@@ -235,7 +238,9 @@ mod tests {
 
     #[test]
     fn bad_texts_are_refused() {
-        for bad in ["", ".", "e.", ".1", "e", "e.-1", "e.+1", "e.01", "e.1 ", "e.9007199254740992", "a b.1", "é.1"] {
+        for bad in
+            ["", ".", "e.", ".1", "e", "e.-1", "e.+1", "e.01", "e.1 ", "e.9007199254740992", "a b.1", "é.1"]
+        {
             assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad:?}");
         }
         assert!("e.9007199254740991".parse::<Cursor>().is_ok());

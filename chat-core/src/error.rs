@@ -244,7 +244,9 @@ impl SharedError {
         match &*self.0 {
             Error::RoomNotFound { room } => Error::RoomNotFound { room: room.clone() },
             Error::MessageNotFound { room } => Error::MessageNotFound { room: room.clone() },
-            Error::CursorExpired { room, oldest } => Error::CursorExpired { room: room.clone(), oldest: *oldest },
+            Error::CursorExpired { room, oldest } => {
+                Error::CursorExpired { room: room.clone(), oldest: *oldest }
+            }
             Error::CursorReset { room, current } => {
                 Error::CursorReset { room: room.clone(), current: current.clone() }
             }

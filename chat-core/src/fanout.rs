@@ -12,8 +12,8 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId, auth::Revocation,
-    presence::UserPresence,
+    Backend, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId,
+    auth::Revocation, presence::UserPresence,
 };
 
 /// To whom an event goes.

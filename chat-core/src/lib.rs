@@ -36,15 +36,16 @@ pub use error::{BoxError, Error, Result, Retry};
 pub use fanout::Fanout;
 pub use hub::{LiveEntry, LivePage};
 pub use id::{
-    ClientMessageId, ConnectionId, CustomKind, InvalidId, InvalidMessageId, MessageId, NodeId, ReactionKey, RoomId,
-    RoomKey, TokenId, UserId,
+    ClientMessageId, ConnectionId, CustomKind, InvalidId, InvalidMessageId, MessageId, NodeId, ReactionKey,
+    RoomId, RoomKey, TokenId, UserId,
 };
 pub use message::{
-    Authority, Body, Content, DEFAULT_MAX_BODY_CHARS, Draft, Edited, EntryKind, EntryState, Fingerprint, InvalidBody,
-    JsonText, MAX_BODY_CHARS, Position, ReactionOp, Reactions, StoredMessage,
+    Authority, Body, Content, DEFAULT_MAX_BODY_CHARS, Draft, Edited, EntryKind, EntryState, Fingerprint,
+    InvalidBody, JsonText, MAX_BODY_CHARS, Position, ReactionOp, Reactions, StoredMessage,
 };
 pub use message_log::{
-    AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View, check_body,
+    AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View,
+    check_body,
 };
 #[doc(hidden)]
 pub use mutation::Mutation;

@@ -274,7 +274,9 @@ impl Content {
     #[must_use]
     pub const fn target(&self) -> Option<MessageId> {
         match self {
-            Self::Edit { target, .. } | Self::Delete { target } | Self::Reaction { target, .. } => Some(*target),
+            Self::Edit { target, .. } | Self::Delete { target } | Self::Reaction { target, .. } => {
+                Some(*target)
+            }
             _ => None,
         }
     }
@@ -493,7 +495,10 @@ mod tests {
     #[test]
     fn a_body_is_counted_in_characters() {
         assert_eq!(Body::text(&"é".repeat(1_000)).check(1_000), Ok(()));
-        assert_eq!(Body::text(&"é".repeat(1_001)).check(1_000), Err(InvalidBody::TooLong { max_chars: 1_000 }));
+        assert_eq!(
+            Body::text(&"é".repeat(1_001)).check(1_000),
+            Err(InvalidBody::TooLong { max_chars: 1_000 })
+        );
         assert_eq!(Body::text(" \n\t\u{3000}").check(1_000), Err(InvalidBody::Blank));
         assert_eq!(Body::Removed.check(1_000), Err(InvalidBody::Removed));
         assert_eq!(JsonText::new("{\"a\":"), Err(InvalidBody::NotJson));
@@ -503,10 +508,12 @@ mod tests {
     /// Stored by backends: a change of these values would turn every retry across an upgrade into a conflict.
     #[test]
     fn fingerprints_are_the_same_in_every_release() {
-        let hex = |content: Content| content.fingerprint().0.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex =
+            |content: Content| content.fingerprint().0.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let target = MessageId::from_u128(5);
         assert_eq!(hex(Content::text("hello")), GOLDEN_TEXT);
-        let reaction = Content::Reaction { target, key: ReactionKey::new("👍").unwrap(), op: ReactionOp::Add };
+        let reaction =
+            Content::Reaction { target, key: ReactionKey::new("👍").unwrap(), op: ReactionOp::Add };
         assert_eq!(hex(reaction), GOLDEN_REACTION);
         assert_ne!(
             Content::text("1").fingerprint(),

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, RoomId, Seq, StoredMessage, Timestamp,
+    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, RoomId, Seq,
+    StoredMessage, Timestamp,
 };
 
 /// What an append made of one draft.

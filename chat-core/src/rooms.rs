@@ -5,7 +5,9 @@ use std::{fmt, str::FromStr};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backend, Cursor, DEFAULT_MAX_BODY_CHARS, Error, Result, RoomId, RoomKey, StoredMessage, Timestamp, UserId};
+use crate::{
+    Backend, Cursor, DEFAULT_MAX_BODY_CHARS, Error, Result, RoomId, RoomKey, StoredMessage, Timestamp, UserId,
+};
 
 /// Free-form data of a room: its name, its picture, whatever the application shows.
 pub type Metadata = serde_json::Map<String, serde_json::Value>;
@@ -141,12 +143,17 @@ impl RoomChange {
 }
 
 fn check_room_settings(metadata: Option<&Metadata>, max_body_chars: Option<u32>) -> Result<()> {
-    let too_big = |metadata: &Metadata| serde_json::to_vec(metadata).map_or(true, |json| json.len() > MAX_METADATA_BYTES);
+    let too_big = |metadata: &Metadata| {
+        serde_json::to_vec(metadata).map_or(true, |json| json.len() > MAX_METADATA_BYTES)
+    };
     if metadata.is_some_and(too_big) {
         return Err(Error::LimitExceeded { what: "room metadata bytes", max: MAX_METADATA_BYTES as u64 });
     }
     if max_body_chars.is_some_and(|chars| chars == 0 || chars > crate::MAX_BODY_CHARS) {
-        return Err(Error::LimitExceeded { what: "body characters of a room", max: crate::MAX_BODY_CHARS.into() });
+        return Err(Error::LimitExceeded {
+            what: "body characters of a room",
+            max: crate::MAX_BODY_CHARS.into(),
+        });
     }
     Ok(())
 }
@@ -315,7 +322,10 @@ impl FromStr for ActivityCursor {
     fn from_str(text: &str) -> std::result::Result<Self, InvalidActivityCursor> {
         let (at, room) = text.split_once('.').ok_or(InvalidActivityCursor)?;
         let at = at.parse().map_err(|_| InvalidActivityCursor)?;
-        Ok(Self { at: Timestamp::from_millis(at), room: RoomId::new(room).map_err(|_| InvalidActivityCursor)? })
+        Ok(Self {
+            at: Timestamp::from_millis(at),
+            room: RoomId::new(room).map_err(|_| InvalidActivityCursor)?,
+        })
     }
 }
 
@@ -397,11 +407,21 @@ pub trait Rooms: Backend {
     async fn unread(&self, user: &UserId, rooms: &[RoomId]) -> Result<Vec<u64>>;
 
     /// The rooms that `user` is a member of, latest activity first, at most `limit` (1 to 200), from `after`.
-    async fn rooms_of(&self, user: &UserId, after: Option<&ActivityCursor>, limit: usize) -> Result<RoomsPage>;
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&ActivityCursor>,
+        limit: usize,
+    ) -> Result<RoomsPage>;
 
     /// Who of the current members has read up to where, by user id, after `after`, at most `limit` (1 to 1,000).
     ///
     /// # Errors
     /// [`Error::RoomNotFound`].
-    async fn read_markers(&self, room: &RoomId, after: Option<&UserId>, limit: usize) -> Result<Vec<ReadMarker>>;
+    async fn read_markers(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<ReadMarker>>;
 }

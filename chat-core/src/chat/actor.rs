@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use crate::{
-    AppendOutcome, Authority, Body, ClientMessageId, Content, Cursor, Draft, Durability, Error, MAX_BODY_CHARS, Member,
-    MemberChange, MemberOutcome, MessageId, NewRoom, Page, Position, ReactionKey, ReactionOp, ReadMarker, ReadQuery,
-    Refusal, Result, Role, Room, RoomChange, RoomId, UserId,
+    AppendOutcome, Authority, Body, ClientMessageId, Content, Cursor, Draft, Durability, Error,
+    MAX_BODY_CHARS, Member, MemberChange, MemberOutcome, MessageId, NewRoom, Page, Position, ReactionKey,
+    ReactionOp, ReadMarker, ReadQuery, Refusal, Result, Role, Room, RoomChange, RoomId, UserId,
     auth::{Access, Action, Decision, Principal},
     chat::{Inner, hooks},
     fanout::{FanoutEvent, Publication, Topic},
@@ -40,7 +40,11 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(inner: Arc<Inner>, principal: Arc<Principal>, session: Option<Arc<SessionCore>>) -> Self {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        principal: Arc<Principal>,
+        session: Option<Arc<SessionCore>>,
+    ) -> Self {
         Self { inner, principal, session, system: false }
     }
 
@@ -75,7 +79,12 @@ impl Actor {
         }
     }
 
-    async fn decide(&self, action: Action, room: Option<&RoomId>, member: Option<&Member>) -> Result<Authority> {
+    async fn decide(
+        &self,
+        action: Action,
+        room: Option<&RoomId>,
+        member: Option<&Member>,
+    ) -> Result<Authority> {
         let parts = &self.inner.parts;
         let access = Access::new(&self.principal, action, room, member);
         match (parts.call("authorize", parts.authorizer.authorize(access)).await?, room) {
@@ -117,7 +126,8 @@ impl Actor {
         let authority = self.permit_quickly(Action::Send(content.kind()), room).await?;
         self.take(RateKey::UserSends(self.user().clone())).await?;
         self.take(RateKey::RoomSends(room.clone())).await?;
-        let draft = Draft::new(room.clone(), self.user().clone(), client_id, content).with_authority(authority);
+        let draft =
+            Draft::new(room.clone(), self.user().clone(), client_id, content).with_authority(authority);
         let draft = if self.system { draft } else { hooks::before_append(&self.inner.parts, draft).await? };
         self.append(draft).await
     }
@@ -148,7 +158,13 @@ impl Actor {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub async fn edit(&self, room: &RoomId, client_id: ClientMessageId, target: MessageId, body: Body) -> Result<Sent> {
+    pub async fn edit(
+        &self,
+        room: &RoomId,
+        client_id: ClientMessageId,
+        target: MessageId,
+        body: Body,
+    ) -> Result<Sent> {
         self.send(room, client_id, Content::Edit { target, body }).await
     }
 
@@ -299,7 +315,12 @@ impl Actor {
             // Let in by the authorizer without being a member, such as an administrator.
             None if authority != Authority::Member => Ok(()),
             Some(Role::Owner) => Ok(()),
-            Some(own) if change.role.is_none_or(|role| role <= own) && target_role.is_none_or(|role| role < own) => Ok(()),
+            Some(own)
+                if change.role.is_none_or(|role| role <= own)
+                    && target_role.is_none_or(|role| role < own) =>
+            {
+                Ok(())
+            }
             _ => Err(Error::Forbidden { reason: "only for roles below one's own" }),
         }
     }
@@ -335,8 +356,11 @@ impl Actor {
         let parts = &self.inner.parts;
         let marker = parts.call("mark_read", parts.rooms.mark_read(room, self.user(), cursor)).await?;
         if marker.cursor == *cursor {
-            let event =
-                || FanoutEvent::Read { room: room.clone(), user: self.user().clone(), cursor: cursor.clone() };
+            let event = || FanoutEvent::Read {
+                room: room.clone(),
+                user: self.user().clone(),
+                cursor: cursor.clone(),
+            };
             self.inner.publisher.send(vec![
                 Publication::new(Topic::Room(room.clone()), event()),
                 Publication::new(Topic::User(self.user().clone()), event()),
@@ -349,7 +373,12 @@ impl Actor {
     ///
     /// # Errors
     /// [`Error::NotAMember`], [`Error::RoomNotFound`], [`Error::RateLimited`].
-    pub async fn read_markers(&self, room: &RoomId, after: Option<&UserId>, limit: usize) -> Result<Vec<ReadMarker>> {
+    pub async fn read_markers(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<ReadMarker>> {
         self.permit(Action::Read, room).await?;
         self.take_read().await?;
         let parts = &self.inner.parts;
@@ -396,7 +425,12 @@ impl Actor {
     }
 
     /// Tells a room something short-lived.
-    pub(crate) async fn publish_signal(&self, room: &RoomId, action: Action, event: FanoutEvent) -> Result<()> {
+    pub(crate) async fn publish_signal(
+        &self,
+        room: &RoomId,
+        action: Action,
+        event: FanoutEvent,
+    ) -> Result<()> {
         self.permit_quickly(action, room).await?;
         self.take(RateKey::UserSignals(self.user().clone())).await?;
         let parts = &self.inner.parts;

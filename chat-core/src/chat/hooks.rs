@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::{
-    ConnectionId, Draft, Error, Result, RoomId, StoredMessage, UserId, auth::Principal, chat::Parts, message::Content,
+    ConnectionId, Draft, Error, Result, RoomId, StoredMessage, UserId, auth::Principal, chat::Parts,
+    message::Content,
 };
 
 /// The application's answer to a message that is about to be stored.
@@ -111,10 +112,6 @@ impl HookQueue {
         }
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.work.is_some()
-    }
-
     pub(crate) fn stored(&self, message: &StoredMessage) {
         self.push(|| Work::Stored(Arc::new(message.clone())));
     }
@@ -153,8 +150,12 @@ async fn tell_offline_members(parts: &Parts, hooks: &dyn Hooks, message: &Stored
     let mut after = None;
     loop {
         let page = parts.call("members", parts.rooms.members(room, after.as_ref(), MEMBERS_PER_CALL)).await?;
-        let users: Vec<UserId> =
-            page.members.into_iter().map(|member| member.user).filter(|user| *user != message.sender).collect();
+        let users: Vec<UserId> = page
+            .members
+            .into_iter()
+            .map(|member| member.user)
+            .filter(|user| *user != message.sender)
+            .collect();
         let presence = parts.call("presence", parts.presence.presence(&users)).await?;
         let offline: Vec<UserId> = presence.into_iter().filter(|p| !p.online).map(|p| p.user).collect();
         if !offline.is_empty() {

@@ -111,14 +111,20 @@ impl PresenceKeeper {
         }
     }
 
-    async fn run(self: Arc<Self>, hub: Arc<Hub>, queues: Vec<mpsc::Receiver<Change>>, mut stopped: watch::Receiver<()>) {
+    async fn run(
+        self: Arc<Self>,
+        hub: Arc<Hub>,
+        queues: Vec<mpsc::Receiver<Change>>,
+        mut stopped: watch::Receiver<()>,
+    ) {
         // Connections need the lease. Without an answer they are registered when it begins.
         self.renew(&hub).await;
         for queue in queues {
             tokio::spawn(self.clone().work(queue, stopped.clone()));
         }
         let settings = &self.parts.settings;
-        let sweep_interval = (settings.presence_grace / 2).clamp(Duration::from_millis(50), Duration::from_secs(5));
+        let sweep_interval =
+            (settings.presence_grace / 2).clamp(Duration::from_millis(50), Duration::from_secs(5));
         let mut renew_at = Instant::now() + settings.presence_renewal;
         let mut sweep_at = Instant::now() + sweep_interval;
         loop {
@@ -200,14 +206,17 @@ impl PresenceKeeper {
 
     async fn disconnected(&self, connection: PresenceConnection) {
         let connection = PresenceConnection { lease: self.lease(), ..connection };
-        if let Err(error) = self.parts.call("disconnected", self.parts.presence.disconnected(&connection)).await {
+        if let Err(error) =
+            self.parts.call("disconnected", self.parts.presence.disconnected(&connection)).await
+        {
             debug!(%error, "the end of a connection was not registered; it is made good with the next renewal");
             self.rebuild.store(true, Ordering::Release);
         }
     }
 
     async fn announce_online(&self, user: &UserId) -> Result<()> {
-        let now = self.parts.call("presence", self.parts.presence.presence(std::slice::from_ref(user))).await?;
+        let now =
+            self.parts.call("presence", self.parts.presence.presence(std::slice::from_ref(user))).await?;
         for presence in now {
             self.announce(presence).await?;
         }

@@ -22,8 +22,8 @@ pub use self::{
     hooks::{Hooks, Verdict},
     settings::Settings,
 };
-pub(crate) use self::{hooks::HookQueue, parts::Parts};
 use self::{group_commit::GroupCommit, keeper::PresenceKeeper, publisher::Publisher};
+pub(crate) use self::{hooks::HookQueue, parts::Parts};
 use crate::{
     AppendOutcome, ConnectionId, Draft, Error, NodeId, Result,
     auth::{AuthError, Credentials, Principal, Revocation},
@@ -69,7 +69,8 @@ impl Chat {
         tokio::spawn(look_after(parts.clone(), hub.clone(), stopped));
         let publisher = Publisher::start(&parts);
         let draining = watch::Sender::new(false);
-        let inner = Inner { parts, hub, group_commit, publisher, hooks, presence, draining, _shutdown: shutdown };
+        let inner =
+            Inner { parts, hub, group_commit, publisher, hooks, presence, draining, _shutdown: shutdown };
         Self { inner: Arc::new(inner) }
     }
 

@@ -34,9 +34,9 @@ impl Publisher {
     }
 
     pub(crate) fn publish(&self, messages: Vec<StoredMessage>, heads: Vec<(RoomId, Cursor)>) {
-        let messages = messages
-            .into_iter()
-            .map(|message| Publication::new(Topic::Room(message.room.clone()), FanoutEvent::Message(message)));
+        let messages = messages.into_iter().map(|message| {
+            Publication::new(Topic::Room(message.room.clone()), FanoutEvent::Message(message))
+        });
         let heads = heads.into_iter().map(|(room, cursor)| {
             Publication::new(Topic::Room(room.clone()), FanoutEvent::Head { room, cursor })
         });

@@ -1,13 +1,13 @@
-use std::{collections::BTreeMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::{FutureExt, future::Shared};
 use tokio::sync::oneshot;
 
 use crate::{
-    Broadcast, Cursor, Head, ReadQuery, Result, RoomId, View,
-    chat::Parts,
-    error::SharedError,
-    hub::LiveEntry,
+    Broadcast, Cursor, Head, ReadQuery, Result, RoomId, View, chat::Parts, error::SharedError, hub::LiveEntry,
 };
 
 /// A page of a room's log that sessions share, each entry encoded at most once per protocol.
@@ -45,7 +45,9 @@ impl Read {
             Self::Newest { limit } => ReadQuery::newest().with_view(View::Timeline).with_limit(*limit),
             Self::Warm { limit } => ReadQuery::newest().with_limit(*limit),
             Self::After { epoch, seq, limit } => {
-                let cursor = format!("{epoch}.{seq}").parse().map_err(|error| crate::Error::invalid("cursor", error))?;
+                let cursor = format!("{epoch}.{seq}")
+                    .parse()
+                    .map_err(|error| crate::Error::invalid("cursor", error))?;
                 ReadQuery::after(cursor).with_limit(*limit)
             }
         })
@@ -53,7 +55,9 @@ impl Read {
 }
 
 type Answer = Result<Arc<LivePage>, SharedError>;
-type Flight = Shared<futures::future::Map<oneshot::Receiver<Answer>, fn(Result<Answer, oneshot::error::RecvError>) -> Answer>>;
+type Flight = Shared<
+    futures::future::Map<oneshot::Receiver<Answer>, fn(Result<Answer, oneshot::error::RecvError>) -> Answer>,
+>;
 
 /// Reads of one room that are under way, shared by all who ask for the same.
 #[derive(Debug, Default)]

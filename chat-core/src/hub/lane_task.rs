@@ -97,7 +97,8 @@ impl LaneTask {
                 (true, set) => set,
                 (false, _) => None,
             };
-            deserted_since = if duties.deserted { deserted_since.or_else(|| Some(Instant::now())) } else { None };
+            deserted_since =
+                if duties.deserted { deserted_since.or_else(|| Some(Instant::now())) } else { None };
             let close_at = deserted_since.map(|since| since + self.parts.settings.room_linger);
 
             tokio::select! {
@@ -211,7 +212,10 @@ impl LaneTask {
                         page.entries.into_iter().for_each(|entry| {
                             order.offer(entry);
                         });
-                        if page.reaches_head && order.head().seq < known && order.head().seq.plus(order.missing()) == known {
+                        if page.reaches_head
+                            && order.head().seq < known
+                            && order.head().seq.plus(order.missing()) == known
+                        {
                             // What was heard of before this read is not in the log.
                             order.forget_hints();
                         }
@@ -221,7 +225,10 @@ impl LaneTask {
                 Err(Error::CursorReset { .. } | Error::CursorExpired { .. }) => {
                     let page = self
                         .parts
-                        .call("read", self.parts.log.read(&self.lane.room, ReadQuery::newest().with_limit(memory)))
+                        .call(
+                            "read",
+                            self.parts.log.read(&self.lane.room, ReadQuery::newest().with_limit(memory)),
+                        )
                         .await?;
                     self.lane.reorder(|order| {
                         order.forget_hints();

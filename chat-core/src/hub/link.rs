@@ -79,7 +79,12 @@ impl RoomLink {
     }
 
     /// The session joined: it gets `joined`, then everything after `position`. False if the link was ended meanwhile.
-    pub(crate) fn activate(self: &Arc<Self>, joined: Joined, position: Cursor, member: Option<Arc<Member>>) -> bool {
+    pub(crate) fn activate(
+        self: &Arc<Self>,
+        joined: Joined,
+        position: Cursor,
+        member: Option<Arc<Member>>,
+    ) -> bool {
         {
             let mut state = self.lock();
             if !matches!(state.phase, Phase::Pending) {
@@ -111,7 +116,8 @@ impl RoomLink {
     /// Whether the end of the membership ends it: not if it was let in without one.
     pub(crate) fn rests_on_membership(&self) -> bool {
         let state = self.lock();
-        matches!(state.phase, Phase::Pending) || state.member.as_ref().is_some_and(|member| member.is_current())
+        matches!(state.phase, Phase::Pending)
+            || state.member.as_ref().is_some_and(|member| member.is_current())
     }
 
     /// Ends it without a word, and takes it out of the lane.

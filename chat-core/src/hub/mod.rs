@@ -20,7 +20,9 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use crate::{
-    Cursor, Error, Result, RoomId, StoredMessage, UserId, chat::Parts, mutation::Mutation,
+    Cursor, Error, Result, RoomId, StoredMessage, UserId,
+    chat::Parts,
+    mutation::Mutation,
     session::{CloseReason, SessionCore},
 };
 

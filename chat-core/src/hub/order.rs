@@ -173,7 +173,9 @@ impl Order {
         self.head.seq = message.seq();
         self.recent_bytes += message.len_bytes();
         self.recent.push_back(Arc::new(Broadcast::new(message)));
-        while self.recent.len() > self.max_entries || (self.recent_bytes > self.max_bytes && self.recent.len() > 1) {
+        while self.recent.len() > self.max_entries
+            || (self.recent_bytes > self.max_bytes && self.recent.len() > 1)
+        {
             if let Some(oldest) = self.recent.pop_front() {
                 self.floor = oldest.value().seq();
                 self.recent_bytes -= oldest.value().len_bytes();

@@ -52,7 +52,9 @@ impl Hub {
     async fn ask_auth(&self, session: &SessionCore) {
         let principal = session.principal();
         match self.parts.call("revalidate", self.parts.auth.revalidate(&principal)).await {
-            Err(Error::Unauthenticated(_)) if !self.parts.settings.is_mutated(crate::mutation::Mutation::IgnoreExpiry) => {
+            Err(Error::Unauthenticated(_))
+                if !self.parts.settings.is_mutated(crate::mutation::Mutation::IgnoreExpiry) =>
+            {
                 session.close(CloseReason::Revoked, None);
             }
             Ok(()) => {}

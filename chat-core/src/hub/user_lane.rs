@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use tokio::{sync::{Notify, watch}, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::debug;
 
 use crate::{
@@ -67,7 +70,9 @@ impl UserLane {
         for session in self.sessions() {
             // A joined room's own topic has told it already.
             let told = match event {
-                FanoutEvent::Read { room, .. } | FanoutEvent::MemberChanged { room, .. } => session.has_joined(room),
+                FanoutEvent::Read { room, .. } | FanoutEvent::MemberChanged { room, .. } => {
+                    session.has_joined(room)
+                }
                 _ => false,
             };
             if !told {
@@ -77,7 +82,12 @@ impl UserLane {
     }
 
     /// Follows the user's topic until the last session is gone.
-    pub(crate) async fn run(self: Arc<Self>, parts: Arc<Parts>, hub: Arc<Hub>, mut shutdown: watch::Receiver<()>) {
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        parts: Arc<Parts>,
+        hub: Arc<Hub>,
+        mut shutdown: watch::Receiver<()>,
+    ) {
         let topic = Topic::User(self.user.clone());
         let mut pause = Backoff::default();
         loop {

@@ -4,4 +4,7 @@ mod message_id;
 mod text;
 
 pub use message_id::{InvalidMessageId, MessageId};
-pub use text::{ClientMessageId, ConnectionId, CustomKind, InvalidId, NodeId, ReactionKey, RoomId, RoomKey, TokenId, UserId};
+pub use text::{
+    ClientMessageId, ConnectionId, CustomKind, InvalidId, NodeId, ReactionKey, RoomId, RoomKey, TokenId,
+    UserId,
+};

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, room_state::RoomState, store::State};
 use crate::{
-    Backend, Cursor, Epoch, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Result, Room,
-    RoomChange, RoomId, RoomKey, Rooms, Timestamp, UserId,
+    Backend, Cursor, Epoch, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Result, Role,
+    Room, RoomChange, RoomId, RoomKey, Rooms, Timestamp, UserId,
     rooms::{ActivityCursor, MembersPage, RoomSummary, RoomsPage},
 };
 
@@ -57,11 +57,18 @@ impl Rooms for MemoryRooms {
                 None => Ok((known.room.clone(), false)),
             };
         }
-        let room = Room::create(room, self.store.clock().now());
+        let now = self.store.clock().now();
+        let owner = room.owner.clone();
+        let room = Room::create(room, now);
         if let Some(key) = &room.key {
             state.keys.insert(key.clone(), room.id.clone());
         }
-        state.rooms.insert(room.id.clone(), RoomState::new(room.clone()));
+        let mut known = RoomState::new(room.clone());
+        if let Some(owner) = owner {
+            known.change_member(&MemberChange::add(owner.clone(), Role::Owner), now);
+            state.rooms_of.entry(owner).or_default().insert(room.id.clone());
+        }
+        state.rooms.insert(room.id.clone(), known);
         Ok((room, true))
     }
 

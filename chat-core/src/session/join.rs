@@ -115,7 +115,9 @@ impl Session {
         };
         let head = match lane.order(|order| (order.head().clone(), order.floor())) {
             // In reach of what is in memory, so it is kept, and of this life.
-            Some((head, floor)) if head.epoch == cursor.epoch && (floor..=head.seq).contains(&cursor.seq) => head,
+            Some((head, floor)) if head.epoch == cursor.epoch && (floor..=head.seq).contains(&cursor.seq) => {
+                head
+            }
             _ => match self.look_up(lane, &cursor).await? {
                 Ok(head) => head,
                 Err(Unusable::Reset) => {
@@ -151,7 +153,9 @@ impl Session {
         let head = head.ok_or_else(|| Error::RoomNotFound { room: lane.room.clone() })?;
         lane.hint(&head.cursor);
         Ok(match head.honours(&lane.room, cursor) {
-            Ok(()) if head.cursor.seq.since(cursor.seq) > parts.settings.replay_limit => Err(Unusable::TooFar),
+            Ok(()) if head.cursor.seq.since(cursor.seq) > parts.settings.replay_limit => {
+                Err(Unusable::TooFar)
+            }
             Ok(()) => Ok(head.cursor),
             Err(Error::CursorExpired { .. }) => Err(Unusable::TooFar),
             Err(_) => Err(Unusable::Reset),

@@ -7,11 +7,11 @@ mod pump;
 
 use std::{fmt, sync::Arc};
 
+pub(crate) use self::core::SessionCore;
 pub use self::{
     events::{CloseReason, Closing, Event, Hole, JoinOutcome, JoinRequest, Joined, LeftReason, LiveNotice},
     pump::SessionEvents,
 };
-pub(crate) use self::core::SessionCore;
 use crate::{
     ConnectionId, CustomKind, Error, JsonText, Result, RoomId, UserId,
     auth::{Action, AuthError, Credentials, Principal},
@@ -133,6 +133,9 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("user", &self.core.user).field("connection", self.core.connection()).finish()
+        f.debug_struct("Session")
+            .field("user", &self.core.user)
+            .field("connection", self.core.connection())
+            .finish()
     }
 }

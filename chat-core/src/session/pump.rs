@@ -11,7 +11,10 @@ use crate::{
     chat::Inner,
     hub::{Backoff, LivePage, Phase, Pull, Read, RoomLink},
     mutation::Mutation,
-    session::{CloseReason, Closing, Event, Hole, LeftReason, core::{Next, SessionCore}},
+    session::{
+        CloseReason, Closing, Event, Hole, LeftReason,
+        core::{Next, SessionCore},
+    },
 };
 
 /// Entries taken from one room before the next room has its turn.
@@ -40,9 +43,14 @@ pub struct SessionEvents {
 enum Need {
     Nothing,
     /// Entries after the position, from the log.
-    Entries { position: Cursor, head: Cursor },
+    Entries {
+        position: Cursor,
+        head: Cursor,
+    },
     /// A new start: the log began a new life.
-    Restart { position: Cursor },
+    Restart {
+        position: Cursor,
+    },
 }
 
 impl SessionEvents {
@@ -137,7 +145,10 @@ impl SessionEvents {
 
     /// The events as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Event> + Send {
-        futures::stream::unfold(self, |mut events| async move { events.next().await.map(|event| (event, events)) })
+        futures::stream::unfold(
+            self,
+            |mut events| async move { events.next().await.map(|event| (event, events)) },
+        )
     }
 
     /// Takes what the room has in memory for this session.
@@ -286,7 +297,12 @@ impl SessionEvents {
     }
 
     /// Gives out what was read and moves the position, if the session still stands where it stood.
-    fn commit(&mut self, link: &RoomLink, from: &Cursor, give: impl FnOnce(&mut Cursor, &mut VecDeque<Event>)) {
+    fn commit(
+        &mut self,
+        link: &RoomLink,
+        from: &Cursor,
+        give: impl FnOnce(&mut Cursor, &mut VecDeque<Event>),
+    ) {
         let mut state = link.lock();
         if let Phase::Live { position, .. } = &mut state.phase {
             if position == from {

@@ -1,0 +1,150 @@
+//! How sessions and subscriptions end, and what is left of them.
+
+use std::time::Duration;
+
+use chat_core::{
+    Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, SystemClock, Timestamp,
+    auth::{Credentials, Principal, Revocation, RevocationScope},
+    presence::UserPresence,
+    session::{CloseReason, LeftReason},
+};
+
+use crate::world::{World, connect, joined, next, quiet, room, user, with_members};
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_member_hears_no_more_on_any_node() {
+    let world = World::new();
+    let (a, b) = (world.node(quiet()), world.node(quiet()));
+    with_members(&a, &["ann", "bob"]).await;
+    let (ann, mut events) = connect(&b, "ann").await;
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    joined(&mut events).await;
+    a.system(user("system")).change_member(&room(), MemberChange::remove(user("ann"))).await.unwrap();
+    let left = loop {
+        match next(&mut events).await {
+            Event::Left { reason, .. } => break reason,
+            Event::Notice(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(left, LeftReason::Removed);
+    assert!(!ann.has_joined(&room()));
+    let refused = ann.actor().unwrap().send_text(&room(), ClientMessageId::generate(), "still here?").await;
+    assert!(matches!(refused, Err(Error::NotAMember { .. })), "{refused:?}");
+    assert!(matches!(ann.join(JoinRequest::new(room())).await, Err(Error::NotAMember { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_ends_sessions_on_every_node() {
+    let world = World::new();
+    let (a, b) = (world.node(quiet()), world.node(quiet()));
+    let (_ann, mut events) = connect(&b, "ann").await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let until = Timestamp::from_secs(u64::from(u32::MAX));
+    let scope = RevocationScope::IssuedBefore(Timestamp::from_secs(2_000));
+    a.revoke(Revocation { user: user("ann"), scope, until }).await.unwrap();
+    let Event::Closing(closing) = next(&mut events).await else { panic!() };
+    assert_eq!(closing.reason, CloseReason::Revoked);
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_credentials_expire() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    let expiry = SystemClock.now().after(Duration::from_millis(80));
+    let (session, mut events) =
+        chat.connect_as(Principal::new(user("ann")).with_expiry(expiry)).await.unwrap();
+    assert!(matches!(next(&mut events).await, Event::Expiring { .. }));
+    let Event::Closing(closing) = next(&mut events).await else { panic!() };
+    assert_eq!(closing.reason, CloseReason::Expired);
+    assert!(SystemClock.now() >= expiry);
+    assert!(matches!(session.join(JoinRequest::new(room())).await, Err(Error::SessionClosed)));
+}
+
+#[tokio::test]
+async fn new_credentials_let_a_session_go_on() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    let expiry = SystemClock.now().after(Duration::from_millis(80));
+    let (session, mut events) =
+        chat.connect_as(Principal::new(user("ann")).with_expiry(expiry)).await.unwrap();
+    assert!(matches!(session.renew(&Credentials::token("bob")).await, Err(Error::Unauthenticated(_))));
+    session.renew(&Credentials::token("ann")).await.unwrap();
+    assert!(matches!(next(&mut events).await, Event::Expiring { .. }));
+    let quiet = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_of_too_many_sessions_is_replaced() {
+    let world = World::new();
+    let mut settings = quiet();
+    settings.sessions_per_user = 2;
+    let chat = world.node(settings);
+    let (_first, mut first) = connect(&chat, "ann").await;
+    let _second = connect(&chat, "ann").await;
+    let _third = connect(&chat, "ann").await;
+    let Event::Closing(closing) = next(&mut first).await else { panic!() };
+    assert_eq!(closing.reason, CloseReason::Replaced);
+}
+
+async fn presence(chat: &Chat) -> UserPresence {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    chat.system(user("s")).presence(&[user("ann")]).await.unwrap().remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_follows_the_connections() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    let first = connect(&chat, "ann").await;
+    let second = connect(&chat, "ann").await;
+    let now = presence(&chat).await;
+    assert_eq!((now.online, now.connections), (true, 2));
+    drop(first);
+    assert_eq!(presence(&chat).await.connections, 1);
+    drop(second);
+    let now = presence(&chat).await;
+    assert_eq!((now.online, now.connections), (false, 0));
+    assert!(now.last_seen.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_closes_sessions_with_a_window_and_takes_no_more() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    let (_ann, mut events) = connect(&chat, "ann").await;
+    let draining = chat.clone();
+    let drained =
+        tokio::spawn(async move { draining.drain(Duration::from_secs(10), Duration::from_secs(5)).await });
+    let Event::Closing(closing) = next(&mut events).await else { panic!() };
+    assert_eq!(closing.reason, CloseReason::Draining);
+    assert!(closing.reconnect_after.unwrap() <= Duration::from_secs(10));
+    drop(events);
+    drained.await.unwrap();
+    assert!(matches!(chat.connect(&Credentials::token("bob")).await, Err(Error::Draining)));
+    assert_eq!(presence(&chat).await.connections, 0);
+}
+
+#[tokio::test]
+async fn the_builder_names_every_missing_part() {
+    let error = Chat::builder().build().unwrap_err();
+    let text = error.to_string();
+    for part in ["log", "rooms", "fanout", "presence", "auth"] {
+        assert!(text.contains(&format!(".{part}(")), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_ends_with_its_last_handle() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    with_members(&chat, &["ann"]).await;
+    let (ann, events) = connect(&chat, "ann").await;
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    assert!(world.fanout.topics() > 0);
+    drop((ann, events, chat));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.fanout.topics(), 0);
+}

@@ -1,0 +1,5 @@
+//! Sessions over the memory backend: join, live, resume, limits, ends.
+
+mod ends;
+mod follow;
+mod world;

@@ -1,0 +1,127 @@
+//! Nodes over one memory backend, and a client's view of a session.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_core::{
+    Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, NewRoom, Result,
+    Role, RoomId, Session, SessionEvents, Settings, Timestamp, UserId,
+    auth::{AuthError, Credentials, Principal},
+    memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
+    session::JoinOutcome,
+};
+
+/// Takes the token for the user's id.
+#[derive(Debug)]
+struct ByName;
+
+#[async_trait]
+impl Backend for ByName {
+    fn name(&self) -> &'static str {
+        "by-name"
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Auth for ByName {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
+        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
+        let user = UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?;
+        Ok(Principal::new(user).with_issued_at(Timestamp::from_secs(1_000)))
+    }
+
+    async fn revalidate(&self, _: &Principal) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) fanout: MemoryFanout,
+    pub(crate) presence: MemoryPresence,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { store: MemoryStore::new(), fanout: MemoryFanout::new(), presence: MemoryPresence::new() }
+    }
+
+    pub(crate) fn node(&self, settings: Settings) -> Chat {
+        Chat::builder()
+            .log(self.store.message_log())
+            .rooms(self.store.rooms())
+            .search(self.store.search())
+            .fanout(self.fanout.clone())
+            .presence(self.presence.clone())
+            .auth(ByName)
+            .revocations(MemoryRevocations::new())
+            .settings(settings)
+            .build()
+            .unwrap()
+    }
+}
+
+pub(crate) fn room() -> RoomId {
+    RoomId::new("general").unwrap()
+}
+
+pub(crate) fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+pub(crate) async fn with_members(chat: &Chat, names: &[&str]) {
+    let system = chat.system(user("system"));
+    system.create_room(NewRoom::new(room())).await.unwrap();
+    for name in names {
+        let outcome =
+            system.change_member(&room(), MemberChange::add(user(name), Role::Member)).await.unwrap();
+        assert!(matches!(outcome, MemberOutcome::Added(_)));
+    }
+}
+
+/// Without join and leave entries, so that a test's positions are its own.
+pub(crate) fn quiet() -> Settings {
+    let mut settings = Settings::default();
+    settings.announce_members = false;
+    settings
+}
+
+pub(crate) async fn connect(chat: &Chat, name: &str) -> (Session, SessionEvents) {
+    chat.connect(&Credentials::token(name)).await.unwrap()
+}
+
+pub(crate) async fn say(actor: &Actor, text: &str) {
+    actor.send_text(&room(), ClientMessageId::generate(), text).await.unwrap();
+}
+
+pub(crate) async fn next(events: &mut SessionEvents) -> Event {
+    tokio::time::timeout(Duration::from_secs(5), events.next())
+        .await
+        .expect("an event in time")
+        .expect("not closed")
+}
+
+/// The next entry's number, passing over notices and heartbeats.
+pub(crate) async fn next_seq(events: &mut SessionEvents) -> u64 {
+    loop {
+        match next(events).await {
+            Event::Entry(entry) => return entry.value().seq().get(),
+            Event::Notice(_) | Event::Heads(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn joined(events: &mut SessionEvents) -> (JoinOutcome, Cursor) {
+    loop {
+        match next(events).await {
+            Event::Joined(joined) => return (joined.outcome, joined.cursor),
+            Event::Notice(_) | Event::Heads(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
