@@ -173,10 +173,14 @@ impl SessionEvents {
                 if let Some(last) = entries.last() {
                     *position = last.value().position.cursor.clone();
                 }
+                // Whatever comes from here on marks the link again; only a full turn may have left something behind, and
+                // then other rooms come first.
+                let full = entries.len() == TURN;
                 self.out.extend(entries.into_iter().map(Event::Entry));
                 drop(state);
-                // There may be more than one turn's worth; other rooms come first.
-                link.mark();
+                if full {
+                    link.mark();
+                }
                 Need::Nothing
             }
             Pull::Behind => {
