@@ -11,7 +11,8 @@ use std::{
 };
 
 use chat_core::{
-    Broadcast, ClientMessageId, Content, Draft, Event, JoinRequest, SessionEvents, auth::Principal, memory::MemoryStore,
+    Broadcast, ClientMessageId, Content, Draft, Event, JoinRequest, SessionEvents, auth::Principal,
+    memory::MemoryStore,
 };
 use tokio::sync::mpsc;
 
@@ -23,7 +24,9 @@ const BURSTS: [usize; 2] = [1, 16];
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        println!("one event for {SESSIONS} local sessions, medians of {ROUNDS} rounds; ratio = hub / bare loop");
+        println!(
+            "one event for {SESSIONS} local sessions, medians of {ROUNDS} rounds; ratio = hub / bare loop"
+        );
         for burst in BURSTS {
             let bare = bare(burst);
             let hub = hub(burst).await;
@@ -87,7 +90,8 @@ async fn hub(burst: usize) -> (Duration, Duration) {
             let mut time = Duration::ZERO;
             for _ in 0..burst {
                 let content = Content::text("a message of an ordinary length, as people write them");
-                let draft = Draft::new(support::room(room), user.clone(), ClientMessageId::generate(), content);
+                let draft =
+                    Draft::new(support::room(room), user.clone(), ClientMessageId::generate(), content);
                 let start = Instant::now();
                 chat.append(draft).await.unwrap();
                 time += start.elapsed();

@@ -6,14 +6,17 @@
 mod support;
 
 use std::{
-    sync::{Arc, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use chat_core::{
-    AppendOutcome, Backend, ClientMessageId, Content, Draft, Durability, Head, MessageLog, Page, ReadQuery, Result,
-    Retention, RoomId, memory::MemoryStore,
+    AppendOutcome, Backend, ClientMessageId, Content, Draft, Durability, Head, MessageLog, Page, ReadQuery,
+    Result, Retention, RoomId, memory::MemoryStore,
 };
 
 const LATENCY: Duration = Duration::from_millis(2);

@@ -23,6 +23,8 @@ pub mod rate_limit;
 pub mod rooms;
 pub mod search;
 pub mod session;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use auth::Auth;
 pub use backend::Backend;

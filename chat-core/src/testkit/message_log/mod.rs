@@ -1,0 +1,3 @@
+//! Cases for [`MessageLog`](crate::MessageLog), a file per group.
+
+pub mod dedup;
