@@ -27,7 +27,7 @@ macro_rules! message_log_dedup_tests {
         $crate::__cases!(
             message_log_dedup,
             $harness,
-            message_log::dedup,
+            $crate::testkit::message_log::dedup,
             [repeating_a_client_id_returns_the_first_position,]
         );
     };
