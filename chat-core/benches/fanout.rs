@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p chat-core --bench fanout`. The hub's share is the time of a send with 1,000 sessions less the time of the
 //! same send with none; both sides are measured in turns, and the ratio is of their medians.
+#![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
 
 mod support;
 

@@ -2,6 +2,7 @@
 //! it sends again, against what that log can do at all with batches of 64.
 //!
 //! `cargo bench -p chat-core --bench group_commit`
+#![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
 
 mod support;
 

@@ -1,6 +1,8 @@
 //! What the benchmarks share: a chat in memory, users, and how figures are printed.
 #![allow(dead_code, reason = "each benchmark is a program of its own and uses a part of this")]
 
+pub(crate) mod quiet;
+
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -44,10 +46,15 @@ pub(crate) fn room(n: usize) -> RoomId {
     RoomId::new(&format!("room-{n}")).unwrap()
 }
 
-pub(crate) fn builder(store: &MemoryStore) -> ChatBuilder {
+/// Without entries of membership, and with any number of sessions of one user.
+pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.announce_members = false;
     settings.sessions_per_user = 1_000_000;
+    settings
+}
+
+pub(crate) fn builder(store: &MemoryStore) -> ChatBuilder {
     Chat::builder()
         .log(store.message_log())
         .rooms(store.rooms())
@@ -55,7 +62,7 @@ pub(crate) fn builder(store: &MemoryStore) -> ChatBuilder {
         .presence(MemoryPresence::new())
         .auth(Nobody)
         .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
-        .settings(settings)
+        .settings(settings())
 }
 
 /// Rooms `0..count`, each with these members.

@@ -2,10 +2,12 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::warn;
 
@@ -133,15 +135,22 @@ impl Lane {
         drafts: Vec<Draft>,
         answers: Vec<(oneshot::Sender<Result<AppendOutcome>>, OwnedSemaphorePermit)>,
     ) {
-        let append = self.parts.log.append(&drafts);
+        // A panic in a backend must not take the lane with it.
+        let append = AssertUnwindSafe(self.parts.log.append(&drafts)).catch_unwind();
         let result = match tokio::time::timeout(self.parts.settings.append_timeout, append).await {
-            Ok(Ok(outcomes)) if outcomes.len() != drafts.len() => Err(Error::backend(
+            Ok(Err(_)) => Err(Error::backend(
+                self.parts.log.name(),
+                "append",
+                crate::Retry::Later,
+                "the backend panicked",
+            )),
+            Ok(Ok(Ok(outcomes))) if outcomes.len() != drafts.len() => Err(Error::backend(
                 self.parts.log.name(),
                 "append",
                 crate::Retry::Never,
                 format!("{} outcomes for {} drafts", outcomes.len(), drafts.len()),
             )),
-            Ok(result) => result,
+            Ok(Ok(result)) => result,
             Err(_) => Err(Error::Timeout { operation: "append" }),
         };
         match result {

@@ -130,10 +130,10 @@ async fn run(parts: &Parts, hooks: &dyn Hooks, work: Work) {
     match work {
         Work::Stored(message) => {
             bounded("after_append", limit, hooks.after_append(&message)).await;
-            if hooks.wants_members_offline(&message) {
-                if let Err(error) = tell_offline_members(parts, hooks, &message).await {
-                    warn!(%error, "members who are offline could not be told");
-                }
+            if hooks.wants_members_offline(&message)
+                && let Err(error) = tell_offline_members(parts, hooks, &message).await
+            {
+                warn!(%error, "members who are offline could not be told");
             }
         }
         Work::Connected(principal, connection) => {

@@ -8,7 +8,7 @@ use crate::{
     error::SharedError,
     fanout::FanoutEvent,
     hub::{
-        RoomLink,
+        LiveEntry, RoomLink,
         flights::{Flights, LivePage, Read},
         order::{Offered, Order, Pull},
     },
@@ -209,8 +209,9 @@ impl Lane {
         self.order(|order| order.head().clone())
     }
 
-    pub(crate) fn pull(&self, position: &Cursor, max: usize) -> Pull {
-        self.order(|order| order.pull(position, max)).unwrap_or(Pull::Idle)
+    /// Gives what follows `position` from memory, and moves it on.
+    pub(crate) fn pull(&self, position: &mut Cursor, max: usize, take: impl FnMut(&LiveEntry)) -> Pull {
+        self.order(|order| order.pull(position, max, take)).unwrap_or(Pull::Idle)
     }
 
     /// Reads a page, sharing the read with whoever wants the same.

@@ -207,7 +207,10 @@ impl LaneTask {
                 Ok(page) => self.lane.reorder(|order| {
                     let before = order.head().seq;
                     if too_wide {
-                        order.jump(&page.head, page.entries);
+                        // Unless what was missing has come by itself meanwhile.
+                        if page.head.cursor.seq > before {
+                            order.jump(&page.head, page.entries);
+                        }
                     } else {
                         page.entries.into_iter().for_each(|entry| {
                             order.offer(entry);

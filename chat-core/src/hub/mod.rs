@@ -165,11 +165,11 @@ impl Hub {
     pub(crate) fn remove_session(&self, session: &SessionCore) {
         lock(&self.sessions).remove(&session.id);
         let mut users = lock(&self.users);
-        if let Some(lane) = users.get(&session.user) {
-            if lane.remove(session) {
-                lane.close();
-                users.remove(&session.user);
-            }
+        if let Some(lane) = users.get(&session.user)
+            && lane.remove(session)
+        {
+            lane.close();
+            users.remove(&session.user);
         }
     }
 

@@ -29,8 +29,8 @@ pub(crate) enum Offered {
 pub(crate) enum Pull {
     /// It has everything.
     Idle,
-    /// These follow.
-    Entries(Vec<LiveEntry>),
+    /// So many were taken.
+    Taken(usize),
     /// What follows is no longer in memory.
     Behind,
     /// Its position is of another life of the log.
@@ -183,8 +183,8 @@ impl Order {
         }
     }
 
-    /// What follows `position`, at most `max` entries.
-    pub(crate) fn pull(&self, position: &Cursor, max: usize) -> Pull {
+    /// Gives what follows `position`, at most `max` entries, and moves it on.
+    pub(crate) fn pull(&self, position: &mut Cursor, max: usize, mut take: impl FnMut(&LiveEntry)) -> Pull {
         if position.epoch != self.head.epoch {
             let ignored = self.mutation == Some(Mutation::IgnoreEpoch);
             return if ignored { Pull::Idle } else { Pull::Foreign };
@@ -199,7 +199,13 @@ impl Order {
         if self.mutation == Some(Mutation::KeepRepeats) {
             from = from.saturating_sub(1);
         }
-        Pull::Entries(self.recent.range(from..).take(max).cloned().collect())
+        let mut taken = 0;
+        for entry in self.recent.range(from..).take(max) {
+            take(entry);
+            position.seq = entry.value().seq();
+            taken += 1;
+        }
+        Pull::Taken(taken)
     }
 }
 
@@ -227,11 +233,16 @@ mod tests {
         Order::new(Cursor::new(epoch.clone(), Seq::ZERO), &settings)
     }
 
-    fn seqs(pull: Pull) -> Vec<u64> {
-        match pull {
-            Pull::Entries(entries) => entries.iter().map(|entry| entry.value().seq().get()).collect(),
-            other => panic!("{other:?}"),
-        }
+    fn seqs(order: &Order, mut position: Cursor) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        let pull = order.pull(&mut position, 1_000, |entry| seqs.push(entry.value().seq().get()));
+        assert!(matches!(pull, Pull::Taken(taken) if taken == seqs.len()), "{pull:?}");
+        assert_eq!(Some(position.seq.get()), seqs.last().copied());
+        seqs
+    }
+
+    fn outcome(order: &Order, mut position: Cursor) -> Pull {
+        order.pull(&mut position, 1_000, |_| panic!("nothing to take"))
     }
 
     proptest! {
@@ -249,7 +260,7 @@ mod tests {
             prop_assert_eq!(order.head().seq.get(), contiguous);
             prop_assert_eq!(order.missing(), arrivals.iter().max().copied().unwrap_or(0) - contiguous);
             if contiguous > 0 {
-                prop_assert_eq!(seqs(order.pull(&start, 1_000)), (1..=contiguous).collect::<Vec<_>>());
+                prop_assert_eq!(seqs(&order, start), (1..=contiguous).collect::<Vec<_>>());
             }
         }
     }
@@ -262,11 +273,11 @@ mod tests {
             assert_eq!(order.offer(entry(&epoch, seq)), Offered::Released);
         }
         let at = |seq| Cursor::new(epoch.clone(), Seq::new(seq).unwrap());
-        assert!(matches!(order.pull(&at(1), 9), Pull::Behind));
-        assert_eq!(seqs(order.pull(&at(2), 9)), [3, 4, 5]);
-        assert_eq!(seqs(order.pull(&at(4), 9)), [5]);
-        assert!(matches!(order.pull(&at(5), 9), Pull::Idle));
-        assert!(matches!(order.pull(&Cursor::new(Epoch::generate(), Seq::FIRST), 9), Pull::Foreign));
+        assert!(matches!(outcome(&order, at(1)), Pull::Behind));
+        assert_eq!(seqs(&order, at(2)), [3, 4, 5]);
+        assert_eq!(seqs(&order, at(4)), [5]);
+        assert!(matches!(outcome(&order, at(5)), Pull::Idle));
+        assert!(matches!(outcome(&order, Cursor::new(Epoch::generate(), Seq::FIRST)), Pull::Foreign));
     }
 
     #[test]

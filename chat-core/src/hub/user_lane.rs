@@ -54,7 +54,7 @@ impl UserLane {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn event(&self, event: &FanoutEvent, parts: &Parts) {
+    fn event(&self, event: &FanoutEvent, parts: &Parts, hub: &Hub) {
         if let FanoutEvent::Revoked(revocation) = event {
             if parts.settings.is_mutated(Mutation::IgnoreExpiry) {
                 return;
@@ -65,6 +65,12 @@ impl UserLane {
                 }
             }
             return;
+        }
+        if let FanoutEvent::MemberChanged { room, member } = event {
+            // The room's own topic says so too; whichever comes through ends the subscription.
+            if let Some(lane) = hub.existing_lane(room) {
+                lane.member_changed(member, parts);
+            }
         }
         let notice = Arc::new(Broadcast::new(event.clone()));
         for session in self.sessions() {
@@ -106,7 +112,7 @@ impl UserLane {
                         _ = shutdown.changed() => return,
                         () = self.deserted.notified() => return,
                         item = subscription.next() => match item {
-                            Some(Ok(FanoutItem::Event(event))) => self.event(&event, &parts),
+                            Some(Ok(FanoutItem::Event(event))) => self.event(&event, &parts, &hub),
                             Some(Ok(FanoutItem::Missed)) => {
                                 self.missed(&hub);
                                 self.sessions().iter().for_each(|session| session.lose_notices());

@@ -141,7 +141,7 @@ pub type LiveNotice = Arc<Broadcast<FanoutEvent>>;
 #[non_exhaustive]
 pub enum Event {
     /// A join's answer.
-    Joined(Joined),
+    Joined(Box<Joined>),
     /// The next entry of a joined room.
     Entry(LiveEntry),
     /// The session fell behind what is kept in memory. Without a page, the entries in the hole follow from the log; with
@@ -150,7 +150,7 @@ pub enum Event {
         /// The room.
         room: RoomId,
         /// What the session had not been sent when it fell behind.
-        hole: Hole,
+        hole: Box<Hole>,
         /// The newest page, where too much was missed.
         page: Option<Arc<LivePage>>,
     },
@@ -181,4 +181,15 @@ pub enum Event {
     },
     /// The last event.
     Closing(Closing),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sessions hold events by the thousand for a moment; each is a few words.
+    #[test]
+    fn an_event_is_small() {
+        assert!(size_of::<Event>() <= 40, "{}", size_of::<Event>());
+    }
 }

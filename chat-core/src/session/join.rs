@@ -126,7 +126,7 @@ impl Session {
                     return Ok((JoinOutcome::Reset { page }, position.clone(), position));
                 }
                 Err(Unusable::TooFar) => {
-                    let page = self.newest(lane, page).await?;
+                    let page = self.newest_beyond(lane, page, &cursor).await?;
                     let position = page.head.cursor.clone();
                     let outcome = if position.epoch == cursor.epoch {
                         let hole = hole_before(&page, &cursor);
@@ -143,6 +143,13 @@ impl Session {
 
     async fn newest(&self, lane: &Arc<Lane>, limit: usize) -> Result<Arc<LivePage>> {
         lane.read(&self.inner.parts, Read::Newest { limit }).await
+    }
+
+    /// The newest page, not one from a read that began before the client got where it is.
+    async fn newest_beyond(&self, lane: &Arc<Lane>, limit: usize, cursor: &Cursor) -> Result<Arc<LivePage>> {
+        let page = self.newest(lane, limit).await?;
+        let stale = page.head.cursor.epoch == cursor.epoch && page.head.cursor.seq < cursor.seq;
+        if stale { self.newest(lane, limit).await } else { Ok(page) }
     }
 
     /// Asks the log about a cursor that memory does not reach.

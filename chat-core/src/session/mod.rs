@@ -17,6 +17,7 @@ use crate::{
     auth::{Action, AuthError, Credentials, Principal},
     chat::{Actor, Inner},
     fanout::FanoutEvent,
+    mutation::Mutation,
 };
 
 /// The commands of one connected client. Cheap to clone; the session lives as long as its [`SessionEvents`].
@@ -60,7 +61,16 @@ impl Session {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.core.is_closing() { Err(Error::SessionClosed) } else { Ok(()) }
+        if self.core.is_closing() {
+            return Err(Error::SessionClosed);
+        }
+        // The listener may be too slow to have noticed.
+        let parts = &self.inner.parts;
+        let expired = self.core.principal().expires_at.is_some_and(|at| at <= parts.clock.now());
+        if expired && !parts.settings.is_mutated(Mutation::IgnoreExpiry) {
+            return Err(AuthError::Expired.into());
+        }
+        Ok(())
     }
 
     /// Stops following a room; events of it that were taken already may still come. False if it was not joined.
@@ -114,7 +124,9 @@ impl Session {
     /// # Errors
     /// [`Error::Unauthenticated`] if they are no good or somebody else's; the session goes on with what it had.
     pub async fn renew(&self, credentials: &Credentials) -> Result<Arc<Principal>> {
-        self.check_open()?;
+        if self.core.is_closing() {
+            return Err(Error::SessionClosed);
+        }
         let parts = &self.inner.parts;
         let principal = parts.call("authenticate", parts.auth.authenticate(credentials)).await?;
         if principal.user != self.core.user || principal.bound_to != self.core.principal().bound_to {

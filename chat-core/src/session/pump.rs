@@ -155,7 +155,7 @@ impl SessionEvents {
     fn take_from(&mut self, link: &Arc<RoomLink>) -> Need {
         let mut state = link.lock();
         if let Some(joined) = state.joined.take() {
-            self.out.push_back(Event::Joined(*joined));
+            self.out.push_back(Event::Joined(joined));
         }
         if let Some(reason) = state.left.take() {
             drop(state);
@@ -163,22 +163,18 @@ impl SessionEvents {
             return Need::Nothing;
         }
         let Phase::Live { position, catching_up } = &mut state.phase else { return Need::Nothing };
-        match link.lane.pull(position, TURN) {
+        let out = &mut self.out;
+        match link.lane.pull(position, TURN, |entry| out.push_back(Event::Entry(entry.clone()))) {
             Pull::Idle => {
                 *catching_up = false;
                 Need::Nothing
             }
-            Pull::Entries(entries) => {
+            Pull::Taken(taken) => {
                 *catching_up = false;
-                if let Some(last) = entries.last() {
-                    *position = last.value().position.cursor.clone();
-                }
+                drop(state);
                 // Whatever comes from here on marks the link again; only a full turn may have left something behind, and
                 // then other rooms come first.
-                let full = entries.len() == TURN;
-                self.out.extend(entries.into_iter().map(Event::Entry));
-                drop(state);
-                if full {
+                if taken == TURN {
                     link.mark();
                 }
                 Need::Nothing
@@ -256,7 +252,7 @@ impl SessionEvents {
         if let Phase::Live { catching_up: catching_up @ false, .. } = &mut state.phase {
             *catching_up = true;
             let before = Cursor::new(head.epoch.clone(), head.seq.next());
-            let hole = Hole { after: position.clone(), before };
+            let hole = Box::new(Hole { after: position.clone(), before });
             self.out.push_back(Event::Resync { room: link.lane.room.clone(), hole, page: None });
         }
     }
@@ -271,7 +267,11 @@ impl SessionEvents {
         if page.head.cursor.epoch != position.epoch {
             return self.restart(link, position).await;
         }
-        let hole = hole_before(&page, &position);
+        if page.head.cursor.seq <= position.seq {
+            // From a read that began before this session got where it is.
+            return Err(Error::Timeout { operation: "read" });
+        }
+        let hole = Box::new(hole_before(&page, &position));
         let room = link.lane.room.clone();
         self.commit(link, &position, |cursor, out| {
             *cursor = page.head.cursor.clone();
@@ -285,8 +285,9 @@ impl SessionEvents {
     async fn restart(&mut self, link: &Arc<RoomLink>, position: Cursor) -> Result<()> {
         let page = self.newest(link).await?;
         let head = page.head.cursor.clone();
-        if head.epoch == position.epoch && head.seq >= position.seq {
-            // It is the lane that has not noticed yet: it looks, and wakes its sessions.
+        if head.epoch == position.epoch {
+            // The page may come from a read that began before the new life, or the lane is the one that is mistaken: it
+            // looks, and this is tried again.
             link.lane.verify();
             return Err(Error::Timeout { operation: "heads" });
         }
@@ -308,10 +309,10 @@ impl SessionEvents {
         give: impl FnOnce(&mut Cursor, &mut VecDeque<Event>),
     ) {
         let mut state = link.lock();
-        if let Phase::Live { position, .. } = &mut state.phase {
-            if position == from {
-                give(position, &mut self.out);
-            }
+        if let Phase::Live { position, .. } = &mut state.phase
+            && position == from
+        {
+            give(position, &mut self.out);
         }
     }
 
@@ -320,6 +321,9 @@ impl SessionEvents {
         let now = Instant::now();
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.inner.parts.settings.heartbeat_interval;
+            // What a burst of traffic needed is given back with the next heartbeat.
+            self.out.shrink_to(0);
+            self.core.shrink();
             let heads = self.changed_heads();
             self.out.push_back(Event::Heads(heads));
         }

@@ -1,4 +1,5 @@
 //! Sessions over the memory backend: join, live, resume, limits, ends.
+#![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
 
 mod ends;
 mod follow;
