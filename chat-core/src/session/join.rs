@@ -113,12 +113,13 @@ impl Session {
             }
             return Ok((JoinOutcome::New { page }, position.clone(), position));
         };
-        let head = match lane.order(|order| (order.head().clone(), order.floor())) {
-            // In reach of what is in memory, so it is kept, and of this life.
-            Some((head, floor)) if head.epoch == cursor.epoch && (floor..=head.seq).contains(&cursor.seq) => {
-                head
-            }
-            _ => match self.look_up(lane, &cursor).await? {
+        let mut head = in_reach(lane, &cursor);
+        if head.is_none() && lane.warm_up(parts).await {
+            head = in_reach(lane, &cursor);
+        }
+        let head = match head {
+            Some(head) => head,
+            None => match self.look_up(lane, &cursor).await? {
                 Ok(head) => head,
                 Err(Unusable::Reset) => {
                     let page = self.newest(lane, page).await?;
@@ -168,6 +169,12 @@ impl Session {
             Err(_) => Err(Unusable::Reset),
         })
     }
+}
+
+/// The head, if what follows the cursor is in memory: then it is kept, and of this life.
+fn in_reach(lane: &Lane, cursor: &Cursor) -> Option<Cursor> {
+    let (head, floor) = lane.order(|order| (order.head().clone(), order.floor()))?;
+    (head.epoch == cursor.epoch && (floor..=head.seq).contains(&cursor.seq)).then_some(head)
 }
 
 /// Why a join cannot go on from its cursor.

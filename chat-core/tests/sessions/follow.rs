@@ -1,12 +1,13 @@
 //! Joining and following a room.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
     ClientMessageId, Content, Draft, Event, JoinRequest, MessageLog, Retention, fanout::FanoutEvent,
     session::JoinOutcome,
 };
 
+use crate::counting_log::CountingLog;
 use crate::world::{World, connect, joined, next, next_seq, quiet, room, say, user, with_members};
 
 /// Slow enough for the default rate limit.
@@ -219,7 +220,8 @@ async fn a_thousand_sessions_that_come_back_share_one_read() {
     let epoch = world.store.message_log().heads(&[room()]).await.unwrap().remove(0).unwrap().cursor.epoch;
     let mut settings = quiet();
     settings.sessions_per_user = 2_000;
-    let restarted = world.node(settings);
+    let log = CountingLog::new(world.store.message_log());
+    let restarted = world.node_with(settings, log.clone());
     let mut sessions = Vec::new();
     for n in 0..1_000u64 {
         let (session, events) = connect(&restarted, "ann").await;
@@ -227,12 +229,40 @@ async fn a_thousand_sessions_that_come_back_share_one_read() {
             .join(JoinRequest::new(room()).after(format!("{epoch}.{}", n % 100).parse().unwrap()))
             .await
             .unwrap();
-        sessions.push((session, events, n % 100));
+        sessions.push((events, n % 100));
     }
-    for (_, events, from) in &mut sessions {
-        assert!(matches!(joined(events).await.0, JoinOutcome::Recovered));
-        for expected in *from + 1..=100 {
-            assert_eq!(next_seq(events).await, expected);
+    let catching_up = sessions.into_iter().map(|(mut events, from)| async move {
+        assert!(matches!(joined(&mut events).await.0, JoinOutcome::Recovered));
+        for expected in from + 1..=100 {
+            assert_eq!(next_seq(&mut events).await, expected);
         }
-    }
+    });
+    futures::future::join_all(catching_up).await;
+    assert_eq!(log.reads.load(Ordering::Relaxed), 1);
+    // The lane's own look when it opened.
+    assert_eq!(log.heads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_connection_does_not_disturb_the_new_one() {
+    let world = World::new();
+    let (a, b) = (world.node(quiet()), world.node(quiet()));
+    with_members(&a, &["ann", "bob"]).await;
+    let (old, mut old_events) = connect(&a, "ann").await;
+    old.join(JoinRequest::new(room())).await.unwrap();
+    let (_, cursor) = joined(&mut old_events).await;
+    // The old one's network is gone, and nobody knows yet. The client comes back on another node.
+    let (bob, _bob_events) = connect(&b, "bob").await;
+    say(&bob.actor().unwrap(), "missed").await;
+    let (new, mut new_events) = connect(&b, "ann").await;
+    new.join(JoinRequest::new(room()).after(cursor)).await.unwrap();
+    assert!(matches!(joined(&mut new_events).await.0, JoinOutcome::Recovered));
+    assert_eq!(next_seq(&mut new_events).await, 1);
+    // Now the old one times out.
+    drop((old, old_events));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    say(&bob.actor().unwrap(), "live").await;
+    assert_eq!(next_seq(&mut new_events).await, 2);
+    let presence = b.system(user("s")).presence(&[user("ann")]).await.unwrap();
+    assert_eq!((presence[0].online, presence[0].connections), (true, 1));
 }

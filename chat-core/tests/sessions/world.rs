@@ -1,11 +1,11 @@
 //! Nodes over one memory backend, and a client's view of a session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_core::{
-    Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, NewRoom, Result,
-    Role, RoomId, Session, SessionEvents, Settings, Timestamp, UserId,
+    Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, MessageLog,
+    NewRoom, Result, Role, RoomId, Session, SessionEvents, Settings, Timestamp, UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     session::JoinOutcome,
@@ -51,8 +51,12 @@ impl World {
     }
 
     pub(crate) fn node(&self, settings: Settings) -> Chat {
+        self.node_with(settings, self.store.message_log())
+    }
+
+    pub(crate) fn node_with(&self, settings: Settings, log: Arc<dyn MessageLog>) -> Chat {
         Chat::builder()
-            .log(self.store.message_log())
+            .log(log)
             .rooms(self.store.rooms())
             .search(self.store.search())
             .fanout(self.fanout.clone())
