@@ -258,22 +258,28 @@ impl Lane {
         self.lock().links.iter().filter(|link| link.core.user == *user).cloned().collect()
     }
 
-    /// Applies a membership, as it is now, to the user's sessions here.
+    /// Applies a change of membership that was told of; one that was overtaken by a later one is passed over.
     pub(crate) fn member_changed(&self, member: &Member, parts: &Parts) {
-        if parts.settings.is_mutated(Mutation::IgnoreRemoval) {
-            return;
-        }
         for link in self.links_of(&member.user) {
-            let known = link.lock().member.clone();
-            if known.as_ref().is_some_and(|known| known.version > member.version) {
-                // A change that was overtaken by a later one.
-                continue;
+            let known = link.lock().member.as_ref().map(|known| known.version);
+            if known.is_none_or(|known| known <= member.version) {
+                Self::apply(&link, member, parts);
             }
-            if member.is_current() {
-                link.lock().member = Some(Arc::new(member.clone()));
-            } else if link.rests_on_membership() {
-                link.end(LeftReason::Removed);
-            }
+        }
+    }
+
+    /// Applies a membership as it was read: after a restored backup its version may be lower than one told of before.
+    pub(crate) fn member_read(&self, member: &Member, parts: &Parts) {
+        for link in self.links_of(&member.user) {
+            Self::apply(&link, member, parts);
+        }
+    }
+
+    fn apply(link: &Arc<RoomLink>, member: &Member, parts: &Parts) {
+        if member.is_current() {
+            link.lock().member = Some(Arc::new(member.clone()));
+        } else if link.rests_on_membership() && !parts.settings.is_mutated(Mutation::IgnoreRemoval) {
+            link.end(LeftReason::Removed);
         }
     }
 

@@ -38,7 +38,7 @@ impl Hub {
             for user in lane.users() {
                 let parts = &hub.parts;
                 match parts.call("member", parts.rooms.member(&lane.room, &user)).await {
-                    Ok(Some(member)) => lane.member_changed(&member, parts),
+                    Ok(Some(member)) => lane.member_read(&member, parts),
                     Ok(None) => {}
                     Err(error) => {
                         debug!(%error, "memberships could not be looked up; they are asked about again later");
@@ -73,7 +73,7 @@ impl Hub {
             Ok(members) => {
                 for (link, member) in links.iter().zip(members) {
                     match member {
-                        Some(member) => link.lane.member_changed(&member, &self.parts),
+                        Some(member) => link.lane.member_read(&member, &self.parts),
                         // The room is gone, or forgot its members.
                         None if link.rests_on_membership() => link.end(LeftReason::Removed),
                         None => {}

@@ -1,0 +1,22 @@
+//! A seeded simulation of several nodes over one store: a fan-out that drops, repeats, reorders and delays, a log that fails
+//! and times out, nodes that die, clocks that jump, clients that come and go, members that are removed. Whatever clients
+//! saw is checked against what was stored.
+//!
+//! One thread, virtual time, one source of chance: a seed is a run. `cargo run -p chat-simulation -- --seed N` repeats one.
+#![allow(clippy::unwrap_used, reason = "a simulation that cannot go on says why by panicking")]
+
+mod client;
+mod dice;
+mod faulty_fanout;
+mod faulty_log;
+mod faulty_presence;
+mod history;
+mod node;
+mod scenario;
+mod settle;
+mod world;
+
+pub use self::{
+    history::{Report, Violation},
+    scenario::{Plan, Weakness, run},
+};
