@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     Broadcast, Cursor, Error, Head, Member, Result, RoomId, StoredMessage, UserId,
@@ -23,13 +23,15 @@ pub(crate) struct Lane {
     state: Mutex<LaneState>,
     /// Wakes the lane's task: something is missing, or must be looked up.
     pub(crate) wake: Notify,
-    status: watch::Sender<Status>,
+    /// Wakes joiners when the status is no longer `Starting`; in the order in which they came.
+    opened: Notify,
     flights: Flights,
 }
 
 /// Whether sessions can be attached.
-#[derive(Debug, Clone)]
-pub(crate) enum Status {
+#[derive(Debug, Clone, Default)]
+enum Status {
+    #[default]
     Starting,
     Live,
     Failed(SharedError),
@@ -38,6 +40,7 @@ pub(crate) enum Status {
 
 #[derive(Debug, Default)]
 struct LaneState {
+    status: Status,
     /// There once the lane is live.
     order: Option<Order>,
     links: Vec<Arc<RoomLink>>,
@@ -65,7 +68,7 @@ impl Lane {
             room,
             state: Mutex::default(),
             wake: Notify::new(),
-            status: watch::Sender::new(Status::Starting),
+            opened: Notify::new(),
             flights: Flights::default(),
         })
     }
@@ -76,13 +79,25 @@ impl Lane {
 
     /// Waits until the lane is live.
     pub(crate) async fn ready(&self) -> Result<()> {
-        let mut status = self.status.subscribe();
-        let reached = status.wait_for(|status| !matches!(status, Status::Starting)).await;
-        match reached.as_deref() {
-            Ok(Status::Live) => Ok(()),
-            Ok(Status::Failed(error)) => Err(error.to_error()),
-            Ok(Status::Starting | Status::Gone) | Err(_) => Err(Error::Draining),
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            // Listening before looking, so that nothing comes between the two.
+            opened.as_mut().enable();
+            match &self.lock().status {
+                Status::Starting => {}
+                Status::Live => return Ok(()),
+                Status::Failed(error) => return Err(error.to_error()),
+                Status::Gone => return Err(Error::Draining),
+            }
+            opened.await;
         }
+    }
+
+    fn set_status(&self, state: &mut LaneState, status: Status) {
+        state.gone = !matches!(status, Status::Starting | Status::Live);
+        state.status = status;
+        self.opened.notify_waiters();
     }
 
     pub(crate) fn open(&self, head: &Head, parts: &Parts) {
@@ -90,13 +105,11 @@ impl Lane {
         state.order = Some(Order::new(head.cursor.clone(), &parts.settings));
         // An empty room has nothing to warm up with.
         state.warmed = head.oldest > head.cursor.seq;
-        drop(state);
-        self.status.send_replace(Status::Live);
+        self.set_status(&mut state, Status::Live);
     }
 
     pub(crate) fn fail(&self, error: Error) {
-        self.lock().gone = true;
-        self.status.send_replace(Status::Failed(SharedError::new(error)));
+        self.set_status(&mut self.lock(), Status::Failed(SharedError::new(error)));
     }
 
     /// Closes the lane if nobody is attached; afterwards nobody can be.
@@ -105,9 +118,7 @@ impl Lane {
         if !state.links.is_empty() {
             return false;
         }
-        state.gone = true;
-        drop(state);
-        self.status.send_replace(Status::Gone);
+        self.set_status(&mut state, Status::Gone);
         true
     }
 

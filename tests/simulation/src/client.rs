@@ -8,8 +8,8 @@ use std::{
 };
 
 use chat_core::{
-    Body, Chat, ClientMessageId, Content, Cursor, Error, Event, JoinRequest, MessageId, ReactionKey,
-    ReactionOp, RoomId, Session, SessionEvents, UserId,
+    Body, ClientMessageId, Content, Cursor, Error, Event, JoinRequest, MessageId, ReactionKey, ReactionOp,
+    RoomId, Session, SessionEvents, UserId,
     session::{Hole, JoinOutcome, Joined},
 };
 use tokio::{
@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::{node::RECHECK, world::World};
+use crate::{
+    node::{Lifeline, RECHECK},
+    world::World,
+};
 
 /// How long news may take to get about when nothing brings it but being asked again.
 const PATIENCE: Duration = RECHECK.saturating_add(Duration::from_secs(1));
@@ -94,14 +97,15 @@ impl Client {
         while self.stage() != Stage::Done {
             let since = Instant::now();
             let credentials = self.world.token(&self.user);
-            if let Some((chat, alive)) = self.world.node() {
+            if let Some((chat, lifeline)) = self.world.node() {
                 // A client that gives up while it is let in.
                 let patience = self.impatience(20, 10_000);
                 if let Ok(Ok((session, events))) = timeout(patience, chat.connect(&credentials)).await {
                     let streams = BTreeMap::new();
                     let (asked, joining) = (BTreeMap::new(), BTreeSet::new());
                     let connection = Connection { since, streams, asked, joining };
-                    self.live(session, events, connection, alive, chat).await;
+                    drop(chat);
+                    self.live(session, events, connection, lifeline).await;
                 }
             }
             sleep(self.world.dice.millis(5..400)).await;
@@ -122,29 +126,26 @@ impl Client {
         session: Session,
         mut events: SessionEvents,
         mut connection: Connection,
-        mut alive: watch::Receiver<bool>,
-        _chat: Chat,
+        lifeline: Lifeline,
     ) {
-        let mut stage = self.stage.clone();
         let lasts = self.world.dice.millis(500..9_000);
         let mut leaves_at = (self.stage() == Stage::Chaos).then(|| Instant::now() + lasts);
         let mut acts_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                _ = alive.changed() => return,
-                _ = stage.changed() => {
-                    if self.stage() == Stage::Done {
-                        return;
-                    }
-                    leaves_at = None;
-                }
+                () = lifeline.cut() => return,
                 event = events.next() => match event {
                     Some(Event::Closing(_)) | None => return,
                     Some(event) => self.take(&mut connection, event),
                 },
                 () = sleep_until(leaves_at.unwrap_or(acts_at)), if leaves_at.is_some_and(|at| at <= acts_at) => return,
                 () = sleep_until(acts_at) => {
+                    match self.stage() {
+                        Stage::Chaos => {}
+                        Stage::Settling => leaves_at = None,
+                        Stage::Done => return,
+                    }
                     if self.act(&session, &mut connection).await.is_err() {
                         return;
                     }

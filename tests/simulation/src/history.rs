@@ -7,8 +7,8 @@ use std::{
 };
 
 use chat_core::{
-    AppendOutcome, ClientMessageId, Content, Cursor, Draft, Epoch, Fingerprint, MessageId, Position, RoomId,
-    Seq, StoredMessage, UserId,
+    AppendOutcome, Authority, ClientMessageId, Content, Cursor, Draft, Epoch, Fingerprint, MessageId,
+    Position, RoomId, Seq, StoredMessage, UserId,
 };
 use tokio::time::Instant;
 
@@ -67,6 +67,8 @@ struct Log {
     /// Positions up to here survived the end of an epoch.
     survived: BTreeMap<(RoomId, Epoch), Seq>,
     bans: BTreeMap<(UserId, RoomId), Vec<Ban>>,
+    /// The first position that is kept; what was there before may be sent again.
+    oldest: BTreeMap<RoomId, Seq>,
     revoked: BTreeMap<UserId, Instant>,
     violations: Vec<Violation>,
     acknowledged: usize,
@@ -118,6 +120,7 @@ impl History {
             };
             let problem = {
                 let mut log = self.lock();
+                let oldest = log.oldest.get(&draft.room).copied().unwrap_or(Seq::FIRST);
                 let room = log.stored.entry((draft.room.clone(), epoch)).or_default();
                 let last = room.last_key_value().map(|(seq, stored)| (*seq, stored.id));
                 let same_key =
@@ -126,7 +129,7 @@ impl History {
                     Some(("G3", format!("{}: {seq} was stored after {last:?}", draft.room)))
                 } else if last.is_some_and(|(_, id)| id >= position.id) {
                     Some(("G3", format!("{}: the id at {seq} does not grow", draft.room)))
-                } else if room.values().rev().take(400).any(same_key) {
+                } else if room.range(oldest..).any(|(_, other)| same_key(other)) {
                     Some((
                         "G2",
                         format!("{}: {} of {} was stored twice", draft.room, draft.client_id, draft.sender),
@@ -140,7 +143,8 @@ impl History {
             if let Some((guarantee, what)) = problem {
                 self.violation(guarantee, what);
             }
-            if self.was_banned(&draft.sender, &draft.room, Instant::now(), Duration::ZERO) {
+            let as_member = draft.authority == Authority::Member;
+            if as_member && self.was_banned(&draft.sender, &draft.room, Instant::now(), Duration::ZERO) {
                 let what = format!(
                     "{}: {} was stored after {} was removed",
                     draft.room, draft.client_id, draft.sender
@@ -235,6 +239,11 @@ impl History {
             ban.until = Some(Instant::now());
         }
         self.note(|| format!("added {user} to {room}"));
+    }
+
+    pub(crate) fn trimmed(&self, room: &RoomId, oldest: Seq) {
+        self.lock().oldest.insert(room.clone(), oldest);
+        self.note(|| format!("trimmed {room} to {oldest}"));
     }
 
     pub(crate) fn revoked(&self, user: &UserId) {

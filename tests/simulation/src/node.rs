@@ -12,7 +12,7 @@ use chat_core::{
     auth::{AuthError, Credentials, Principal, Revocable},
     rate_limit::{LocalRateLimiter, RateLimits},
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{
     faulty_fanout::FaultyFanout, faulty_log::FaultyLog, faulty_presence::FaultyPresence, scenario::Plan,
@@ -52,12 +52,31 @@ impl Auth for ByName {
     }
 }
 
-/// One server. Its clients hold the sessions; when it dies they are told by `alive` and drop them on the spot.
+/// One server. Its clients hold the sessions; when it dies they are told by their lifeline and drop them on the spot.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) chat: Chat,
     dead: Arc<AtomicBool>,
-    alive: watch::Sender<bool>,
+    bell: Arc<Notify>,
+}
+
+/// How a client notices that its node is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Lifeline {
+    dead: Arc<AtomicBool>,
+    bell: Arc<Notify>,
+}
+
+impl Lifeline {
+    /// Returns when the node is dead. Clients notice in the order in which they listened, so that a seed is a run.
+    pub(crate) async fn cut(&self) {
+        let rings = self.bell.notified();
+        tokio::pin!(rings);
+        rings.as_mut().enable();
+        if !self.dead.load(Ordering::Relaxed) {
+            rings.await;
+        }
+    }
 }
 
 impl Node {
@@ -88,17 +107,17 @@ impl Node {
             .settings(settings(plan.mutation))
             .build()
             .unwrap();
-        Self { chat, dead, alive: watch::Sender::new(true) }
+        Self { chat, dead, bell: Arc::default() }
     }
 
-    pub(crate) fn alive(&self) -> watch::Receiver<bool> {
-        self.alive.subscribe()
+    pub(crate) fn lifeline(&self) -> Lifeline {
+        Lifeline { dead: self.dead.clone(), bell: self.bell.clone() }
     }
 
     /// Dies without a word: whatever it had under way comes to nothing.
     pub(crate) fn kill(self) {
         self.dead.store(true, Ordering::Relaxed);
-        self.alive.send_replace(false);
+        self.bell.notify_waiters();
     }
 }
 

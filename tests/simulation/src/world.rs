@@ -12,12 +12,11 @@ use chat_core::{
     auth::{Credentials, Revocation, RevocationScope},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemorySnapshot, MemoryStore},
 };
-use tokio::sync::watch;
 
 use crate::{
     dice::{Dice, JumpingClock},
     history::History,
-    node::Node,
+    node::{Lifeline, Node},
     scenario::Plan,
 };
 
@@ -34,6 +33,8 @@ pub(crate) struct World {
     pub(crate) rooms: Vec<RoomId>,
     pub(crate) users: Vec<UserId>,
     nodes: Mutex<Vec<Option<Node>>>,
+    /// One change of membership at a time, so that it is known who was a member when.
+    memberships: tokio::sync::Mutex<()>,
     backup: Mutex<Option<(MemorySnapshot, BTreeMap<RoomId, Seq>)>>,
     /// Tokens are numbered; those below this number were withdrawn.
     issues: Mutex<BTreeMap<UserId, u64>>,
@@ -54,6 +55,7 @@ impl World {
             rooms: (0..plan.rooms).map(|n| RoomId::new(&format!("room-{n}")).unwrap()).collect(),
             users: (0..plan.users).map(|n| UserId::new(&format!("user-{n}")).unwrap()).collect(),
             nodes: Mutex::default(),
+            memberships: tokio::sync::Mutex::default(),
             backup: Mutex::default(),
             issues: Mutex::default(),
             plan: plan.clone(),
@@ -73,12 +75,12 @@ impl World {
     }
 
     /// Some node that is alive.
-    pub(crate) fn node(&self) -> Option<(Chat, watch::Receiver<bool>)> {
+    pub(crate) fn node(&self) -> Option<(Chat, Lifeline)> {
         let nodes = self.nodes.lock().unwrap();
         let alive: Vec<&Node> = nodes.iter().flatten().collect();
         (!alive.is_empty()).then(|| {
             let node = alive[self.dice.index(alive.len())];
-            (node.chat.clone(), node.alive())
+            (node.chat.clone(), node.lifeline())
         })
     }
 
@@ -106,16 +108,20 @@ impl World {
     /// Removes a member by way of a node, as an administrator would, and lets them in again later.
     pub(crate) async fn remove_member(&self) {
         let (room, user) = (self.some_room(), self.some_user());
-        let Some((chat, _)) = self.node() else { return };
-        let service = chat.system(UserId::new("service").unwrap());
-        if service.change_member(&room, MemberChange::remove(user.clone())).await.is_ok() {
-            self.history.banned(&user, &room);
+        {
+            let _turn = self.memberships.lock().await;
+            let Some((chat, _)) = self.node() else { return };
+            let service = chat.system(UserId::new("service").unwrap());
+            if service.change_member(&room, MemberChange::remove(user.clone())).await.is_ok() {
+                self.history.banned(&user, &room);
+            }
         }
         tokio::time::sleep(self.dice.millis(2_000..9_000)).await;
         self.let_in(&room, &user).await;
     }
 
     pub(crate) async fn let_in(&self, room: &RoomId, user: &UserId) {
+        let _turn = self.memberships.lock().await;
         self.history.let_in(user, room);
         // By way of the store, so that it comes about whatever nodes there are.
         self.store.rooms().change_member(room, MemberChange::add(user.clone(), Role::Member)).await.unwrap();
@@ -135,7 +141,9 @@ impl World {
 
     pub(crate) async fn trim(&self) {
         let retention = Retention { max_entries: Some(self.dice.number(20..80)), not_before: None };
-        self.store.message_log().trim(&self.some_room(), retention).await.unwrap();
+        let room = self.some_room();
+        let head = self.store.message_log().trim(&room, retention).await.unwrap();
+        self.history.trimmed(&room, head.oldest);
     }
 
     pub(crate) async fn heads(&self) -> BTreeMap<RoomId, (Epoch, Seq, Seq)> {
@@ -153,11 +161,13 @@ impl World {
     /// Puts the backup back: what was stored since is lost, and the store says so by its epoch.
     pub(crate) async fn restore(&self) {
         let Some((backup, heads)) = self.backup.lock().unwrap().take() else { return };
+        let turn = self.memberships.lock().await;
         let epoch = |heads: &BTreeMap<RoomId, (Epoch, Seq, Seq)>| heads[&self.rooms[0]].0.clone();
         let from = epoch(&self.heads().await);
         self.store.restore(&backup);
         let to = epoch(&self.heads().await);
         self.history.restored(&from, &to, &heads);
+        drop(turn);
         // The backup's memberships may be older than the latest changes.
         for room in &self.rooms {
             for user in &self.users {
