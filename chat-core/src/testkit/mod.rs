@@ -21,7 +21,9 @@
 pub mod fixtures;
 mod harness;
 mod macros;
+mod macros_rooms;
 pub mod message_log;
+pub mod rooms;
 pub mod run;
 
 pub use harness::{LogHarness, LogNode};

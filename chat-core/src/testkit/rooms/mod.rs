@@ -1,0 +1,5 @@
+//! Cases for [`Rooms`](crate::Rooms), a file per group.
+#![allow(clippy::missing_panics_doc, reason = "a case fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+pub mod create;
