@@ -17,3 +17,5 @@ impl LogHarness for Memory {
 }
 
 chat_core::rooms_tests!(Memory);
+chat_core::rooms_members_tests!(Memory);
+chat_core::rooms_read_tests!(Memory);

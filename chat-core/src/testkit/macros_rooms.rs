@@ -31,3 +31,64 @@ macro_rules! rooms_tests {
         );
     };
 }
+
+/// Rooms: who is a member.
+#[macro_export]
+macro_rules! rooms_members_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            rooms_members,
+            $harness,
+            $crate::testkit::rooms::members,
+            [
+                somebody_added_is_a_member_on_every_node,
+                a_new_role_leaves_the_rest_of_the_membership,
+                somebody_removed_is_a_past_member_who_is_still_known,
+                coming_back_is_a_new_membership,
+                asking_for_what_is_so_already_changes_nothing,
+                removing_somebody_who_never_was_a_member_changes_nothing,
+                a_change_with_an_older_version_is_ignored,
+                a_change_with_an_equal_version_is_ignored,
+                a_change_without_a_version_always_applies_and_takes_the_next_one,
+                versions_that_arrive_in_any_order_end_in_the_newest,
+                versions_that_arrive_at_once_end_in_the_newest,
+                additions_at_once_add_once,
+                a_user_no_longer_appends_once_they_were_removed_on_another_node,
+                no_append_is_stored_after_a_removal_that_was_answered,
+                members_come_by_user_id_page_by_page,
+                a_page_of_members_holds_current_ones_only,
+                a_page_of_members_has_at_least_one_and_at_most_a_thousand,
+                memberships_come_in_the_order_that_was_asked_for,
+                memberships_of_one_room_do_not_touch_another,
+            ]
+        );
+    };
+}
+
+/// Rooms: how far each member has read.
+#[macro_export]
+macro_rules! rooms_read_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            rooms_read,
+            $harness,
+            $crate::testkit::rooms::read,
+            [
+                a_marker_moves_forward_and_shows_on_every_node,
+                a_marker_never_moves_back,
+                a_marker_beyond_the_head_is_refused,
+                a_marker_of_another_epoch_is_refused,
+                only_members_mark,
+                a_new_members_marker_stands_at_the_head,
+                the_marker_of_a_member_added_while_others_write_misses_nothing_after_it,
+                coming_back_moves_the_marker_to_the_head_and_never_back,
+                a_new_role_leaves_the_marker,
+                the_time_of_a_marker_is_when_it_last_moved,
+                markers_come_by_user_id_page_by_page,
+                marks_at_once_end_at_the_greatest,
+                a_marker_stays_where_entries_were_trimmed,
+                markers_of_rooms_and_users_are_separate,
+            ]
+        );
+    };
+}

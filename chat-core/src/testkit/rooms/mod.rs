@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 pub mod create;
+pub mod members;
+pub mod read;
