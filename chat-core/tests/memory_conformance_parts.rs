@@ -19,3 +19,4 @@ impl LogHarness for Memory {
 chat_core::rooms_tests!(Memory);
 chat_core::rooms_members_tests!(Memory);
 chat_core::rooms_read_tests!(Memory);
+chat_core::rooms_unread_tests!(Memory);

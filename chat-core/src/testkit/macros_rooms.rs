@@ -92,3 +92,34 @@ macro_rules! rooms_read_tests {
         );
     };
 }
+
+/// Rooms: how much is unread.
+#[macro_export]
+macro_rules! rooms_unread_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            rooms_unread,
+            $harness,
+            $crate::testkit::rooms::unread,
+            [
+                what_others_say_is_unread_until_it_is_marked,
+                own_entries_are_not_unread,
+                what_the_system_notes_is_not_unread,
+                joins_and_leaves_are_not_unread,
+                edits_deletes_and_reactions_are_not_unread,
+                an_applications_own_entries_are_unread,
+                deleting_what_is_unread_lowers_the_number,
+                deleting_what_was_read_does_not_lower_the_number,
+                deleting_ones_own_message_does_not_lower_ones_own_number,
+                what_was_trimmed_is_not_unread,
+                somebody_who_left_has_nothing_unread,
+                coming_back_begins_at_zero,
+                many_rooms_are_answered_in_their_order,
+                a_marker_that_does_not_move_changes_no_number,
+                a_random_story_always_gives_what_a_recount_gives,
+                appends_and_marks_at_once_end_exact,
+                a_mark_takes_nothing_away_that_was_stored_after_it,
+            ]
+        );
+    };
+}

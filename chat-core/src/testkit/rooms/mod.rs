@@ -5,3 +5,4 @@
 pub mod create;
 pub mod members;
 pub mod read;
+pub mod unread;
