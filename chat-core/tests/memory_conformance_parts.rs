@@ -20,3 +20,4 @@ chat_core::rooms_tests!(Memory);
 chat_core::rooms_members_tests!(Memory);
 chat_core::rooms_read_tests!(Memory);
 chat_core::rooms_unread_tests!(Memory);
+chat_core::rooms_listing_tests!(Memory);

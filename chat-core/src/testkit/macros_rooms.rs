@@ -123,3 +123,31 @@ macro_rules! rooms_unread_tests {
         );
     };
 }
+
+/// Rooms: a user's list of rooms.
+#[macro_export]
+macro_rules! rooms_listing_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            rooms_listing,
+            $harness,
+            $crate::testkit::rooms::listing,
+            [
+                the_room_with_the_latest_entry_comes_first,
+                joining_counts_as_activity_where_nothing_was_said_since,
+                only_what_stands_in_the_timeline_is_activity,
+                the_preview_is_the_newest_timeline_entry,
+                the_preview_is_as_the_entry_is_now,
+                a_room_without_entries_has_no_preview,
+                the_preview_is_never_older_than_a_stored_entry,
+                a_summary_holds_room_membership_head_marker_and_unread,
+                rooms_that_were_left_are_not_listed,
+                pages_join_up_without_repeat_or_gap,
+                activity_between_two_pages_hides_no_other_room,
+                a_place_in_the_list_reads_back_from_its_text,
+                equal_activity_goes_by_room_id_in_bytes,
+                a_page_of_rooms_has_at_least_one_and_at_most_two_hundred,
+            ]
+        );
+    };
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 pub mod create;
+pub mod listing;
 pub mod members;
 pub mod read;
 pub mod unread;
