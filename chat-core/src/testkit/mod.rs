@@ -18,12 +18,16 @@
 //! Each case runs in a Tokio runtime of its own, on a fresh and empty namespace, within [`run::DEADLINE`]. A backend
 //! without a guarantee leaves that group's line out, and its README says so.
 
+pub mod fanout;
 pub mod fixtures;
 mod harness;
+mod harness_fanout;
 mod macros;
+mod macros_fanout;
 mod macros_rooms;
 pub mod message_log;
 pub mod rooms;
 pub mod run;
 
 pub use harness::{LogHarness, LogNode};
+pub use harness_fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness};
