@@ -22,12 +22,16 @@ pub mod fanout;
 pub mod fixtures;
 mod harness;
 mod harness_fanout;
+mod harness_presence;
 mod macros;
 mod macros_fanout;
+mod macros_presence;
 mod macros_rooms;
 pub mod message_log;
+pub mod presence;
 pub mod rooms;
 pub mod run;
 
 pub use harness::{LogHarness, LogNode};
 pub use harness_fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness};
+pub use harness_presence::PresenceHarness;
