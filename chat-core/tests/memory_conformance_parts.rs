@@ -5,8 +5,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chat_core::{
     Fanout, Presence,
-    memory::{MemoryFanout, MemoryPresence, MemoryStore},
-    testkit::{FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness},
+    auth::RevocationStore,
+    memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
+    rate_limit::{LocalRateLimiter, Quota, RateLimiter, RateLimits},
+    testkit::{
+        FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness,
+        RevocationHarness, SearchHarness, SearchNode,
+    },
 };
 
 struct Memory;
@@ -50,6 +55,41 @@ impl PresenceHarness for Memory {
     }
 }
 
+#[async_trait]
+impl SearchHarness for Memory {
+    async fn node(&self) -> SearchNode {
+        let store = MemoryStore::new();
+        let log = LogNode { log: store.message_log(), rooms: store.rooms() };
+        SearchNode { log, search: store.search() }
+    }
+
+    async fn settle(&self) {}
+}
+
+#[async_trait]
+impl RevocationHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn RevocationStore>> {
+        let store = MemoryRevocations::new();
+        (0..count).map(|_| Arc::new(store.clone()) as Arc<dyn RevocationStore>).collect()
+    }
+}
+
+#[async_trait]
+impl RateLimitHarness for Memory {
+    async fn limiter(&self, quota: Quota) -> Arc<dyn RateLimiter> {
+        let limits = RateLimits::new()
+            .with_user_sends(Some(quota))
+            .with_room_sends(Some(quota))
+            .with_user_signals(Some(quota))
+            .with_user_reads(Some(quota));
+        Arc::new(LocalRateLimiter::new(&limits))
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
 chat_core::rooms_tests!(Memory);
 chat_core::rooms_members_tests!(Memory);
 chat_core::rooms_read_tests!(Memory);
@@ -60,3 +100,6 @@ chat_core::fanout_overflow_tests!(Memory);
 chat_core::presence_tests!(Memory);
 chat_core::presence_lease_tests!(Memory);
 chat_core::presence_race_tests!(Memory);
+chat_core::search_tests!(Memory);
+chat_core::revocation_tests!(Memory);
+chat_core::rate_limit_tests!(Memory);
