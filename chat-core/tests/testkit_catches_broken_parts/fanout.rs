@@ -76,28 +76,16 @@ impl Fanout for BrokenFanout {
         let events = self.bus.subscribe(&self.topic(topic)).await?;
         let events =
             events.filter(move |item| future::ready(!(silent && matches!(item, Ok(FanoutItem::Missed)))));
-        let mut carrier = self.carrier.subscribe();
-        carrier.mark_unchanged();
-        let mended = stream::unfold(carrier, |mut carrier| async move {
-            carrier.wait_for(|(cut, _)| *cut).await.ok()?;
-            carrier.wait_for(|(cut, _)| !*cut).await.ok()?;
-            Some((Ok(FanoutItem::Missed), carrier))
-        });
         if self.has(Fault::NoMarkOfInterruption) {
             return Ok(Subscription::new(events));
         }
-        // Watched by a task, because a cut may be over before the subscriber looks.
-        let (marks, marked) = tokio::sync::mpsc::channel(8);
-        tokio::spawn(async move {
-            let mut mended = Box::pin(mended);
-            while let Some(mark) = mended.next().await {
-                if marks.send(mark).await.is_err() {
-                    return;
-                }
-            }
+        let carrier = self.carrier.subscribe();
+        let mended = carrier.borrow().1;
+        let marks = stream::unfold((carrier, mended), |(mut carrier, before)| async move {
+            let now = carrier.wait_for(|(cut, mended)| !*cut && *mended > before).await.ok()?.1;
+            Some((Ok(FanoutItem::Missed), (carrier, now)))
         });
-        let marks = stream::unfold(marked, |mut marked| async move { Some((marked.recv().await?, marked)) });
-        Ok(Subscription::new(stream::select(events, marks)))
+        Ok(Subscription::new(stream::select(Box::pin(events), Box::pin(marks))))
     }
 }
 
@@ -132,11 +120,10 @@ impl FanoutOverflowHarness for Broken {
 impl FanoutInterruptionHarness for Broken {
     async fn cut(&self) {
         self.carrier.send_modify(|(cut, _)| *cut = true);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 
     async fn mend(&self) {
-        self.carrier.send_modify(|(cut, times)| (*cut, *times) = (false, *times + 1));
+        self.carrier.send_modify(|(cut, mended)| (*cut, *mended) = (false, *mended + 1));
     }
 }
 

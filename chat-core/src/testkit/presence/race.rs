@@ -103,10 +103,10 @@ pub async fn a_sweep_and_a_reconnect_at_once_agree(harness: &dyn PresenceHarness
     let nodes = harness.nodes(2).await;
     let n1 = start(&*nodes[0], "n1", LONG).await;
     nodes[0].connected(&connection("ann", "c1", 1, &n1)).await.unwrap();
-    for life in 1..60 {
-        nodes[0].disconnected(&connection("ann", "c1", life, &n1)).await.unwrap();
+    for life in 1..60u32 {
+        nodes[0].disconnected(&connection("ann", "c1", life.into(), &n1)).await.unwrap();
         let (sweeps, comes) = (nodes[life as usize % 2].clone(), nodes[0].clone());
-        let device = connection("ann", "c1", life + 1, &n1);
+        let device = connection("ann", "c1", u64::from(life) + 1, &n1);
         let sweeping = tokio::spawn(async move { sweeps.sweep(Duration::ZERO).await.unwrap().len() });
         let coming = tokio::spawn(async move { comes.connected(&device).await.unwrap() });
         let expected =
