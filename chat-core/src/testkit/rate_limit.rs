@@ -1,4 +1,4 @@
-//! Cases for [`RateLimiter`](crate::rate_limit::RateLimiter).
+//! Cases for [`RateLimiter`].
 #![allow(clippy::missing_panics_doc, reason = "a case fails by panicking")]
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 

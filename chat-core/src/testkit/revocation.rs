@@ -1,4 +1,4 @@
-//! Cases for [`RevocationStore`](crate::auth::RevocationStore).
+//! Cases for [`RevocationStore`].
 #![allow(clippy::missing_panics_doc, reason = "a case fails by panicking")]
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
