@@ -1,0 +1,358 @@
+//! Who is a member, and what changes of it do.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::{
+    AppendOutcome, Member, MemberChange, MemberOutcome, Refusal, Role, UserId,
+    testkit::{
+        LogHarness, LogNode,
+        fixtures::{append, create_room, draft, room, store, user},
+    },
+};
+
+async fn change(node: &LogNode, change: MemberChange) -> MemberOutcome {
+    node.rooms.change_member(&room("r"), change).await.unwrap()
+}
+
+async fn member(node: &LogNode, name: &str) -> Option<Member> {
+    node.rooms.member(&room("r"), &user(name)).await.unwrap()
+}
+
+fn add(name: &str, role: Role) -> MemberChange {
+    MemberChange::add(user(name), role)
+}
+
+fn remove(name: &str) -> MemberChange {
+    MemberChange::remove(user(name))
+}
+
+/// What a case expects of a membership: role, whether current, version.
+fn facts(member: Option<&Member>) -> Option<(Role, bool, u64)> {
+    member.map(|member| (member.role, member.is_current(), member.version))
+}
+
+/// The outcome is the membership that every node then sees.
+pub async fn somebody_added_is_a_member_on_every_node(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &[]).await;
+    let MemberOutcome::Added(added) = change(&nodes[0], add("ann", Role::Moderator)).await else {
+        panic!("not added")
+    };
+    assert_eq!((added.user.clone(), added.role, added.is_current()), (user("ann"), Role::Moderator, true));
+    for node in &nodes {
+        assert_eq!(member(node, "ann").await, Some(added.clone()));
+        let page = node.rooms.members(&room("r"), None, 10).await.unwrap();
+        assert_eq!((page.members, page.next), (vec![added.clone()], None));
+    }
+    store(&nodes[1], draft("r", "ann", "c1", "hello")).await;
+}
+
+/// The time of joining stays.
+pub async fn a_new_role_leaves_the_rest_of_the_membership(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["ann"]).await;
+    let before = member(&nodes[0], "ann").await.unwrap();
+    for role in [Role::Reader, Role::Owner, Role::Moderator, Role::Member] {
+        let MemberOutcome::RoleChanged(changed) = change(&nodes[0], add("ann", role)).await else {
+            panic!("no new role")
+        };
+        assert_eq!((changed.role, changed.joined_at, changed.left_at), (role, before.joined_at, None));
+        assert_eq!(member(&nodes[1], "ann").await, Some(changed));
+    }
+}
+
+/// [`Rooms::member`](crate::Rooms::member) answers the past membership; lists do not.
+pub async fn somebody_removed_is_a_past_member_who_is_still_known(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["ann", "bob"]).await;
+    let before = member(&nodes[0], "ann").await.unwrap();
+    let MemberOutcome::Removed(removed) = change(&nodes[0], remove("ann")).await else {
+        panic!("not removed")
+    };
+    assert_eq!((removed.role, removed.joined_at), (before.role, before.joined_at));
+    assert!(removed.left_at.is_some_and(|left| left >= removed.joined_at));
+    for node in &nodes {
+        assert_eq!(member(node, "ann").await, Some(removed.clone()));
+        let members = node.rooms.members(&room("r"), None, 10).await.unwrap().members;
+        assert_eq!(members.iter().map(|member| member.user.clone()).collect::<Vec<_>>(), [user("bob")]);
+        let listed = node.rooms.rooms_of(&user("ann"), None, 10).await.unwrap().rooms;
+        assert_eq!(listed, []);
+    }
+}
+
+/// With its own time of joining and without an end.
+pub async fn coming_back_is_a_new_membership(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["ann"]).await;
+    let first = member(&nodes[0], "ann").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    change(&nodes[1], remove("ann")).await;
+    let MemberOutcome::Added(again) = change(&nodes[0], add("ann", Role::Reader)).await else {
+        panic!("not added")
+    };
+    assert_eq!((again.role, again.left_at), (Role::Reader, None));
+    assert!(again.joined_at > first.joined_at, "{again:?}");
+    assert!(again.version > first.version);
+    assert_eq!(member(&nodes[1], "ann").await, Some(again));
+    store(&nodes[1], draft("r", "ann", "c1", "back")).await;
+}
+
+/// The same role again, and a second removal.
+pub async fn asking_for_what_is_so_already_changes_nothing(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &["ann"]).await;
+    let unchanged = |outcome: MemberOutcome| match outcome {
+        MemberOutcome::Unchanged(Some(member)) => (member.role, member.joined_at, member.left_at),
+        other => panic!("{other:?}"),
+    };
+    let before = member(node, "ann").await.unwrap();
+    let again = unchanged(change(node, add("ann", Role::Member)).await);
+    assert_eq!(again, (Role::Member, before.joined_at, None));
+    change(node, remove("ann")).await;
+    let gone = member(node, "ann").await.unwrap();
+    assert_eq!(unchanged(change(node, remove("ann")).await), (gone.role, gone.joined_at, gone.left_at));
+}
+
+/// And leaves no membership behind.
+pub async fn removing_somebody_who_never_was_a_member_changes_nothing(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &[]).await;
+    assert_eq!(change(node, remove("ann")).await, MemberOutcome::Unchanged(None));
+    assert_eq!(member(node, "ann").await, None);
+    assert!(matches!(change(node, add("ann", Role::Member)).await, MemberOutcome::Added(_)));
+}
+
+/// Additions, removals and roles alike.
+pub async fn a_change_with_an_older_version_is_ignored(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &[]).await;
+    let added = change(&nodes[0], add("ann", Role::Member).with_version(10)).await;
+    assert!(matches!(&added, MemberOutcome::Added(member) if member.version == 10), "{added:?}");
+    for older in [remove("ann"), add("ann", Role::Owner)] {
+        let outcome = change(&nodes[1], older.with_version(9)).await;
+        assert!(matches!(&outcome, MemberOutcome::Unchanged(Some(_))), "{outcome:?}");
+        assert_eq!(facts(member(&nodes[0], "ann").await.as_ref()), Some((Role::Member, true, 10)));
+    }
+    change(&nodes[0], remove("ann").with_version(20)).await;
+    change(&nodes[1], add("ann", Role::Member).with_version(19)).await;
+    assert_eq!(facts(member(&nodes[0], "ann").await.as_ref()), Some((Role::Member, false, 20)));
+}
+
+/// So the same change may be delivered twice.
+pub async fn a_change_with_an_equal_version_is_ignored(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &[]).await;
+    change(node, add("ann", Role::Member).with_version(3)).await;
+    for equal in [remove("ann"), add("ann", Role::Owner), add("ann", Role::Member)] {
+        let outcome = change(node, equal.with_version(3)).await;
+        assert!(matches!(outcome, MemberOutcome::Unchanged(Some(_))), "{outcome:?}");
+    }
+    assert_eq!(facts(member(node, "ann").await.as_ref()), Some((Role::Member, true, 3)));
+}
+
+/// However great the version before was.
+pub async fn a_change_without_a_version_always_applies_and_takes_the_next_one(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &[]).await;
+    change(node, add("ann", Role::Member).with_version(1_000)).await;
+    let outcome = change(node, remove("ann")).await;
+    assert!(matches!(&outcome, MemberOutcome::Removed(member) if member.version == 1_001), "{outcome:?}");
+    // What was numbered before it is outdated by it.
+    change(node, add("ann", Role::Owner).with_version(1_001)).await;
+    assert_eq!(facts(member(node, "ann").await.as_ref()), Some((Role::Member, false, 1_001)));
+    let outcome = change(node, add("ann", Role::Owner).with_version(1_002)).await;
+    assert!(matches!(outcome, MemberOutcome::Added(_)), "{outcome:?}");
+}
+
+/// The change that version `version` of a story makes.
+fn numbered(name: &str, version: u64) -> MemberChange {
+    let roles = [None, Some(Role::Reader), Some(Role::Member), Some(Role::Owner)];
+    let change = match roles[usize::try_from(version % 4).unwrap()] {
+        Some(role) => add(name, role),
+        None => remove(name),
+    };
+    change.with_version(version)
+}
+
+fn assert_is_as_version(member: Option<&Member>, version: u64) {
+    let expected = numbered("any", version).role;
+    let is = member.filter(|member| member.is_current()).map(|member| member.role);
+    assert_eq!(is, expected, "{member:?} should be as version {version} said");
+}
+
+/// Random orders of the same changes.
+pub async fn versions_that_arrive_in_any_order_end_in_the_newest(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &[]).await;
+    let mut random = fastrand::Rng::with_seed(11);
+    for story in 0..20 {
+        let name = format!("u{story}");
+        let mut versions: Vec<u64> = (1..=5 + story % 4).collect();
+        let newest = versions.len() as u64;
+        random.shuffle(&mut versions);
+        for (index, version) in versions.iter().enumerate() {
+            change(&nodes[index % 2], numbered(&name, *version)).await;
+            let newest_so_far = versions[..=index].iter().max().unwrap();
+            assert_is_as_version(member(&nodes[0], &name).await.as_ref(), *newest_so_far);
+        }
+        assert_is_as_version(member(&nodes[1], &name).await.as_ref(), newest);
+    }
+}
+
+/// Nothing is decided on what was read before.
+pub async fn versions_that_arrive_at_once_end_in_the_newest(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &[]).await;
+    for story in 0..10u64 {
+        let name = format!("u{story}");
+        let newest = 8 + story % 4;
+        let calls: Vec<_> = (1..=newest)
+            .zip(nodes.iter().cycle().cloned())
+            .map(|(version, node)| {
+                let new = numbered(&name, version);
+                tokio::spawn(async move { change(&node, new).await })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert_is_as_version(member(&nodes[0], &name).await.as_ref(), newest);
+    }
+}
+
+/// One caller is told that the user was added; the others that it was so already.
+pub async fn additions_at_once_add_once(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &[]).await;
+    let calls: Vec<_> = (0..16)
+        .zip(nodes.iter().cycle().cloned())
+        .map(|(_, node)| tokio::spawn(async move { change(&node, add("ann", Role::Member)).await }))
+        .collect();
+    let mut added = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            MemberOutcome::Added(_) => added += 1,
+            MemberOutcome::Unchanged(Some(member)) => assert!(member.is_current()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(added, 1);
+}
+
+/// The log checks the membership where it is stored, not a copy.
+pub async fn a_user_no_longer_appends_once_they_were_removed_on_another_node(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["ann"]).await;
+    for round in 0..5 {
+        store(&nodes[0], draft("r", "ann", &format!("in{round}"), "hello")).await;
+        change(&nodes[1], remove("ann")).await;
+        let refused = append(&nodes[0], draft("r", "ann", &format!("out{round}"), "hello")).await;
+        assert_eq!(refused, AppendOutcome::Refused(Refusal::NotAMember));
+        change(&nodes[1], add("ann", Role::Member)).await;
+    }
+}
+
+/// Also where appends are under way all the time.
+pub async fn no_append_is_stored_after_a_removal_that_was_answered(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["ann"]).await;
+    let writer = nodes[0].clone();
+    let writing = tokio::spawn(async move {
+        // Ends when it is refused; if that never happens, the case's deadline ends it.
+        for number in 0u64.. {
+            match append(&writer, draft("r", "ann", &format!("c{number}"), "hello")).await {
+                AppendOutcome::New(_) => tokio::time::sleep(Duration::from_micros(200)).await,
+                AppendOutcome::Refused(Refusal::NotAMember) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    change(&nodes[1], remove("ann")).await;
+    let head =
+        |node: LogNode| async move { node.log.heads(&[room("r")]).await.unwrap().remove(0).unwrap().cursor };
+    let at_removal = head(nodes[1].clone()).await;
+    writing.await.unwrap();
+    assert_eq!(head(nodes[1].clone()).await, at_removal);
+}
+
+/// Every member once, whatever the size of a page.
+pub async fn members_come_by_user_id_page_by_page(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    // Bytes give the order: capitals before small letters, also where a store's language has it otherwise.
+    let names = ["zoe", "ann", "Bob", "a-b", "a_b", "ab", "Ann", "did:jwk:x", "1", "10", "2"];
+    create_room(node, "r", &names).await;
+    let expected: Vec<UserId> =
+        names.iter().map(|name| user(name)).collect::<BTreeSet<_>>().into_iter().collect();
+    for limit in [1, 2, 3, 10, 11, 12] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = node.rooms.members(&room("r"), after.as_ref(), limit).await.unwrap();
+            assert!(page.members.len() <= limit);
+            seen.extend(page.members.into_iter().map(|member| member.user));
+            let Some(next) = page.next else { break };
+            assert_eq!(seen.last(), Some(&next));
+            after = Some(next);
+        }
+        assert_eq!(seen, expected, "{limit} at a time");
+    }
+}
+
+/// Also after a place of somebody who is a member no longer.
+pub async fn a_page_of_members_holds_current_ones_only(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &["a", "b", "c", "d"]).await;
+    let page = node.rooms.members(&room("r"), None, 2).await.unwrap();
+    assert_eq!(page.next, Some(user("b")));
+    change(node, remove("b")).await;
+    change(node, remove("c")).await;
+    let page = node.rooms.members(&room("r"), page.next.as_ref(), 2).await.unwrap();
+    assert_eq!(page.members.iter().map(|member| member.user.as_str()).collect::<Vec<_>>(), ["d"]);
+    assert_eq!(page.next, None);
+    assert_eq!(node.rooms.members(&room("r"), Some(&user("d")), 2).await.unwrap().members, []);
+}
+
+/// Limits beyond the bounds are taken as the bound.
+pub async fn a_page_of_members_has_at_least_one_and_at_most_a_thousand(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    let names: Vec<_> = (0..1_001).map(|number| format!("u{number:04}")).collect();
+    create_room(node, "r", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let page = node.rooms.members(&room("r"), None, 0).await.unwrap();
+    assert_eq!((page.members.len(), page.next), (1, Some(user("u0000"))));
+    let page = node.rooms.members(&room("r"), None, usize::MAX).await.unwrap();
+    assert_eq!((page.members.len(), page.next.clone()), (1_000, Some(user("u0999"))));
+    assert_eq!(node.rooms.read_markers(&room("r"), None, 0).await.unwrap().len(), 1);
+    assert_eq!(node.rooms.read_markers(&room("r"), None, usize::MAX).await.unwrap().len(), 1_000);
+}
+
+/// With `None` where there never was one, past ones included, and repeated rooms repeated.
+pub async fn memberships_come_in_the_order_that_was_asked_for(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    for name in ["a", "b", "c"] {
+        create_room(node, name, &[]).await;
+    }
+    for (name, role) in [("c", Role::Owner), ("a", Role::Reader)] {
+        node.rooms.change_member(&room(name), add("ann", role)).await.unwrap();
+    }
+    node.rooms.change_member(&room("a"), remove("ann")).await.unwrap();
+    let asked = ["b", "c", "missing", "a", "c"].map(room);
+    let answers = node.rooms.memberships(&user("ann"), &asked).await.unwrap();
+    let found: Vec<_> = answers
+        .iter()
+        .map(|member| member.as_ref().map(|member| (member.role, member.is_current())))
+        .collect();
+    let (c, a) = (Some((Role::Owner, true)), Some((Role::Reader, false)));
+    assert_eq!(found, [None, c, None, a, c]);
+    assert_eq!(node.rooms.memberships(&user("ann"), &[]).await.unwrap(), []);
+}
+
+/// Neither do changes of one user touch another.
+pub async fn memberships_of_one_room_do_not_touch_another(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &["ann", "bob"]).await;
+    create_room(node, "s", &["ann"]).await;
+    change(node, remove("ann")).await;
+    assert!(member(node, "bob").await.unwrap().is_current());
+    let other = node.rooms.member(&room("s"), &user("ann")).await.unwrap().unwrap();
+    assert!(other.is_current());
+}

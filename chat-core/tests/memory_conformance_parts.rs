@@ -1,0 +1,105 @@
+//! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations and the rate limiter.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chat_core::{
+    Fanout, Presence,
+    auth::RevocationStore,
+    memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
+    rate_limit::{LocalRateLimiter, Quota, RateLimiter, RateLimits},
+    testkit::{
+        FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness,
+        RevocationHarness, SearchHarness, SearchNode,
+    },
+};
+
+struct Memory;
+
+#[async_trait]
+impl LogHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<LogNode> {
+        let store = MemoryStore::new();
+        (0..count).map(|_| LogNode { log: store.message_log(), rooms: store.rooms() }).collect()
+    }
+}
+
+#[async_trait]
+impl FanoutHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn Fanout>> {
+        let fanout = MemoryFanout::new();
+        (0..count).map(|_| Arc::new(fanout.clone()) as Arc<dyn Fanout>).collect()
+    }
+}
+
+#[async_trait]
+impl FanoutOverflowHarness for Memory {
+    fn overflow(&self) -> usize {
+        2 * MemoryFanout::DEFAULT_BUFFER
+    }
+}
+
+#[async_trait]
+impl PresenceHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn Presence>> {
+        let presence = MemoryPresence::new();
+        (0..count).map(|_| Arc::new(presence.clone()) as Arc<dyn Presence>).collect()
+    }
+
+    fn unit(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[async_trait]
+impl SearchHarness for Memory {
+    async fn node(&self) -> SearchNode {
+        let store = MemoryStore::new();
+        let log = LogNode { log: store.message_log(), rooms: store.rooms() };
+        SearchNode { log, search: store.search() }
+    }
+
+    async fn settle(&self) {}
+}
+
+#[async_trait]
+impl RevocationHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn RevocationStore>> {
+        let store = MemoryRevocations::new();
+        (0..count).map(|_| Arc::new(store.clone()) as Arc<dyn RevocationStore>).collect()
+    }
+}
+
+#[async_trait]
+impl RateLimitHarness for Memory {
+    async fn limiter(&self, quota: Quota) -> Arc<dyn RateLimiter> {
+        let limits = RateLimits::new()
+            .with_user_sends(Some(quota))
+            .with_room_sends(Some(quota))
+            .with_user_signals(Some(quota))
+            .with_user_reads(Some(quota));
+        Arc::new(LocalRateLimiter::new(&limits))
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+chat_core::rooms_tests!(Memory);
+chat_core::rooms_members_tests!(Memory);
+chat_core::rooms_read_tests!(Memory);
+chat_core::rooms_unread_tests!(Memory);
+chat_core::rooms_listing_tests!(Memory);
+chat_core::fanout_tests!(Memory);
+chat_core::fanout_overflow_tests!(Memory);
+chat_core::presence_tests!(Memory);
+chat_core::presence_lease_tests!(Memory);
+chat_core::presence_race_tests!(Memory);
+chat_core::search_tests!(Memory);
+chat_core::revocation_tests!(Memory);
+chat_core::rate_limit_tests!(Memory);
