@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+pub mod axum;
+mod config;
+pub mod json;
+mod limits;
+
+#[cfg(feature = "axum")]
+pub use self::axum::router;
+pub use self::{config::GatewayConfig, limits::Limits};
