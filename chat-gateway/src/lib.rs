@@ -6,7 +6,14 @@ pub mod axum;
 mod config;
 pub mod json;
 mod limits;
+mod problem;
+#[cfg(feature = "axum")]
+mod rest;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;
-pub use self::{config::GatewayConfig, limits::Limits};
+pub use self::{
+    config::GatewayConfig,
+    limits::Limits,
+    problem::{CODES, Problem},
+};

@@ -88,3 +88,13 @@ impl Default for Limits {
         Self::new()
     }
 }
+
+/// How many rooms a page of them has.
+pub(crate) fn rooms(asked: Option<usize>) -> usize {
+    asked.unwrap_or(50).clamp(1, 200)
+}
+
+/// How many members, or read markers, a page of them has.
+pub(crate) fn members(asked: Option<usize>) -> usize {
+    asked.unwrap_or(100).clamp(1, 1_000)
+}
