@@ -14,8 +14,10 @@ use crate::{
     workspace::Workspace,
 };
 
-/// One selection of packages, targets and features for everything: another would build the dependencies anew.
-pub(crate) const EVERYTHING: [&str; 3] = ["--workspace", "--all-targets", "--all-features"];
+/// One selection of packages, targets and features for everything that runs: another would build the dependencies anew.
+/// Benchmarks are not in it: as tests they would measure at full length, without optimization.
+pub(crate) const EVERYTHING: [&str; 6] =
+    ["--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"];
 
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
 const BROWSER_TESTS: &str = "tests/e2e";
