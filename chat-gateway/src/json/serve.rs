@@ -114,7 +114,12 @@ where
         loop {
             return match timeout(idle, self.incoming.next()).await {
                 Err(_) => Err(End::Told(Goodbye::IDLE)),
-                Ok(None | Some(Err(_) | Ok(Incoming::Close))) => Err(End::Gone),
+                Ok(None | Some(Err(_))) => Err(End::Gone),
+                Ok(Some(Ok(Incoming::Close))) => {
+                    // Reading on lets the transport answer the close.
+                    let _ = timeout(LINGER, self.incoming.next()).await;
+                    Err(End::Gone)
+                }
                 Ok(Some(Ok(Incoming::Alive))) => continue,
                 Ok(Some(Ok(Incoming::Binary))) => Err(End::Told(Goodbye::BINARY_FRAME)),
                 Ok(Some(Ok(Incoming::TooLarge))) => Err(End::Told(Goodbye::FRAME_TOO_LARGE)),
