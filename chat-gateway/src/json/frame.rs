@@ -264,7 +264,7 @@ pub(crate) fn event(event: &Event) -> Option<Bytes> {
                 Some(page) => page.head.cursor.clone(),
                 None => Cursor::new(hole.before.epoch.clone(), hole.before.seq.previous()),
             };
-            Frame::Resync { room, hole: hole.into(), cursor: &reached }.with_page(page.as_deref())
+            Frame::Resync { room, hole: HoleView::from(&**hole), cursor: &reached }.with_page(page.as_deref())
         }
         Event::Reset { room, page } => Frame::Reset { room, cursor: &page.head.cursor }.with_page(Some(page)),
         Event::Left { room, reason } => {

@@ -62,7 +62,11 @@ struct Guest {
 
 impl Guests {
     /// Creates the lobby.
-    pub(crate) async fn open(chat: Chat, signer: JwtSigner, max_body_chars: u32) -> anyhow::Result<Arc<Self>> {
+    pub(crate) async fn open(
+        chat: Chat,
+        signer: JwtSigner,
+        max_body_chars: u32,
+    ) -> anyhow::Result<Arc<Self>> {
         let lobby = RoomId::new(LOBBY)?;
         let service = chat.system(UserId::new("service")?);
         let mut room = NewRoom::new(lobby.clone()).with_max_body_chars(max_body_chars);
@@ -181,7 +185,7 @@ enum Refusal {
 
 impl Refusal {
     /// The cause is for the log, not for the guest.
-    fn internal(error: impl std::error::Error) -> Self {
+    fn internal(error: impl std::error::Error + 'static) -> Self {
         error!(error = &error as &dyn std::error::Error, "a guest could not be let in");
         Self::Internal
     }
