@@ -10,6 +10,8 @@ export class ConversationView {
   #root;
   #model;
   #ask;
+  #room;
+  #none;
   #title = el('h1.room-title', { dir: 'auto' });
   #subtitle = el('p.room-subtitle');
   #typing = el('div.typing', { role: 'status', data: { testid: 'typing' } });
@@ -49,9 +51,6 @@ export class ConversationView {
     this.#listen();
   }
 
-  #room;
-  #none;
-
   #listen() {
     const model = this.#model;
     const here = (handler) => (event) => event.detail.room === model.current && handler(event.detail);
@@ -69,6 +68,11 @@ export class ConversationView {
     }));
     for (const type of ['focus', 'visibilitychange']) addEventListener(type, () => this.#seen(), true);
     document.addEventListener('visibilitychange', () => this.#seen());
+  }
+
+  /** Says what went wrong, beside the composer. */
+  say(error) {
+    this.composer.complain(errorText(error));
   }
 
   #open() {

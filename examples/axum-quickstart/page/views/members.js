@@ -10,6 +10,7 @@ export class MembersView {
   #root;
   #model;
   #items = new Map();
+  #clock;
   #list = el('ul.member-list', { 'aria-label': 'Members' });
   #title = el('h2', {}, 'People');
   #status = el('p.muted.pad', { role: 'status', hidden: true });
@@ -33,8 +34,12 @@ export class MembersView {
     root.addEventListener('keydown', (event) => event.key === 'Escape' && onClose());
     const render = coalesced(() => this.#render());
     for (const type of ['members', 'presence', 'opened', 'rooms']) model.addEventListener(type, render);
-    setInterval(render, MINUTE_MS);
+    this.#clock = setInterval(render, MINUTE_MS);
     this.#render();
+  }
+
+  stop() {
+    clearInterval(this.#clock);
   }
 
   async #loadMore() {
