@@ -43,7 +43,7 @@ async fn a_slow_reader_delays_nobody_and_is_brought_back() {
         }
     }
     // Had the server kept everything for this client, it would have been sent all of it.
-    assert!(resyncs >= 1 && entries < MESSAGES / 2, "{resyncs} resyncs, {entries} entries");
+    assert!(resyncs >= 1 && entries < 1_000, "{resyncs} resyncs, {entries} entries");
     server.say("and on").await;
     assert_eq!(slow.next_seq().await, MESSAGES + 1);
 }
@@ -84,7 +84,7 @@ async fn a_client_that_asks_and_does_not_listen_is_not_read() {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(3), ask).await.is_err());
-    assert!(asked < 20_000, "{asked}");
+    assert!(asked < 2_000, "{asked}");
     // Whatever was asked is answered once there is somebody to listen.
     for id in 1..=asked {
         let frame = loop {

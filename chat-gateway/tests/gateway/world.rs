@@ -11,7 +11,7 @@ use chat_core::{
 use chat_gateway::{GatewayConfig, Limits};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message, client::IntoClientRequest, http},
@@ -74,7 +74,11 @@ impl Server {
             system.change_member(&room(), MemberChange::add(user(name), Role::Member)).await.unwrap();
         }
         let routes = axum::Router::new().nest("/chat", chat_gateway::router(chat.clone(), config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Small buffers, which its connections inherit: so that the server soon feels a client that does not read.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(32 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(128).unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { chat, address, store, signer }
