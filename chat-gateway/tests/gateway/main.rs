@@ -1,0 +1,11 @@
+//! A real server on a free port, spoken to over WebSocket and HTTP.
+
+mod commands;
+mod ends;
+mod failing;
+mod refusals;
+mod rest;
+mod resume;
+mod slow;
+mod tables;
+mod world;
