@@ -32,7 +32,7 @@ export class Position {
   moveToPage(page, cursor, { reset = false } = {}) {
     if (reset) this.#floor = 0;
     // A page holds messages only: edits and reactions after its last message are behind its cursor too.
-    for (const entry of page?.entries ?? []) this.#floor = Math.max(this.#floor, entry.seq);
+    for (const { seq } of page?.entries ?? []) if (seq > this.#floor) this.#floor = seq;
     this.seq = null;
     this.cursor = page?.cursor ?? cursor ?? this.cursor;
   }
