@@ -20,6 +20,7 @@ export class ChatClient extends EventTarget {
   #environment;
   #fetchToken;
   #token;
+  #expiresAt;
   #connection;
   #rooms;
   #outbox;
@@ -43,12 +44,10 @@ export class ChatClient extends EventTarget {
     };
     const connection = () => (this.state === 'connected' ? this.#connection : undefined);
     const tell = (type, detail) => this.#tell(type, detail);
-    this.#rooms = new Rooms(this.#environment, { connection, tell, stored: (room, entry) => this.#stored(room, entry) });
-    this.#outbox = new Outbox(this.#environment, {
-      connection,
-      changed: (detail) => tell('outbox', detail),
-      refused: (error) => this.#connection?.end(error),
-    });
+    const refused = (error) => this.#connection?.end(error);
+    const stored = (room, entry) => this.#stored(room, entry);
+    this.#rooms = new Rooms(this.#environment, { connection, tell, stored, refused });
+    this.#outbox = new Outbox(this.#environment, { connection, changed: (detail) => tell('outbox', detail), refused });
   }
 
   /** Connects; while waiting for the next try, tries at once. */
@@ -60,6 +59,7 @@ export class ChatClient extends EventTarget {
 
   /** Disconnects and stays so. Rooms, positions and unsent messages are kept for the next `start`. */
   stop() {
+    this.#token = undefined;
     this.#halt('stopped by the application');
   }
 
@@ -155,6 +155,8 @@ export class ChatClient extends EventTarget {
     const era = ++this.#era;
     this.#clearTimers();
     this.#setState('connecting');
+    // A wrong clock costs a needless token at most: it is the server who judges.
+    if (Date.parse(this.#expiresAt) <= this.#environment.now()) this.#token = undefined;
     try {
       this.#token ??= await this.#fetchToken();
     } catch (error) {
@@ -175,6 +177,7 @@ export class ChatClient extends EventTarget {
 
   #onConnected(hello) {
     const { user, connection, limits } = hello;
+    this.#expiresAt = hello.expiresAt;
     if (this.user !== undefined && this.user !== user) {
       // What one user wrote is never sent in the name of another.
       this.#outbox.failAll(new ChatError({ code: 'other_user', message: 'the user has changed', retryable: false }));
@@ -241,7 +244,7 @@ export class ChatClient extends EventTarget {
       return;
     }
     connection.command({ type: 'token', token: this.#token }, {
-      answer: () => {},
+      answer: ({ expiresAt }) => (this.#expiresAt = expiresAt),
       error: (error) => {
         if (error.retryable && connection === this.#connection) this.#renewLater(connection, attempt, error);
         // A token the server will not have is of no use for the next connection either.

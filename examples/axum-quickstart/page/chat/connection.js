@@ -56,6 +56,15 @@ export class Connection {
 
   /** Ends it from this side, or on a sign that the other side is gone. */
   end({ code, message, retryAfterMs }) {
+    this.#end(() => this.#on.end({ code, message, retryAfterMs }));
+  }
+
+  /** Ends it for an owner who has done with it and wants to hear no more. */
+  release() {
+    this.#end(() => {});
+  }
+
+  #end(report) {
     if (this.#ended) return;
     this.#ended = true;
     this.#environment.clearTimeout(this.#silence);
@@ -67,7 +76,7 @@ export class Connection {
       // Already closed, or never open: either way it is no longer ours.
     }
     const open = [...this.#commands.keys()].map((id) => this.#take(id));
-    this.#on.end({ code, message, retryAfterMs });
+    report();
     for (const { error } of open) error(new ChatError({ code: 'disconnected', message: 'the connection was lost' }));
   }
 
