@@ -1,5 +1,8 @@
 //! Guests: whoever gives a name gets a token for a user id of its own, and a place in the lobby.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -228,34 +231,5 @@ impl IntoResponse for Refusal {
         let title = status.canonical_reason();
         let problem = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
         (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_trimmed_and_kept_as_it_is() {
-        assert_eq!(check_name("  Zoë von-Hüll_2 ").unwrap(), "Zoë von-Hüll_2");
-        assert_eq!(check_name("李小龙").unwrap(), "李小龙");
-        assert_eq!(check_name(&"é".repeat(24)).unwrap().chars().count(), 24);
-    }
-
-    #[test]
-    fn a_name_of_nothing_or_too_much_or_with_markup_is_refused() {
-        for bad in ["", "   ", &"x".repeat(25), "<b>", "a\nb", "a@b", "tab\there", "👍"] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_user_id_is_the_ascii_of_the_name_and_something_random() {
-        assert_eq!(slug("Ann"), "ann");
-        assert_eq!(slug("--Ann  Bee_2--"), "ann-bee-2");
-        assert_eq!(slug("李小龙"), "guest");
-        let (first, second) = (user_id("Ann").unwrap(), user_id("Ann").unwrap());
-        assert!(first.as_str().starts_with("ann-") && first.as_str().len() == 10, "{first}");
-        assert_ne!(first, second);
     }
 }
