@@ -11,7 +11,13 @@ mod page;
 mod settings;
 mod shutdown;
 
-use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
@@ -54,7 +60,8 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
     let mut asked = Asked::new()?;
     let metrics = PrometheusBuilder::new().install_recorder()?;
     observe::describe_metrics();
