@@ -26,6 +26,8 @@ pub(crate) struct SessionCore {
     /// By room; a sorted list takes a quarter of a map's memory.
     rooms: Mutex<Vec<Arc<RoomLink>>>,
     pub(crate) wake: Notify,
+    /// Wakes a listener that is reading from the log.
+    pub(crate) ended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,6 @@ struct Waiting {
 /// The next thing that waits.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Closing(Closing),
     NoticesLost,
     Link(Arc<RoomLink>),
     Notice(LiveNotice),
@@ -62,6 +63,7 @@ impl SessionCore {
             waiting: Mutex::default(),
             rooms: Mutex::default(),
             wake: Notify::new(),
+            ended: Notify::new(),
         })
     }
 
@@ -117,6 +119,7 @@ impl SessionCore {
         waiting.closing.get_or_insert(Closing { reason, reconnect_after });
         drop(waiting);
         self.wake.notify_one();
+        self.ended.notify_one();
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -124,12 +127,13 @@ impl SessionCore {
         waiting.over || waiting.closing.is_some()
     }
 
-    /// Takes what is most urgent: the end, then rooms in turn, then notices.
+    pub(crate) fn closing(&self) -> Option<Closing> {
+        lock(&self.waiting).closing
+    }
+
+    /// Takes what is most urgent: rooms in turn, then notices.
     pub(crate) fn take(&self) -> Next {
         let mut waiting = lock(&self.waiting);
-        if let Some(closing) = waiting.closing {
-            return Next::Closing(closing);
-        }
         if std::mem::take(&mut waiting.notices_lost) {
             return Next::NoticesLost;
         }

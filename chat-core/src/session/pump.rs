@@ -23,6 +23,9 @@ const TURN: usize = 64;
 /// Entries read from the log at a time while a session catches up.
 const CATCH_UP_PAGE: usize = 200;
 
+/// Bytes of entries that a session holds while it catches up; a single entry may be larger.
+const CATCH_UP_BYTES: usize = 256 * 1024;
+
 /// A session's events. One listener; dropping it ends the session.
 #[derive(Debug)]
 pub struct SessionEvents {
@@ -76,6 +79,10 @@ impl SessionEvents {
     /// Dropping the call loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
+            // However much there is to say, heartbeats and the expiry have their time.
+            if Instant::now() >= self.timer.deadline() {
+                self.tick();
+            }
             if let Some(event) = self.try_next() {
                 return Some(event);
             }
@@ -83,8 +90,13 @@ impl SessionEvents {
                 return None;
             }
             if let Some(link) = self.current.clone() {
-                self.advance(&link).await;
-                self.current = None;
+                let core = self.core.clone();
+                tokio::select! {
+                    biased;
+                    // A log that does not answer does not keep a session open.
+                    () = core.ended.notified() => {}
+                    () = self.advance(&link) => self.current = None,
+                }
                 continue;
             }
             tokio::select! {
@@ -118,6 +130,11 @@ impl SessionEvents {
             if self.finished {
                 return None;
             }
+            if let Some(closing) = self.core.closing() {
+                self.finished = true;
+                self.out.clear();
+                return Some(Event::Closing(closing));
+            }
             if let Some(event) = self.out.pop_front() {
                 return Some(event);
             }
@@ -125,10 +142,6 @@ impl SessionEvents {
                 return None;
             }
             match self.core.take() {
-                Next::Closing(closing) => {
-                    self.finished = true;
-                    return Some(Event::Closing(closing));
-                }
                 Next::NoticesLost => return Some(Event::NoticesLost),
                 Next::Notice(notice) => return Some(Event::Notice(notice)),
                 Next::Link(link) => {
@@ -185,6 +198,13 @@ impl SessionEvents {
                     *position = head;
                     return Need::Nothing;
                 }
+                let replayed = head.seq.since(position.seq) <= self.inner.parts.settings.replay_limit;
+                if replayed && !std::mem::replace(catching_up, true) {
+                    // It had everything and fell behind: it is told so once, before it is fed from the log.
+                    let before = Cursor::new(head.epoch.clone(), head.seq.next());
+                    let hole = Box::new(Hole { after: position.clone(), before });
+                    out.push_back(Event::Resync { room: link.lane.room.clone(), hole, page: None });
+                }
                 Need::Entries { position: position.clone(), head }
             }
             Pull::Foreign => Need::Restart { position: position.clone() },
@@ -220,7 +240,6 @@ impl SessionEvents {
         if missed > self.inner.parts.settings.replay_limit {
             return self.skip_to_newest(link, position).await;
         }
-        self.tell_of_hole(link, &position, &head);
         if in_reach && link.lane.warm_up(&self.inner.parts).await {
             link.mark();
             return Ok(());
@@ -232,7 +251,12 @@ impl SessionEvents {
             }
             Ok(page) => {
                 self.commit(link, &position, |cursor, out| {
+                    let mut bytes = 0;
                     for entry in &page.entries {
+                        bytes += entry.value().len_bytes();
+                        if bytes > CATCH_UP_BYTES && *cursor != position {
+                            break;
+                        }
                         *cursor = entry.value().position.cursor.clone();
                         out.push_back(Event::Entry(entry.clone()));
                     }
@@ -243,17 +267,6 @@ impl SessionEvents {
             Err(Error::CursorExpired { .. }) => self.skip_to_newest(link, position).await,
             Err(Error::CursorReset { .. }) => self.restart(link, position).await,
             Err(error) => Err(error),
-        }
-    }
-
-    /// A session that had everything and fell behind is told so once, before it is fed from the log.
-    fn tell_of_hole(&mut self, link: &RoomLink, position: &Cursor, head: &Cursor) {
-        let mut state = link.lock();
-        if let Phase::Live { catching_up: catching_up @ false, .. } = &mut state.phase {
-            *catching_up = true;
-            let before = Cursor::new(head.epoch.clone(), head.seq.next());
-            let hole = Box::new(Hole { after: position.clone(), before });
-            self.out.push_back(Event::Resync { room: link.lane.room.clone(), hole, page: None });
         }
     }
 

@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -14,11 +14,18 @@ pub(crate) struct CountingLog {
     log: Arc<dyn MessageLog>,
     pub(crate) reads: AtomicUsize,
     pub(crate) heads: AtomicUsize,
+    /// Reads do not answer.
+    pub(crate) hangs: AtomicBool,
 }
 
 impl CountingLog {
     pub(crate) fn new(log: Arc<dyn MessageLog>) -> Arc<Self> {
-        Arc::new(Self { log, reads: AtomicUsize::new(0), heads: AtomicUsize::new(0) })
+        Arc::new(Self {
+            log,
+            reads: AtomicUsize::new(0),
+            heads: AtomicUsize::new(0),
+            hangs: AtomicBool::new(false),
+        })
     }
 }
 
@@ -45,6 +52,9 @@ impl MessageLog for CountingLog {
 
     async fn read(&self, room: &RoomId, query: ReadQuery) -> Result<Page> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         // As from a store that takes its time, so that others ask meanwhile.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         self.log.read(room, query).await

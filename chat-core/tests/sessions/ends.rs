@@ -1,6 +1,6 @@
 //! How sessions and subscriptions end, and what is left of them.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
     Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, SystemClock, Timestamp,
@@ -9,7 +9,10 @@ use chat_core::{
     session::{CloseReason, LeftReason},
 };
 
-use crate::world::{World, connect, joined, next, quiet, room, user, with_members};
+use crate::{
+    counting_log::CountingLog,
+    world::{World, connect, joined, next, quiet, room, say, user, with_members},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_member_hears_no_more_on_any_node() {
@@ -60,6 +63,63 @@ async fn a_session_ends_when_its_credentials_expire() {
     assert_eq!(closing.reason, CloseReason::Expired);
     assert!(SystemClock.now() >= expiry);
     assert!(matches!(session.join(JoinRequest::new(room())).await, Err(Error::SessionClosed)));
+}
+
+#[tokio::test]
+async fn a_busy_session_ends_when_its_credentials_expire() {
+    let world = World::new();
+    let chat = world.node(quiet());
+    with_members(&chat, &["ann"]).await;
+    let expiry = SystemClock.now().after(Duration::from_millis(80));
+    let (ann, mut events) = chat.connect_as(Principal::new(user("ann")).with_expiry(expiry)).await.unwrap();
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    let service = chat.system(user("service"));
+    // There is always something to say.
+    let closing = loop {
+        say(&service, "more").await;
+        match next(&mut events).await {
+            Event::Closing(closing) => break closing,
+            _ => assert!(SystemClock.now() < expiry.after(Duration::from_secs(2))),
+        }
+    };
+    assert_eq!(closing.reason, CloseReason::Expired);
+    assert!(ann.actor().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_does_not_wait_for_a_log_that_hangs() {
+    let world = World::new();
+    let mut settings = quiet();
+    settings.room_buffer_entries = 2;
+    let log = CountingLog::new(world.store.message_log());
+    let chat = world.node_with(settings, log.clone());
+    with_members(&chat, &["ann"]).await;
+    let (ann, mut events) = connect(&chat, "ann").await;
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    joined(&mut events).await;
+    let service = chat.system(user("service"));
+    for _ in 0..20 {
+        say(&service, "faster than ann reads").await;
+    }
+    log.hangs.store(true, Ordering::Relaxed);
+    assert!(matches!(next(&mut events).await, Event::Resync { .. }));
+    let scope = RevocationScope::IssuedBefore(Timestamp::from_secs(2_000));
+    let until = Timestamp::from_secs(u64::from(u32::MAX));
+    let revoking = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        chat.revoke(Revocation { user: user("ann"), scope, until }).await.unwrap();
+        tokio::time::Instant::now()
+    };
+    let ended = async {
+        loop {
+            if let Event::Closing(closing) = next(&mut events).await {
+                assert_eq!(closing.reason, CloseReason::Revoked);
+                break tokio::time::Instant::now();
+            }
+        }
+    };
+    let (revoked, ended) = tokio::join!(revoking, ended);
+    assert!(ended - revoked < Duration::from_secs(1));
 }
 
 #[tokio::test]
