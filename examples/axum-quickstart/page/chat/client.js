@@ -21,6 +21,8 @@ export class ChatClient extends EventTarget {
   #fetchToken;
   #token;
   #expiresAt;
+  /** Whether the server would not have the last token: the next must be a new one. */
+  #refused = false;
   #connection;
   #rooms;
   #outbox;
@@ -30,6 +32,7 @@ export class ChatClient extends EventTarget {
   #era = 0;
   #timers = new Map();
 
+  /** `token({fresh})` promises a token; `fresh` says that the last one was refused or is about to expire. */
   constructor({ url, token, WebSocket = globalThis.WebSocket, random = Math.random, now = Date.now, setTimeout, clearTimeout }) {
     super();
     this.#fetchToken = token;
@@ -158,7 +161,7 @@ export class ChatClient extends EventTarget {
     // A wrong clock costs a needless token at most: it is the server who judges.
     if (Date.parse(this.#expiresAt) <= this.#environment.now()) this.#token = undefined;
     try {
-      this.#token ??= await this.#fetchToken();
+      this.#token ??= await this.#fetchToken({ fresh: this.#refused });
     } catch (error) {
       if (era === this.#era) this.#wait({ code: 'token_unavailable', message: error?.message });
       return;
@@ -178,6 +181,7 @@ export class ChatClient extends EventTarget {
   #onConnected(hello) {
     const { user, connection, limits } = hello;
     this.#expiresAt = hello.expiresAt;
+    this.#refused = false;
     if (this.user !== undefined && this.user !== user) {
       // What one user wrote is never sent in the name of another.
       this.#outbox.failAll(new ChatError({ code: 'other_user', message: 'the user has changed', retryable: false }));
@@ -203,7 +207,10 @@ export class ChatClient extends EventTarget {
     this.#era++;
     this.#connection = undefined;
     this.#rooms.disconnected();
-    if (needsToken(code)) this.#token = undefined;
+    if (needsToken(code)) {
+      this.#token = undefined;
+      this.#refused = true;
+    }
     if (mayReconnect(code)) {
       this.#wait({ code, message, retryAfterMs });
     } else {
@@ -236,7 +243,7 @@ export class ChatClient extends EventTarget {
 
   async #renewToken(connection, attempt) {
     try {
-      const token = await this.#fetchToken();
+      const token = await this.#fetchToken({ fresh: true });
       if (connection !== this.#connection) return;
       this.#token = token;
     } catch (error) {
