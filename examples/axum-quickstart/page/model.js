@@ -25,7 +25,7 @@ export class ChatModel extends EventTarget {
     this.session = session;
     this.me = session.user;
     this.api = api;
-    this.client = new ChatClient({ url, token: (reason) => session.token({ fresh: Boolean(reason?.fresh) }) });
+    this.client = new ChatClient({ url, token: () => session.connectionToken() });
     const on = (type, handler) => this.client.addEventListener(type, (event) => handler.call(this, event.detail ?? {}));
     on('state', this.#onState);
     on('joined', this.#onJoined);
@@ -146,7 +146,7 @@ export class ChatModel extends EventTarget {
 
   send(room, text) {
     const clientId = this.client.send(room.id, { text });
-    room.live.addPending({ clientId, sender: this.me, text });
+    room.live.addPending({ clientId, sender: this.me, text, createdAt: new Date().toISOString() });
     room.outbox.set(clientId, { state: 'sending' });
     room.showLive();
     room.divider = null;
@@ -155,6 +155,7 @@ export class ChatModel extends EventTarget {
 
   retry(room, clientId) {
     room.outbox.set(clientId, { state: 'sending' });
+    room.live.markSending(clientId);
     this.client.retry(clientId);
     this.emit('timeline', { room: room.id });
   }
@@ -181,7 +182,7 @@ export class ChatModel extends EventTarget {
   #onState(detail) {
     const before = this.connection.state;
     this.connection = { ...detail };
-    this.emit('connection');
+        this.emit('connection');
     if (detail.state === 'connected' && before !== 'connected') this.#refresh();
   }
 
@@ -192,7 +193,23 @@ export class ChatModel extends EventTarget {
   }
 
   #onJoined(detail) {
+    const room = this.rooms.get(detail.room);
+    if (!room) return;
     if (detail.page) this.#onPage(detail);
+    else if (detail.cursor !== room.newestCursor()) room.catchingUp = detail.cursor;
+    // Between the list and the join something may have come, which nobody counted.
+    if (room.head !== detail.cursor) this.#countUnread(room);
+  }
+
+  async #countUnread(room) {
+    try {
+      const { unread } = await this.api.unread(room.id);
+      const seen = room.read === room.newestCursor();
+      room.unread = seen ? 0 : unread;
+      this.emit('rooms');
+    } catch {
+      // The next list of rooms brings the number.
+    }
   }
 
   #onPage(detail) {
@@ -214,8 +231,14 @@ export class ChatModel extends EventTarget {
     this.emit('rooms');
   }
 
-  async #onLeft({ room: id }) {
-    this.forget(id);
+  #onLeft({ room: id, error }) {
+    const room = this.rooms.get(id);
+    if (room && error?.code === 'limit_exceeded') {
+      room.refused = error;
+      this.emit('rooms');
+    } else {
+      this.forget(id);
+    }
   }
 
   #onTyping({ room: id, user, active = true }) {
@@ -233,16 +256,11 @@ export class ChatModel extends EventTarget {
     this.emit('typing', { room: room.id });
   }
 
-  async #onRead({ room: id, user, cursor }) {
+  #onRead({ room: id, user, cursor }) {
     const room = this.rooms.get(id);
     if (!room || user !== this.me || cursor === room.read) return;
     room.read = cursor;
-    try {
-      room.unread = (await this.api.unread(id)).unread;
-      this.emit('rooms');
-    } catch {
-      // The next list of rooms brings the number.
-    }
+    this.#countUnread(room);
   }
 
   #onPresence(users = []) {

@@ -8,9 +8,13 @@ export class RoomState {
   maxBodyChars = 1000;
   unread = 0;
   read = null;
+  /** The head the number of unread messages was counted to. */
+  head = null;
   preview = null;
   activity = 0;
   joined = false;
+  /** Why it has no live connection, if the server refused one. */
+  refused = null;
   reachesStart = false;
   loading = null;
   failed = null;
@@ -22,6 +26,8 @@ export class RoomState {
   outbox = new Map();
   window = null;
   scroll = null;
+  /** The head at the time of joining, until the entries up to it have come. */
+  catchingUp = null;
   #head = null;
 
   constructor(id, timeline) {
@@ -35,6 +41,7 @@ export class RoomState {
     this.role = summary.role ?? this.role;
     this.unread = summary.unread ?? this.unread;
     this.read = summary.read ?? this.read;
+    this.head = summary.head ?? this.head;
     if (summary.preview) this.preview = summary.preview;
     if (summary.activity) this.activity = Math.max(this.activity, Date.parse(summary.activity) || 0);
   }
@@ -50,8 +57,9 @@ export class RoomState {
     return this.window?.timeline ?? this.live;
   }
 
+  /** What to show. Holes are only ever above the oldest message, where scrolling up loads more anyway. */
   items() {
-    return this.shown.items();
+    return this.shown.items().filter((item) => item.kind !== 'hole');
   }
 
   get shownReachesStart() {
@@ -69,6 +77,7 @@ export class RoomState {
     this.#head = page.cursor ?? page.entries.at(-1)?.cursor ?? null;
     this.window = null;
     this.joined = true;
+    this.catchingUp = null;
     const newest = page.entries.findLast((entry) => entry.kind === 'chat' || entry.kind === 'custom');
     if (newest) this.#see(newest);
   }
@@ -76,6 +85,7 @@ export class RoomState {
   applyEntry(entry, me) {
     this.live.applyEntry(entry);
     this.#head = entry.cursor;
+    if (entry.cursor === this.catchingUp) this.catchingUp = null;
     if (['edit', 'delete', 'reaction'].includes(entry.kind)) {
       this.window?.timeline.applyEntry(entry);
       if (this.preview?.id === entry.target) this.#foldPreview(entry);
@@ -83,7 +93,8 @@ export class RoomState {
     }
     if (entry.kind !== 'chat' && entry.kind !== 'custom') return;
     this.#see(entry);
-    if (entry.sender !== me) this.unread += 1;
+    // While missed entries come in, the server's own number counts: it holds some of them already.
+    if (entry.sender !== me && !this.catchingUp) this.unread += 1;
   }
 
   #see(entry) {

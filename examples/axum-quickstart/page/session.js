@@ -21,6 +21,7 @@ function expiryOf(token) {
 export class Session {
   #data;
   #renewing = null;
+  #given = null;
   #onEnd;
 
   /** @param {() => void} onEnd is called when the server no longer takes the token */
@@ -62,11 +63,23 @@ export class Session {
     return this.#data.name;
   }
 
-  /** A token that holds for at least a moment; `fresh` asks for a new one in any case. */
-  async token({ fresh = false } = {}) {
+  /** A token that holds for at least a moment. */
+  async token() {
     const left = expiryOf(this.#data.token) - Date.now();
-    if (fresh || left < RENEW_BEFORE_MS) await this.#renew();
+    if (left < RENEW_BEFORE_MS) await this.#renew();
     return this.#data.token;
+  }
+
+  /**
+   * A token for the live connection: at first the one at hand; whoever asks again needs another, because the one given
+   * expires or was refused. Throws while there is none, so that the asker tries again later.
+   */
+  async connectionToken() {
+    const given = this.#given;
+    if (given === this.#data.token || expiryOf(this.#data.token) - Date.now() < RENEW_BEFORE_MS) await this.#renew();
+    if (given === this.#data.token) throw new Error('no new token could be had');
+    this.#given = this.#data.token;
+    return this.#given;
   }
 
   #renew() {

@@ -132,7 +132,7 @@ export class HistoryView {
         last: !sameGroup(item, after) || after.id === this.#room.divider,
         ...this.#stateOf(item),
       };
-      if (item.id && this.#room.active) place.editable = place.own && item.text !== undefined;
+      if (!item.pending && this.#room.active) place.editable = place.own && item.text !== undefined;
       const signature = JSON.stringify([place, item.id, item.text, item.edited, item.deleted, item.reactions, item.createdAt]);
       take(key, signature, () => messageRow(item, place, this.#actions));
     });
@@ -141,9 +141,9 @@ export class HistoryView {
   }
 
   #stateOf(item) {
-    if (item.id) return { state: 'sent' };
-    const known = this.#room.outbox.get(item.clientId);
-    return { state: item.state ?? known?.state ?? 'sending', error: item.error ?? known?.error };
+    if (!item.pending) return { state: 'sent' };
+    if (item.failed) return { state: 'failed' };
+    return { state: this.#room.outbox.get(item.clientId)?.state === 'sent' ? 'sent' : 'sending' };
   }
 
   rowOf(item) {

@@ -112,7 +112,7 @@ function failedRow(item, place, actions) {
   return el(
     'div.failed',
     { role: 'alert' },
-    el('span', {}, errorText(place.error)),
+    el('span', {}, errorText(item.error)),
     el('button.link', { type: 'button', onclick: () => actions.retry(item), data: { testid: 'retry' } }, 'Retry'),
     el('button.link', { type: 'button', onclick: () => actions.discard(item), data: { testid: 'discard' } }, 'Discard'),
   );
