@@ -23,7 +23,6 @@ pub(crate) struct Gateway {
 /// axum::Router::new().nest("/chat", chat_gateway::router(chat, chat_gateway::GatewayConfig::new()))
 /// # }
 /// ```
-#[must_use]
 pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
     let gateway = Gateway { chat, config: Arc::new(config) };
     ::axum::Router::new()
