@@ -183,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn errors_of_the_engine_have_their_status() {
+        let room = chat_core::RoomId::generate();
+        for (error, code, status) in [
+            (Error::RoomNotFound { room }, "room_not_found", 404),
+            (Error::Busy { retry_after: Duration::from_millis(5) }, "busy", 503),
+            (Error::Timeout { operation: "read" }, "timeout", 504),
+            (Error::Unsupported { part: "search" }, "unsupported", 501),
+            (Error::Body(chat_core::InvalidBody::NotJson), "body_invalid", 422),
+            (Error::Draining, "draining", 503),
+            (Error::SessionClosed, "draining", 503),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.code, problem.status()), (code, status));
+        }
+    }
+
+    #[test]
     fn no_code_stands_twice() {
         for (i, (code, ..)) in CODES.iter().enumerate() {
             assert!(CODES[i + 1..].iter().all(|(other, ..)| other != code), "{code}");

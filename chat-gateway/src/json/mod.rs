@@ -10,6 +10,7 @@ mod serve;
 pub(crate) mod view;
 mod writer;
 
+#[cfg(feature = "axum")]
 pub(crate) use self::command::read_query;
 pub use self::{
     close::CLOSE_CODES,

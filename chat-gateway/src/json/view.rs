@@ -1,8 +1,10 @@
 //! How the engine's values look in JSON.
 
+#[cfg(feature = "axum")]
+use chat_core::ReadMarker;
 use chat_core::{
     Authority, Body, ClientMessageId, Content, Cursor, CustomKind, Durability, EntryKind, JsonText, Member,
-    MessageId, Page, ReactionKey, ReactionOp, Reactions, ReadMarker, Role, Room, RoomId, RoomKey, Sent, Seq,
+    MessageId, Page, ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Sent, Seq,
     StoredMessage, Timestamp, UserId,
     presence::UserPresence,
     rooms::{Metadata, RoomSummary},
@@ -229,6 +231,7 @@ impl<'a> From<&'a RoomSummary> for SummaryView<'a> {
 }
 
 /// *marker*
+#[cfg(feature = "axum")]
 #[derive(Debug, Serialize)]
 pub(crate) struct MarkerView<'a> {
     user: &'a UserId,
@@ -237,6 +240,7 @@ pub(crate) struct MarkerView<'a> {
     at: Option<Time>,
 }
 
+#[cfg(feature = "axum")]
 impl<'a> From<&'a ReadMarker> for MarkerView<'a> {
     fn from(marker: &'a ReadMarker) -> Self {
         Self { user: &marker.user, cursor: &marker.cursor, at: marker.at.map(Time) }

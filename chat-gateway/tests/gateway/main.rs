@@ -1,5 +1,7 @@
 //! A real server on a free port, spoken to over WebSocket and HTTP.
 
+#![allow(clippy::unwrap_used)]
+
 mod commands;
 mod ends;
 mod failing;
