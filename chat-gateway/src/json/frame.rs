@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn a_resync_without_a_page_leads_to_the_end_of_its_hole() {
         let hole = Hole { after: cursor(1), before: cursor(9) };
-        let frame = event(&Event::Resync { room: room(), hole, page: None }).unwrap();
+        let frame = event(&Event::Resync { room: room(), hole: Box::new(hole), page: None }).unwrap();
         let frame = parsed(&frame, "resync");
         assert_eq!((&frame["hole"]["before"], &frame["cursor"]), (&"e.9".into(), &"e.8".into()));
         assert_eq!(frame.get("page"), None);
