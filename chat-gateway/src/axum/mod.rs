@@ -1,0 +1,34 @@
+//! Ready-made routes for axum: the WebSocket and REST.
+
+mod origin;
+mod socket;
+
+use std::sync::Arc;
+
+use chat_core::Chat;
+
+use crate::{GatewayConfig, rest};
+
+/// What every route has at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    pub(crate) chat: Chat,
+    pub(crate) config: Arc<GatewayConfig>,
+}
+
+/// The routes of the WebSocket (`/ws`) and of REST, without a prefix: nest them where they are to be.
+///
+/// ```
+/// # fn routes(chat: chat_core::Chat) -> axum::Router {
+/// axum::Router::new().nest("/chat", chat_gateway::router(chat, chat_gateway::GatewayConfig::new()))
+/// # }
+/// ```
+pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
+    let gateway = Gateway { chat, config: Arc::new(config) };
+    ::axum::Router::new()
+        .route("/ws", ::axum::routing::get(socket::upgrade))
+        .merge(rest::routes(&gateway.config))
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::method_not_allowed)
+        .with_state(gateway)
+}

@@ -1,0 +1,56 @@
+use axum::http::{HeaderMap, Uri, header};
+
+use crate::config::Origins;
+
+/// Whether a page of the request's origin may open a WebSocket. Only browsers send an origin.
+pub(super) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    match origins {
+        Origins::Any => true,
+        Origins::Listed(listed) => listed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+        Origins::Same => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+            // In HTTP/2 the host stands in the address.
+            let asked = host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
+            let page = origin.split_once("://").map(|(_, host)| host);
+            matches!((page, asked), (Some(page), Some(asked)) if page.eq_ignore_ascii_case(asked))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(origins: &Origins, host: Option<&str>, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
+            if let Some(value) = value {
+                headers.insert(name, value.parse().unwrap());
+            }
+        }
+        allowed(origins, &headers, &Uri::from_static("https://two.example/ws"))
+    }
+
+    #[test]
+    fn only_pages_of_the_same_host_and_port_may_unless_others_are_listed() {
+        let listed = Origins::Listed(vec!["https://app.example".to_owned()]);
+        for (origins, host, origin, expected) in [
+            (&Origins::Same, Some("chat.example"), None, true),
+            (&Origins::Same, Some("chat.example"), Some("https://chat.example"), true),
+            (&Origins::Same, Some("chat.example"), Some("https://Chat.Example"), true),
+            (&Origins::Same, Some("chat.example:81"), Some("https://chat.example"), false),
+            (&Origins::Same, Some("chat.example"), Some("https://evil.example"), false),
+            (&Origins::Same, Some("chat.example"), Some("https://chat.example.evil.example"), false),
+            (&Origins::Same, Some("chat.example"), Some("null"), false),
+            (&Origins::Same, None, Some("https://two.example"), true),
+            (&listed, Some("chat.example"), Some("https://app.example"), true),
+            (&listed, Some("chat.example"), Some("https://chat.example"), false),
+            (&listed, Some("chat.example"), Some("http://app.example"), false),
+            (&Origins::Any, Some("chat.example"), Some("null"), true),
+        ] {
+            assert_eq!(asked(origins, host, origin), expected, "{origins:?} {host:?} {origin:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use std::{fmt, sync::Arc};
+
+use crate::Limits;
+
+/// Renders the application's metrics as Prometheus text.
+type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Which web pages may open a WebSocket here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// Pages of the host that is asked.
+    Same,
+    /// Pages of these origins.
+    Listed(Vec<String>),
+    /// Every page.
+    Any,
+}
+
+/// How the routes behave.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    pub(crate) limits: Limits,
+    pub(crate) origins: Origins,
+    pub(crate) metrics: Option<RenderMetrics>,
+}
+
+impl GatewayConfig {
+    /// Default limits, pages of the same origin only, no metrics route.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { limits: Limits::new(), origins: Origins::Same, metrics: None }
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Lets pages of these origins (such as `https://example.com`) open a WebSocket, and no others. Unless set, only
+    /// pages of the host that is asked may. Programs that are no browsers send no origin and are never refused for it.
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
+        let origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());
+        self.origins = Origins::Listed(origins.collect());
+        self
+    }
+
+    /// Lets every web page open a WebSocket. It still needs a token, which no browser adds by itself.
+    #[must_use]
+    pub fn with_any_origin(mut self) -> Self {
+        self.origins = Origins::Any;
+        self
+    }
+
+    /// Turns on `GET /metrics`, without a token, answered with what `render` returns.
+    #[must_use]
+    pub fn with_metrics(mut self, render: RenderMetrics) -> Self {
+        self.metrics = Some(render);
+        self
+    }
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for GatewayConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayConfig")
+            .field("limits", &self.limits)
+            .field("origins", &self.origins)
+            .field("metrics", &self.metrics.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,20 @@
+//! The JSON protocol, free of any web framework: see `PROTOCOL.md` beside this crate.
+
+mod close;
+mod command;
+mod execute;
+mod frame;
+mod incoming;
+mod pace;
+mod serve;
+pub(crate) mod view;
+mod writer;
+
+#[cfg(feature = "axum")]
+pub(crate) use self::command::read_query;
+pub use self::{
+    close::CLOSE_CODES,
+    command::{Action, Command, DecodeError, DecodeErrorKind, decode},
+    incoming::{Incoming, Outgoing},
+    serve::serve,
+};

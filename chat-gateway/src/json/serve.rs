@@ -1,0 +1,267 @@
+//! One connection, from its first frame to its last.
+
+use std::{pin::Pin, time::Duration};
+
+use chat_core::{Chat, Error, Session, SessionEvents, auth::Credentials};
+use futures::{Sink, Stream, StreamExt};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tracing::warn;
+
+use crate::{
+    Limits, Problem,
+    json::{
+        close::Goodbye,
+        command::{Action, Command, decode},
+        execute::execute,
+        frame,
+        incoming::{Incoming, Outgoing},
+        pace::Pace,
+        writer::{Reply, Wire, Writer},
+    },
+};
+
+/// Replies that may wait for the writer; then the client is read no further.
+const REPLIES: usize = 16;
+
+/// How long a client has to answer the server's close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Counts a connection for as long as it is there.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!("chat_gateway_connections").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("chat_gateway_connections").decrement(1.0);
+    }
+}
+
+/// How a connection ends before it began, or its reading half.
+enum End {
+    /// The client is gone.
+    Gone,
+    /// It is told so.
+    Told(Goodbye),
+}
+
+/// Serves one client until it or the server ends the connection: at `incoming` it is read, at `outgoing` it is written to,
+/// each by a task of its own. `credentials` are those that came before the first frame, such as a header's.
+///
+/// The transport answers pings itself and bounds what it takes into memory by [`Limits::frame_bytes`].
+///
+/// # Cancel safety
+/// Dropping the call ends the session.
+pub async fn serve<I, O, E>(
+    chat: Chat,
+    credentials: Option<Credentials>,
+    limits: Limits,
+    incoming: I,
+    outgoing: O,
+) where
+    I: Stream<Item = Result<Incoming, E>> + Send + 'static,
+    O: Sink<Outgoing> + Send + 'static,
+    O::Error: Send,
+    E: Send + 'static,
+{
+    let _counted = Counted::new();
+    let mut reader =
+        Reader { incoming: Box::pin(incoming), limits: limits.clone(), pace: Pace::new(&limits) };
+    let mut wire = Wire::new(outgoing, limits.write_timeout);
+    let (session, events) = match reader.open(&chat, credentials, &mut wire).await {
+        Ok(opened) => opened,
+        Err(End::Gone) => return,
+        Err(End::Told(goodbye)) => {
+            if wire.close(&goodbye).await.is_ok() {
+                reader.linger().await;
+            }
+            return;
+        }
+    };
+    let heartbeat = chat.settings().heartbeat_interval;
+    // From here on the session lives as long as its events, which the writer holds.
+    drop(chat);
+    let (replies, queue) = mpsc::channel(REPLIES);
+    let writer = tokio::spawn(Writer { wire, events, replies: queue, heartbeat }.run());
+    reader.read(&session, replies, heartbeat * 2 + limits.idle_slack).await;
+    match writer.await {
+        Ok(true) => reader.linger().await,
+        Ok(false) => {}
+        Err(error) => warn!(%error, "a connection's writer failed"),
+    }
+}
+
+struct Reader<I> {
+    incoming: Pin<Box<I>>,
+    limits: Limits,
+    pace: Pace,
+}
+
+impl<I, E> Reader<I>
+where
+    I: Stream<Item = Result<Incoming, E>>,
+{
+    /// The next text; what ends the connection, such as silence for longer than `idle`, is an error.
+    async fn next(&mut self, idle: Duration) -> Result<String, End> {
+        loop {
+            return match timeout(idle, self.incoming.next()).await {
+                Err(_) => Err(End::Told(Goodbye::IDLE)),
+                Ok(None | Some(Err(_))) => Err(End::Gone),
+                Ok(Some(Ok(Incoming::Close))) => {
+                    // Reading on lets the transport answer the close.
+                    let _ = timeout(LINGER, self.incoming.next()).await;
+                    Err(End::Gone)
+                }
+                Ok(Some(Ok(Incoming::Alive))) => continue,
+                Ok(Some(Ok(Incoming::Binary))) => Err(End::Told(Goodbye::BINARY_FRAME)),
+                Ok(Some(Ok(Incoming::TooLarge))) => Err(End::Told(Goodbye::FRAME_TOO_LARGE)),
+                Ok(Some(Ok(Incoming::Text(text)))) if text.len() > self.limits.frame_bytes => {
+                    Err(End::Told(Goodbye::FRAME_TOO_LARGE))
+                }
+                Ok(Some(Ok(Incoming::Text(text)))) => Ok(text),
+            };
+        }
+    }
+
+    /// Waits for `connect` and lets the client in.
+    async fn open<O: Sink<Outgoing>>(
+        &mut self,
+        chat: &Chat,
+        credentials: Option<Credentials>,
+        wire: &mut Wire<O>,
+    ) -> Result<(Session, SessionEvents), End> {
+        let deadline = Instant::now() + self.limits.connect_timeout;
+        let credentials = credentials.unwrap_or(Credentials::none());
+        loop {
+            let next = async {
+                let text = self.next(Duration::MAX).await?;
+                // However often a client fails to connect, it does so no faster than it may send.
+                while let Err(wait) = self.pace.admit().await {
+                    sleep(wait).await;
+                }
+                Ok(text)
+            };
+            let Ok(text) = timeout_at(deadline, next).await else {
+                return Err(End::Told(Goodbye::CONNECT_TIMEOUT));
+            };
+            let (id, problem, end) = match decode(&text?) {
+                Ok(Command { id, action: Action::Connect { token } }) => {
+                    let credentials = match token {
+                        Some(token) => Credentials::token(token.expose()),
+                        None => credentials.clone(),
+                    };
+                    match chat.connect(&credentials).await {
+                        Ok((session, events)) => {
+                            let frame = frame::connected(id, chat, &session, self.limits.frame_bytes);
+                            return match wire.send(frame).await {
+                                Ok(()) => Ok((session, events)),
+                                Err(_) => Err(End::Gone),
+                            };
+                        }
+                        Err(error) => (id, Problem::from(&error), refusal(&error)),
+                    }
+                }
+                Ok(Command { id, .. }) => {
+                    (id, Problem::new("not_connected", "the first command must be `connect`"), None)
+                }
+                Err(error) => (error.id, Problem::from(error), Some(Goodbye::MALFORMED)),
+            };
+            metrics::counter!("chat_gateway_errors_total", "code" => problem.code).increment(1);
+            let told = wire.send(frame::error(id, &problem, None, None)).await;
+            match end {
+                _ if told.is_err() => return Err(End::Gone),
+                Some(goodbye) => return Err(End::Told(goodbye)),
+                None => {}
+            }
+        }
+    }
+
+    /// Works on commands, one after the other, until the client or the writer ends.
+    async fn read(&mut self, session: &Session, replies: mpsc::Sender<Reply>, idle: Duration) {
+        let writer = replies.clone();
+        let mut writer_ended = std::pin::pin!(writer.closed());
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut writer_ended => return,
+                next = self.next(idle) => next,
+            };
+            let reply = match next {
+                Ok(text) => tokio::select! {
+                    biased;
+                    () = &mut writer_ended => return,
+                    reply = self.answer(session, &text) => reply.map(Reply::Frame),
+                },
+                Err(End::Gone) => return,
+                Err(End::Told(goodbye)) => {
+                    // Nothing comes after it: the writer ends with it.
+                    let _ = replies.send(Reply::Close(goodbye)).await;
+                    return;
+                }
+            };
+            if let Some(reply) = reply {
+                // A writer that is held up by the client holds up the reading of more commands.
+                if replies.send(reply).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, session: &Session, text: &str) -> Option<bytes::Bytes> {
+        let decoded = decode(text);
+        let id = decoded.as_ref().map_or_else(|error| error.id, |command| command.id);
+        let problem = match self.pace.admit().await {
+            Err(retry_after) => Problem::from(Error::RateLimited { retry_after }),
+            Ok(()) => match decoded {
+                Ok(command) => {
+                    metrics::counter!("chat_gateway_commands_total", "type" => command.action.name())
+                        .increment(1);
+                    return execute(session, command).await;
+                }
+                Err(error) => error.into(),
+            },
+        };
+        metrics::counter!("chat_gateway_errors_total", "code" => problem.code).increment(1);
+        Some(frame::error(id, &problem, None, None))
+    }
+
+    /// Waits for the client's close, so that the last frames are not lost with the connection.
+    async fn linger(&mut self) {
+        let end = Instant::now() + LINGER;
+        let answered = timeout_at(end, async {
+            loop {
+                match self.incoming.next().await {
+                    // The transport answers nothing more; what was written may still be on its way.
+                    None | Some(Ok(Incoming::TooLarge)) => return false,
+                    Some(Err(_) | Ok(Incoming::Close)) => return true,
+                    Some(Ok(_)) => {}
+                }
+            }
+        })
+        .await;
+        if answered == Ok(false) {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// How a refused `connect` ends the connection; `None` if it may be tried again.
+fn refusal(error: &Error) -> Option<Goodbye> {
+    Some(match error.code() {
+        code @ ("unauthenticated" | "token_expired" | "token_revoked" | "draining") => {
+            Goodbye::new(code, "the connection was refused")
+        }
+        "other_user" => Goodbye::new("unauthenticated", "the connection was refused"),
+        _ if error.is_retryable() => return None,
+        _ => Goodbye::INTERNAL,
+    })
+}

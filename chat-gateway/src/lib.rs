@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+pub mod axum;
+mod config;
+pub mod json;
+mod limits;
+mod problem;
+#[cfg(feature = "axum")]
+mod rest;
+
+#[cfg(feature = "axum")]
+pub use self::axum::router;
+pub use self::{
+    config::GatewayConfig,
+    limits::Limits,
+    problem::{CODES, Problem},
+};

@@ -1,0 +1,106 @@
+//! What requests bring along; whatever is wrong with it is answered with a [`Problem`].
+
+use axum::{
+    extract::{
+        FromRequest, FromRequestParts, Path, Query, Request,
+        rejection::{BytesRejection, PathRejection, QueryRejection},
+    },
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use bytes::Bytes;
+use chat_core::{Actor, auth::Credentials};
+use serde::de::DeserializeOwned;
+
+use crate::{Problem, axum::Gateway};
+
+/// The credentials of an `Authorization: Bearer …` header; `None` without one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+    match token {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            Ok(Some(Credentials::token(token.trim())))
+        }
+        _ => Err(Problem::new("unauthenticated", "the header must be `Authorization: Bearer …`")),
+    }
+}
+
+/// Who asks.
+pub(super) struct Caller(pub(super) Actor);
+
+impl FromRequestParts<Gateway> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let credentials = bearer(&parts.headers)?.unwrap_or(Credentials::none());
+        let principal = gateway.chat.authenticate(&credentials).await?;
+        Ok(Self(gateway.chat.actor(principal)))
+    }
+}
+
+/// The parts of the path.
+#[derive(FromRequestParts)]
+#[from_request(via(Path), rejection(Problem))]
+pub(super) struct Segments<T>(pub(super) T);
+
+/// The parts of the query.
+#[derive(FromRequestParts)]
+#[from_request(via(Query), rejection(Problem))]
+pub(super) struct Params<T>(pub(super) T);
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            "body_too_large"
+        } else {
+            "invalid_request"
+        };
+        Self::new(code, rejection.body_text())
+    }
+}
+
+/// A JSON body, unread; an empty one counts as `{}`.
+pub(super) struct JsonBody(Bytes);
+
+impl JsonBody {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let body: &[u8] = if self.0.is_empty() { b"{}" } else { &self.0 };
+        serde_json::from_slice(body).map_err(|error| {
+            let code = if error.is_data() { "invalid_request" } else { "malformed" };
+            Problem::new(code, error.to_string())
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_vec());
+        let body = Bytes::from_request(request, state).await?;
+        let is_json =
+            content_type.as_deref().and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| {
+                let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+            });
+        if !body.is_empty() && !is_json {
+            return Err(Problem::new(
+                "unsupported_media_type",
+                "a body needs Content-Type: application/json",
+            ));
+        }
+        Ok(Self(body))
+    }
+}

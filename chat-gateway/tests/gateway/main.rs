@@ -1,0 +1,13 @@
+//! A real server on a free port, spoken to over WebSocket and HTTP.
+
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod ends;
+mod failing;
+mod refusals;
+mod rest;
+mod resume;
+mod slow;
+mod tables;
+mod world;

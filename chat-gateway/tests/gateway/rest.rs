@@ -1,0 +1,223 @@
+//! Every route of REST.
+
+use std::sync::Arc;
+
+use chat_core::rate_limit::{LocalRateLimiter, Quota, RateLimits};
+use chat_gateway::GatewayConfig;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{Server, settings};
+
+struct Http {
+    server: Server,
+    client: reqwest::Client,
+}
+
+impl Http {
+    async fn start() -> Self {
+        Self { server: Server::start().await, client: reqwest::Client::new() }
+    }
+
+    async fn call(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let request = self.client.request(method, self.server.url(path)).bearer_auth(self.server.token(who));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        if status.is_client_error() || status.is_server_error() {
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+        }
+        let text = response.text().await.unwrap();
+        let body: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        if status.is_client_error() || status.is_server_error() {
+            assert_eq!(body["status"], status.as_u16());
+            for field in ["title", "detail", "code"] {
+                assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+            }
+        }
+        (status, body)
+    }
+
+    async fn get(&self, who: &str, path: &str) -> Value {
+        let (status, body) = self.call(who, Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    async fn code(&self, who: &str, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
+        let (status, body) = self.call(who, method, path, body).await;
+        (status.as_u16(), body["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn rooms_and_members_are_managed() {
+    let http = Http::start().await;
+    let create = json!({"key": "study:1", "metadata": {"name": "Study"}, "maxBodyChars": 50});
+    let (status, room) = http.call("ann", Method::POST, "/rooms", Some(create.clone())).await;
+    assert_eq!(status, 201);
+    assert_eq!(
+        (&room["key"], &room["maxBodyChars"], &room["active"]),
+        (&json!("study:1"), &json!(50), &json!(true))
+    );
+    let (status, again) = http.call("ann", Method::POST, "/rooms", Some(create)).await;
+    assert_eq!((status.as_u16(), &again["id"]), (200, &room["id"]));
+    let path = format!("/rooms/{}", room["id"].as_str().unwrap());
+    assert_eq!(http.get("ann", &path).await["metadata"]["name"], "Study");
+    let (status, changed) =
+        http.call("ann", Method::PATCH, &path, Some(json!({"metadata": {"name": "Other"}}))).await;
+    assert_eq!((status.as_u16(), &changed["metadata"]["name"]), (200, &json!("Other")));
+    let member = |user: &str| format!("{path}/members/{user}");
+    let (status, bob) =
+        http.call("ann", Method::PUT, &member("bob"), Some(json!({"role": "moderator"}))).await;
+    assert_eq!((status.as_u16(), &bob["user"], &bob["role"]), (201, &json!("bob"), &json!("moderator")));
+    let (status, _) = http.call("ann", Method::PUT, &member("cy"), None).await;
+    assert_eq!(status, 201);
+    let members = http.get("bob", &format!("{path}/members?limit=2")).await;
+    assert_eq!((members["members"].as_array().unwrap().len(), &members["next"]), (2, &json!("bob")));
+    let members = http.get("bob", &format!("{path}/members?after=bob")).await;
+    assert_eq!(members["members"][0]["user"], "cy");
+    let (status, _) = http.call("bob", Method::DELETE, &member("cy"), None).await;
+    assert_eq!(status, 204);
+    assert_eq!(http.code("cy", Method::GET, &path, None).await, (403, "not_a_member".into()));
+    assert_eq!(http.call("bob", Method::DELETE, &member("me"), None).await.0, 204);
+    let rooms = http.get("ann", "/rooms?limit=1").await;
+    assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1);
+    let next = rooms["next"].as_str().unwrap();
+    let rooms = http.get("ann", &format!("/rooms?limit=1&after={next}")).await;
+    assert_eq!((rooms["rooms"].as_array().unwrap().len(), &rooms["next"]), (1, &Value::Null));
+    assert_eq!(
+        http.code("ann", Method::POST, "/rooms", Some(json!({"id": "general", "key": "k"}))).await,
+        (409, "room_exists".into())
+    );
+}
+
+#[tokio::test]
+async fn messages_are_sent_read_found_and_marked() {
+    let http = Http::start().await;
+    let messages = "/rooms/general/messages";
+    let send = |text: &str| Some(json!({"clientId": text, "text": format!("{text} apples")}));
+    for (text, seq) in [("one", 1), ("two", 2), ("three", 3)] {
+        let (status, sent) = http.call("ann", Method::POST, messages, send(text)).await;
+        assert_eq!((status.as_u16(), &sent["seq"], &sent["clientId"]), (201, &json!(seq), &json!(text)));
+    }
+    let (status, sent) = http.call("ann", Method::POST, messages, send("one")).await;
+    assert_eq!((status.as_u16(), &sent["duplicate"]), (200, &json!(true)));
+    let page = http.get("bob", &format!("{messages}?limit=2")).await;
+    let texts: Vec<&str> =
+        page["entries"].as_array().unwrap().iter().map(|entry| entry["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["two apples", "three apples"]);
+    assert_eq!((&page["reachesStart"], &page["reachesHead"]), (&json!(false), &json!(true)));
+    let before = page["entries"][0]["id"].as_str().unwrap();
+    let earlier = http.get("bob", &format!("{messages}?before={before}")).await;
+    assert_eq!(earlier["entries"].as_array().unwrap().len(), 1);
+    let first = earlier["entries"][0]["cursor"].as_str().unwrap();
+    let log = http.get("bob", &format!("{messages}?after={first}&view=log")).await;
+    assert_eq!(log["entries"].as_array().unwrap().len(), 2);
+    assert_eq!(http.get("bob", "/rooms/general/unread").await, json!({"unread": 3}));
+    let (status, marker) =
+        http.call("bob", Method::PUT, "/rooms/general/read", Some(json!({"cursor": first}))).await;
+    assert_eq!((status.as_u16(), &marker["user"], &marker["cursor"]), (200, &json!("bob"), &json!(first)));
+    assert_eq!(http.get("bob", "/rooms/general/unread").await, json!({"unread": 2}));
+    let markers = http.get("ann", "/rooms/general/read?limit=1").await;
+    assert_eq!((&markers["markers"][0]["user"], &markers["next"]), (&json!("ann"), &json!("ann")));
+    let found = http.get("bob", "/search?q=two&room=general").await;
+    assert_eq!((found["messages"].as_array().unwrap().len(), &found["messages"][0]["seq"]), (1, &json!(2)));
+    let found = http.get("bob", "/search?q=apples&limit=2").await;
+    let next = found["next"].as_str().unwrap();
+    let rest = http.get("bob", &format!("/search?q=apples&before={next}")).await;
+    assert_eq!(rest["messages"].as_array().unwrap().len(), 1);
+    let presence = http.get("bob", "/presence?users=ann,bob").await;
+    assert_eq!(
+        (&presence["users"][0]["user"], &presence["users"][1]["online"]),
+        (&json!("ann"), &json!(false))
+    );
+    let (status, sent) = http
+        .call("ann", Method::POST, messages, Some(json!({"clientId": "j", "json": {"n": 1}, "name": "poll"})))
+        .await;
+    assert_eq!((status.as_u16(), &sent["seq"]), (201, &json!(4)));
+}
+
+#[tokio::test]
+async fn refusals_are_problems() {
+    let http = Http::start().await;
+    let messages = "/rooms/general/messages";
+    let big = json!({"clientId": "c", "text": "x".repeat(70_000)});
+    for (who, method, path, body, status, code) in [
+        ("ann", Method::GET, "/nowhere", None, 404, "not_found"),
+        ("ann", Method::DELETE, "/rooms", None, 405, "method_not_allowed"),
+        ("ann", Method::GET, "/rooms/two%20words", None, 400, "invalid_request"),
+        ("ann", Method::GET, "/rooms?limit=x", None, 400, "invalid_request"),
+        ("ann", Method::GET, "/rooms?after=x", None, 400, "invalid_request"),
+        ("ann", Method::GET, "/search", None, 400, "invalid_request"),
+        ("ann", Method::GET, "/presence?users=a%20b", None, 400, "invalid_request"),
+        ("ann", Method::GET, "/ws", None, 426, "upgrade_required"),
+        ("ann", Method::POST, messages, Some(json!({"clientId": "c"})), 400, "invalid_request"),
+        ("ann", Method::POST, messages, Some(json!({"clientId": 1, "text": "x"})), 400, "invalid_request"),
+        ("ann", Method::POST, messages, Some(json!({"clientId": "c", "text": " "})), 422, "body_blank"),
+        ("ann", Method::POST, messages, Some(big), 413, "body_too_large"),
+        ("cy", Method::POST, messages, Some(json!({"clientId": "c", "text": "x"})), 403, "not_a_member"),
+        ("ann", Method::PATCH, "/rooms/general", Some(json!({"active": false})), 403, "forbidden"),
+        ("ann", Method::PUT, "/rooms/general/members/cy", None, 403, "forbidden"),
+        (
+            "ann",
+            Method::GET,
+            "/rooms/general/messages?before=01J00000000000000000000000",
+            None,
+            404,
+            "message_not_found",
+        ),
+        ("ann", Method::GET, "/rooms/general/messages?after=other.3", None, 409, "cursor_reset"),
+    ] {
+        assert_eq!(http.code(who, method, path, body).await, (status, code.to_owned()), "{path}");
+    }
+    let post = http.client.post(http.server.url(messages)).bearer_auth(http.server.token("ann"));
+    let wrong = post.try_clone().unwrap().body("text").send().await.unwrap();
+    assert_eq!(wrong.status(), 415);
+    let wrong = post.header("content-type", "application/json").body("{").send().await.unwrap();
+    assert_eq!(wrong.status(), 400);
+    assert_eq!(wrong.json::<Value>().await.unwrap()["code"], "malformed");
+    for authorization in [None, Some("Basic eDp5"), Some("Bearer rubbish")] {
+        let mut request = http.client.get(http.server.url("/rooms"));
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+        assert_eq!(refused.json::<Value>().await.unwrap()["code"], "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_when_to_come_back() {
+    let limits = RateLimits::unlimited().with_user_reads(Some(Quota::new(1, 1)));
+    let server = Server::build(settings(), GatewayConfig::new(), |builder| {
+        builder.limiter(LocalRateLimiter::new(&limits))
+    })
+    .await;
+    let http = Http { server, client: reqwest::Client::new() };
+    http.get("ann", "/rooms").await;
+    let request = http.client.get(http.server.url("/rooms")).bearer_auth(http.server.token("ann"));
+    let refused = request.send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+    assert!(refused.json::<Value>().await.unwrap()["retryAfterMs"].as_u64().unwrap() <= 1_000);
+}
+
+#[tokio::test]
+async fn health_and_metrics_need_no_token() {
+    let http = Http::start().await;
+    let health = http.client.get(http.server.url("/health")).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    let health = health.json::<Value>().await.unwrap();
+    assert_eq!((&health["status"], &health["parts"]["log"]["status"]), (&json!("ok"), &json!("ok")));
+    assert_eq!(http.client.get(http.server.url("/metrics")).send().await.unwrap().status(), 404);
+    let config = GatewayConfig::new().with_metrics(Arc::new(|| "chat_up 1\n".to_owned()));
+    let server = Server::build(settings(), config, |builder| builder).await;
+    let metrics = http.client.get(server.url("/metrics")).send().await.unwrap();
+    assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(metrics.text().await.unwrap(), "chat_up 1\n");
+}

@@ -1,0 +1,36 @@
+//! Chat inside an axum service that is there already. Your users' tokens (HS256, `sub` is the user) open it.
+//! `CHAT_SECRET=$(openssl rand -hex 32) cargo run -p example-axum-embed` prints `listening on http://127.0.0.1:8080`.
+use std::{env, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, routing::get};
+use chat_core::{
+    Chat,
+    auth::{JwtAuth, JwtConfig, JwtKey},
+};
+use chat_gateway::GatewayConfig;
+use tokio::{net::TcpListener, signal::unix};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let secret = env::var("CHAT_SECRET").context("CHAT_SECRET must hold what signs your users' tokens")?;
+    let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret)?]))?;
+    let chat = Chat::builder().memory().auth(auth).build()?;
+
+    let app = Router::new()
+        .route("/", get(|| async { "hello" })) // your service as it was
+        .nest("/chat", chat_gateway::router(chat.clone(), GatewayConfig::new()));
+
+    let listen = env::args().skip_while(|word| word != "--listen").nth(1);
+    let listener = TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let drained = async move {
+        tokio::select! { biased; _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        // Clients are asked to come back within 2 s, and have 5 s to go.
+        chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
+    };
+    Ok(axum::serve(listener, app).with_graceful_shutdown(drained).await?)
+}

@@ -1,0 +1,178 @@
+// Puts the page together: who is signed in, which room is open, and the three columns.
+
+import { Api } from './api.js';
+import { ChatModel } from './model.js';
+import { Session } from './session.js';
+import { ConnectionView } from './views/connection.js';
+import { ConversationView } from './views/conversation.js';
+import { confirmDialog, formDialog } from './views/dialogs.js';
+import { MembersView } from './views/members.js';
+import { RoomsView } from './views/rooms.js';
+import { showSignIn } from './views/signin.js';
+
+const part = (id) => document.getElementById(id);
+const NARROW = matchMedia('(max-width: 760px)');
+const WIDE = matchMedia('(min-width: 1100px)');
+
+/** The room named by the address, so that the browser's way back works. */
+function roomInAddress() {
+  const match = /^#\/room\/(.+)$/.exec(location.hash);
+  try {
+    return match ? decodeURIComponent(match[1]) : null;
+  } catch {
+    return null;
+  }
+}
+
+function goTo(room) {
+  const hash = room ? `#/room/${encodeURIComponent(room)}` : '#/';
+  if (location.hash !== hash) location.hash = hash;
+}
+
+function signIn(notice) {
+  part('app').hidden = true;
+  showSignIn(part('signin'), {
+    notice,
+    onSession: (data) => {
+      Session.save(data);
+      enter(data);
+    },
+  });
+}
+
+function enter(data) {
+  const session = new Session(data, () => leave('Your session has ended. Please sign in again.'));
+  const api = new Api(() => session.token());
+  const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/chat/ws`;
+  const model = new ChatModel({ session, api, url });
+  const app = part('app');
+  const dialogs = part('dialogs');
+  const ask = (question) => confirmDialog(dialogs, question);
+  const panel = (shown) => {
+    app.classList.toggle('shows-members', shown);
+    conversation.membersButton.setAttribute('aria-expanded', String(shown));
+  };
+
+  const connection = new ConnectionView(part('connection'), model);
+  new RoomsView(part('rooms'), model, {
+    onOpen: (room) => {
+      goTo(room);
+      if (room === model.current) model.emit('opened', { room });
+    },
+    onCreate: createRoom,
+    onSignOut: () => leave(null),
+    onJump: jump,
+  });
+  const conversation = new ConversationView(part('conversation'), model, {
+    onBack: () => goTo(null),
+    onMembers: () => panel(!app.classList.contains('shows-members')),
+    ask,
+  });
+  const members = new MembersView(part('members'), model, {
+    onInvite: invite,
+    onLeave: leaveRoom,
+    onClose: () => {
+      panel(false);
+      conversation.membersButton.focus();
+    },
+  });
+
+  async function createRoom() {
+    const room = await formDialog(dialogs, {
+      title: 'Create a room',
+      label: 'Name of the room',
+      hint: 'Only people you invite can read and write in it.',
+      action: 'Create',
+      maxlength: 60,
+      testid: 'room-name',
+      work: (name) => api.createRoom(name),
+    });
+    if (!room) return;
+    model.addRoom(room);
+    goTo(room.id);
+  }
+
+  async function invite() {
+    const { room } = model;
+    await formDialog(dialogs, {
+      title: `Invite to ${room.name}`,
+      label: 'User id',
+      hint: 'The id stands under the name of each person, for example ann-3f9a.',
+      action: 'Invite',
+      maxlength: 128,
+      testid: 'invite',
+      work: async (user) => {
+        await api.invite(room.id, user);
+        model.loadMembers(room).catch(() => {});
+      },
+    });
+  }
+
+  async function leaveRoom() {
+    const { room } = model;
+    const sure = await ask({
+      title: `Leave ${room.name}?`,
+      text: 'You will need a new invitation to come back.',
+      action: 'Leave',
+      danger: true,
+    });
+    if (!sure) return;
+    try {
+      await api.leave(room.id);
+      model.forget(room.id);
+    } catch (error) {
+      conversation.say(error);
+    }
+  }
+
+  async function jump(entry) {
+    goTo(entry.room);
+    follow();
+    const { room } = model;
+    if (!room) return;
+    try {
+      if (!conversation.history.reveal(entry.id)) {
+        await model.showAround(room, entry);
+        conversation.history.render();
+        conversation.history.reveal(entry.id);
+      }
+    } catch (error) {
+      conversation.say(error);
+    }
+  }
+
+  /** Shows what the address says; a wide window without a room in its address shows the newest. */
+  function follow() {
+    const named = roomInAddress();
+    const newest = NARROW.matches ? null : model.sortedRooms()[0]?.id ?? null;
+    const room = named && model.rooms.has(named) ? named : newest;
+    app.classList.toggle('shows-room', Boolean(room && named));
+    if (room !== model.current) model.open(room);
+    if (NARROW.matches || !WIDE.matches) panel(false);
+  }
+
+  function leave(notice) {
+    removeEventListener('hashchange', follow);
+    model.stop();
+    connection.stop();
+    members.stop();
+    Session.clear();
+    history.replaceState(null, '', location.pathname);
+    document.title = 'Chat';
+    for (const id of ['rooms', 'conversation', 'members', 'dialogs']) part(id).replaceChildren();
+    signIn(notice);
+  }
+
+  addEventListener('hashchange', follow);
+  NARROW.addEventListener('change', follow);
+  model.addEventListener('rooms', () => {
+    if (model.current === null) follow();
+  });
+  panel(WIDE.matches);
+  app.hidden = false;
+  model.start();
+}
+
+const known = Session.load();
+if (known) enter(known);
+else signIn(null);

@@ -1,0 +1,143 @@
+// One room's history as it is shown: messages with their edits, deletes and reactions folded in, holes, and what is
+// not yet sent. Applying anything twice, or late, changes nothing.
+
+import { Changes, foldMessage } from './folding.js';
+
+const CHANGES = new Set(['edit', 'delete', 'reaction']);
+const SHOWN = new Set(['chat', 'custom', 'join', 'leave']);
+
+export class Timeline {
+  /** By id: `{entry, asOf}`; `asOf` is the number up to which reactions are folded into the entry already. */
+  #entries = new Map();
+  /** By target id. A change may come before its target: that one is on a page still to be loaded. */
+  #changes = new Map();
+  /** By the number of the entry before which something is missing: its cursor. */
+  #holes = new Map();
+  #pending = new Map();
+  /** Which number stands behind a cursor, as far as this timeline has seen. */
+  #seqOf = new Map();
+  #last = 0;
+  #items = null;
+
+  /** Applies an entry of the log. */
+  applyEntry(entry) {
+    if (!Number.isSafeInteger(entry?.seq)) return;
+    this.#items = null;
+    this.#seqOf.set(entry.cursor, entry.seq);
+    this.#last = Math.max(this.#last, entry.seq);
+    if (CHANGES.has(entry.kind)) {
+      if (!this.#changes.has(entry.target)) this.#changes.set(entry.target, new Changes());
+      this.#changes.get(entry.target).add(entry);
+    } else if (SHOWN.has(entry.kind)) {
+      this.#put(entry, entry.seq);
+    }
+  }
+
+  /**
+   * Applies a page: with `replace` as the only thing known of the room, without it beside what is there.
+   * `hole` says that entries before the page are missing.
+   */
+  applyPage(page, { replace = false, hole } = {}) {
+    this.#items = null;
+    if (replace) {
+      this.#entries.clear();
+      this.#changes.clear();
+      this.#holes.clear();
+      this.#seqOf.clear();
+      this.#last = 0;
+    }
+    this.#putAll(page);
+    const first = page.entries[0];
+    if (first && (hole || (replace && !page.reachesStart))) this.#holes.set(first.seq, first.cursor);
+  }
+
+  /** Applies a page of `history` from before something that is here: it closes the hole between the two. */
+  prependPage(page) {
+    this.#items = null;
+    const known = this.#shown().map(({ entry }) => entry.seq);
+    const first = page.entries[0];
+    const last = page.entries.at(-1);
+    if (!first) {
+      // Nothing is left before the oldest.
+      if (page.reachesStart) this.#holes.delete(known[0]);
+      return;
+    }
+    const next = known.find((seq) => seq > last.seq) ?? Infinity;
+    // Where the page begins inside a part that is here, whatever lies before that part stays as it was.
+    const met = known.find((seq) => seq >= first.seq);
+    const joins = met <= last.seq && (met === first.seq || (!this.#holes.has(met) && known[0] < first.seq));
+    for (const seq of [...this.#holes.keys()]) if (seq > first.seq && seq <= next) this.#holes.delete(seq);
+    if (page.reachesStart) this.#holes.delete(first.seq);
+    else if (!joins) this.#holes.set(first.seq, first.cursor);
+    this.#putAll(page);
+  }
+
+  /** A message of one's own on its way. It gives place to its entry. */
+  addPending({ clientId, sender, text, json, createdAt }) {
+    for (const { entry } of this.#entries.values()) if (entry.clientId === clientId && entry.sender === sender) return;
+    this.#items = null;
+    this.#pending.set(clientId, { kind: 'chat', pending: true, failed: false, clientId, sender, text, json, createdAt });
+  }
+
+  markFailed(clientId, error) {
+    this.#mark(clientId, { failed: true, error });
+  }
+
+  /** It is on its way again. */
+  markSending(clientId) {
+    this.#mark(clientId, { failed: false, error: undefined });
+  }
+
+  discard(clientId) {
+    this.#items = null;
+    this.#pending.delete(clientId);
+  }
+
+  /**
+   * What to show, oldest first, pending messages last. `kind` is `chat`, `custom`, `join`, `leave` or `hole`; a hole
+   * has `before`, the cursor to ask `history` with. The list is the same one until something changes.
+   */
+  items() {
+    if (this.#items) return this.#items;
+    const items = [];
+    for (const { entry, asOf } of this.#shown()) {
+      const before = this.#holes.get(entry.seq);
+      if (before !== undefined) items.push({ kind: 'hole', id: `hole-${entry.seq}`, before });
+      items.push(foldMessage(entry, asOf, this.#changes.get(entry.id)));
+    }
+    items.push(...this.#pending.values());
+    this.#items = items;
+    return items;
+  }
+
+  #shown() {
+    return [...this.#entries.values()].sort((a, b) => a.entry.seq - b.entry.seq);
+  }
+
+  #putAll(page) {
+    // A page is either one whose position was passed here, or it is ahead of everything seen so far.
+    let asOf = this.#seqOf.get(page.cursor);
+    if (asOf === undefined) {
+      for (const { seq } of page.entries) this.#last = Math.max(this.#last, seq);
+      asOf = this.#last;
+      if (page.cursor !== undefined) this.#seqOf.set(page.cursor, asOf);
+    }
+    for (const entry of page.entries) if (SHOWN.has(entry.kind)) this.#put(entry, Math.max(asOf, entry.seq));
+  }
+
+  #put(entry, asOf) {
+    const pending = this.#pending.get(entry.clientId);
+    if (pending?.sender === entry.sender) this.#pending.delete(entry.clientId);
+    const known = this.#entries.get(entry.id);
+    // The later reading knows more: edits by number, deletes for ever, reactions as they were then.
+    if (!known || asOf >= known.asOf) this.#entries.set(entry.id, { entry, asOf });
+  }
+
+  #mark(clientId, more) {
+    const pending = this.#pending.get(clientId);
+    if (!pending) return;
+    this.#items = null;
+    // A new object, so that a view that compares items sees the change.
+    this.#pending.set(clientId, { ...pending, ...more });
+  }
+}

@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { cursor, page, settled, setup } from './harness.mjs';
+
+const texts = (chat) => chat.sent('send').map(({ text }) => text);
+
+test('a message is sent with the clientId that send gave back, and confirmed', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  assert.deepEqual(chat.events, [], 'the caller learns the clientId before any event');
+  await settled();
+  const frame = chat.last('send');
+  assert.deepEqual([frame.clientId, frame.text, frame.room], [clientId, 'hello', 'general']);
+  chat.confirm(frame, 11);
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
+  assert.equal(chat.of('outbox').at(-1).position.cursor, cursor(11));
+  assert.equal(chat.client.cursor('general'), cursor(10), 'an answer does not move the cursor');
+});
+
+test('after a lost answer the same clientId and payload are sent again, and a duplicate confirms', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  const { id, ...first } = chat.last('send');
+  chat.socket.cut();
+  assert.deepEqual(chat.states(clientId), ['sending']);
+  await chat.timers.advance(500);
+  await chat.welcome();
+  const { id: another, ...second } = chat.last('send');
+  assert.deepEqual(second, first);
+  chat.confirm(chat.last('send'), 11, { duplicate: true });
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
+  assert.equal(chat.of('outbox').at(-1).position.duplicate, true);
+  assert.ok(id && another);
+});
+
+test('the own entry confirms before its answer, and the answer adds nothing', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  chat.say(11, { sender: 'ann', clientId });
+  chat.confirm(chat.last('send'), 11);
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
+});
+
+test('the entry of another user with the same clientId confirms nothing', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  chat.say(11, { sender: 'bob', clientId });
+  assert.deepEqual(chat.states(clientId), ['sending']);
+});
+
+test('an own message found on a page is not sent again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  const found = page([4000], 4000);
+  Object.assign(found.entries[0], { sender: 'ann', clientId });
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'limited', cursor: cursor(4000), page: found });
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
+  chat.fail(chat.last('send'), 'busy', { retryable: true });
+  await chat.timers.advance(20_000);
+  assert.equal(chat.sent('send').length, 1);
+});
+
+test('what is written without a connection goes out in its order, after the join', async () => {
+  const chat = setup();
+  chat.client.join('general');
+  for (const text of ['one', 'two', 'three']) chat.client.send('general', { text });
+  await chat.connect();
+  assert.deepEqual(chat.socket.sent.map(({ type }) => type), ['connect', 'join', 'send']);
+  chat.confirm(chat.last('send'), 1);
+  chat.confirm(chat.last('send'), 2);
+  assert.deepEqual(texts(chat), ['one', 'two', 'three']);
+});
+
+test('a message does not overtake one that was refused as busy', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const first = chat.client.send('general', { text: 'one' });
+  chat.client.send('general', { text: 'two' });
+  await settled();
+  chat.fail(chat.last('send'), 'busy', { retryable: true, retryAfterMs: 400 });
+  await chat.timers.advance(399);
+  assert.deepEqual(texts(chat), ['one']);
+  await chat.timers.advance(1);
+  assert.deepEqual(texts(chat), ['one', 'one']);
+  chat.confirm(chat.last('send'), 11);
+  assert.deepEqual(texts(chat), ['one', 'one', 'two']);
+  assert.deepEqual(chat.states(first), ['sending', 'sent']);
+});
+
+test('rooms do not wait for each other', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.send('a', { text: 'one' });
+  chat.client.send('b', { text: 'two' });
+  await settled();
+  assert.deepEqual(texts(chat), ['one', 'two']);
+});
+
+test('an answer that never comes means unknown: the message is sent again', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  await chat.timers.advance(15_000 + 250);
+  assert.deepEqual(texts(chat), ['one', 'one']);
+  assert.equal(chat.last('send').clientId, clientId);
+  assert.deepEqual(chat.states(clientId), ['sending']);
+});
+
+for (const code of ['rate_limited', 'timeout', 'unavailable']) {
+  test(`${code} is tried again with back-off`, async () => {
+    const chat = setup();
+    await chat.inRoom(10);
+    const clientId = chat.client.send('general', { text: 'one' });
+    await settled();
+    for (const wait of [250, 500, 1000]) {
+      const before = texts(chat).length;
+      chat.fail(chat.last('send'), code, { retryable: true });
+      await chat.timers.advance(wait - 1);
+      assert.equal(texts(chat).length, before);
+      await chat.timers.advance(1);
+      assert.equal(texts(chat).length, before + 1);
+    }
+    assert.deepEqual(chat.states(clientId), ['sending']);
+  });
+}
+
+test('a final error marks the message failed and lets the next one go', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const first = chat.client.send('general', { text: 'one' });
+  chat.client.send('general', { text: 'two' });
+  await settled();
+  chat.fail(chat.last('send'), 'body_too_long', { clientId: first });
+  assert.deepEqual(chat.states(first), ['sending', 'failed']);
+  const { error } = chat.of('outbox').find(({ state }) => state === 'failed');
+  assert.deepEqual([error.code, error.retryable], ['body_too_long', false]);
+  assert.deepEqual(texts(chat), ['one', 'two']);
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.deepEqual(texts(chat), ['two'], 'what failed is not resent by itself');
+});
+
+test('an error that names the message but no command is taken for its answer', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.socket.say({ type: 'error', code: 'rejected', message: 'no', retryable: false, clientId });
+  assert.deepEqual(chat.states(clientId), ['sending', 'failed']);
+});
+
+test('retry sends a failed message again with the same clientId', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.fail(chat.last('send'), 'room_inactive');
+  assert.equal(chat.client.retry(clientId), true);
+  await settled();
+  assert.equal(chat.last('send').clientId, clientId);
+  chat.confirm(chat.last('send'), 11);
+  assert.deepEqual(chat.states(clientId), ['sending', 'failed', 'sending', 'sent']);
+  assert.equal(chat.client.retry(clientId), false);
+});
+
+test('a discarded message is not sent, and the next one is', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.client.send('general', { text: 'one' });
+  const second = chat.client.send('general', { text: 'two' });
+  chat.client.send('general', { text: 'three' });
+  await settled();
+  assert.equal(chat.client.discard(second), true);
+  chat.confirm(chat.last('send'), 11);
+  assert.deepEqual(texts(chat), ['one', 'three']);
+  assert.equal(chat.client.discard('unknown'), false);
+});
+
+test('edits, deletes and reactions go through the same outbox in the order written', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.client.edit('general', 'm3', { text: 'better' });
+  chat.client.react('general', 'm3', '👍');
+  chat.client.react('general', 'm3', '👍', 'remove');
+  chat.client.delete('general', 'm3');
+  await settled();
+  const frames = [];
+  for (let seq = 11; seq <= 14; seq++) {
+    frames.push(chat.socket.sent.at(-1));
+    chat.confirm(chat.socket.sent.at(-1), seq);
+  }
+  assert.deepEqual(frames.map(({ type, op, target }) => [type, op, target]), [['edit', undefined, 'm3'], ['react', 'add', 'm3'], ['react', 'remove', 'm3'], ['delete', undefined, 'm3']]);
+  assert.equal(new Set(frames.map(({ clientId }) => clientId)).size, 4);
+});
+
+test('a message longer than a frame may be fails here and costs no connection', async () => {
+  const chat = setup({ hello: { limits: { frameBytes: 200 } } });
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'ü'.repeat(100) });
+  await settled();
+  assert.equal(chat.sent('send').length, 0);
+  assert.equal(chat.of('outbox').at(-1).error.code, 'frame_too_large');
+  assert.deepEqual(chat.states(clientId), ['sending', 'failed']);
+});
+
+test('the outbox is bounded', async () => {
+  const chat = setup();
+  for (let i = 0; i < 1000; i++) chat.client.send('general', { text: 'x' });
+  const clientId = chat.client.send('general', { text: 'one too many' });
+  await settled();
+  assert.deepEqual(chat.states(clientId), ['failed']);
+  assert.equal(chat.of('outbox').at(-1).error.code, 'outbox_full');
+});
+
+test('an expired token in answer to a message brings a new one and then the message again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.fail(chat.last('send'), 'token_expired');
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.equal(chat.last('connect').token, 'token-2');
+  assert.equal(chat.last('send').clientId, clientId);
+  assert.deepEqual(chat.states(clientId), ['sending']);
+});
+
+test('what one user wrote is not sent in the name of another', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome({ user: 'eve' });
+  assert.equal(chat.sent('send').length, 0);
+  assert.equal(chat.states(clientId).at(-1), 'failed');
+});
+
+test('the newest read position of a room is kept until the server has it', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.client.read('general', cursor(9));
+  chat.client.read('general', cursor(10));
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [cursor(10)]);
+  chat.answer(chat.last('read'), { type: 'ok' });
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.equal(chat.sent('read').length, 0);
+});
+
+test('typing is told only in a joined room, and never later', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.typing('general', true);
+  chat.client.join('general');
+  chat.client.typing('general', true);
+  assert.equal(chat.sent('typing').length, 0);
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(1), page: page([1], 1) });
+  chat.client.typing('general', false);
+  assert.deepEqual(chat.sent('typing'), [{ type: 'typing', room: 'general', active: false }]);
+});

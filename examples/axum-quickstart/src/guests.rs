@@ -1,0 +1,235 @@
+//! Guests: whoever gives a name gets a token for a user id of its own, and a place in the lobby.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use chat_core::{
+    Actor, Chat, Error, MemberChange, MemberOutcome, NewRoom, Role, RoomId, UserId,
+    auth::{Credentials, JwtClaims, JwtSigner},
+};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tracing::error;
+
+/// The room that every guest is in.
+const LOBBY: &str = "lobby";
+
+/// The longest name, in characters.
+const MAX_NAME_CHARS: usize = 24;
+
+/// New guests per minute from one address, after as many at once. Behind a proxy all share the proxy's address.
+const GUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+
+/// Past this many addresses those that could have their full allowance again are forgotten.
+const REMEMBERED_ADDRESSES: usize = 10_000;
+
+/// Tries to find a user id that is not taken: with 24 random bits even the second is hardly ever needed.
+const TRIES: usize = 8;
+
+/// Lets guests in.
+pub(crate) struct Guests {
+    chat: Chat,
+    signer: JwtSigner,
+    lobby: RoomId,
+    service: Actor,
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+#[derive(Deserialize)]
+struct NewGuest {
+    name: String,
+}
+
+/// A guest's way into the chat.
+#[derive(Serialize)]
+struct Guest {
+    token: String,
+    user: UserId,
+    name: String,
+}
+
+impl Guests {
+    /// Creates the lobby.
+    pub(crate) async fn open(
+        chat: Chat,
+        signer: JwtSigner,
+        max_body_chars: u32,
+    ) -> anyhow::Result<Arc<Self>> {
+        let lobby = RoomId::new(LOBBY)?;
+        let service = chat.system(UserId::new("service")?);
+        let mut room = NewRoom::new(lobby.clone()).with_max_body_chars(max_body_chars);
+        room.metadata.insert("name".to_owned(), json!("Lobby"));
+        service.create_room(room).await.context("the lobby could not be created")?;
+        let limiter = RateLimiter::keyed(Quota::per_minute(GUESTS_PER_MINUTE));
+        Ok(Arc::new(Self { chat, signer, lobby, service, limiter }))
+    }
+
+    /// `POST /guest` and `GET /guest/renew`.
+    pub(crate) fn routes(self: Arc<Self>) -> Router {
+        Router::new().route("/guest", post(create)).route("/guest/renew", get(renew)).with_state(self)
+    }
+
+    async fn create(&self, name: &str) -> Result<Guest, Refusal> {
+        let name = check_name(name)?;
+        for _ in 0..TRIES {
+            let user = user_id(name)?;
+            // Whoever has this id already would be one and the same user, so it must be a new one.
+            if self.enter_lobby(&user).await? {
+                return self.guest(user, name);
+            }
+        }
+        Err(Refusal::Busy)
+    }
+
+    async fn renew(&self, token: &str) -> Result<Guest, Refusal> {
+        let principal = self.chat.authenticate(&Credentials::token(token)).await?;
+        let name = principal.claims.get("name").and_then(|name| name.as_str());
+        // After a restart with the same secret the token still holds, but the lobby is a new one.
+        self.enter_lobby(&principal.user).await?;
+        self.guest(principal.user.clone(), name.unwrap_or(principal.user.as_str()))
+    }
+
+    /// False if the user is or was a member: the version lets this be done once, so nobody who was removed gets back in.
+    async fn enter_lobby(&self, user: &UserId) -> Result<bool, Refusal> {
+        let change = MemberChange::add(user.clone(), Role::Member).with_version(1);
+        let outcome = self.service.change_member(&self.lobby, change).await?;
+        Ok(matches!(outcome, MemberOutcome::Added(_)))
+    }
+
+    fn guest(&self, user: UserId, name: &str) -> Result<Guest, Refusal> {
+        let token = self.signer.sign(&JwtClaims::new(user.clone()).with_claim("name", name))?;
+        Ok(Guest { token, user, name: name.to_owned() })
+    }
+
+    fn may_create(&self, address: IpAddr) -> bool {
+        if self.limiter.len() > REMEMBERED_ADDRESSES {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(&address).is_ok()
+    }
+}
+
+async fn create(
+    State(guests): State<Arc<Guests>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    body: Result<Json<NewGuest>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    if !guests.may_create(address.ip()) {
+        return Err(Refusal::TooMany);
+    }
+    let Ok(Json(NewGuest { name })) = body else { return Err(Refusal::Malformed) };
+    Ok((StatusCode::CREATED, not_stored(guests.create(&name).await?)).into_response())
+}
+
+async fn renew(State(guests): State<Arc<Guests>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (_, token) = authorization
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .ok_or(Refusal::Unauthenticated)?;
+    Ok(not_stored(guests.renew(token.trim()).await?).into_response())
+}
+
+/// A token belongs in no cache.
+fn not_stored(guest: Guest) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], Json(guest))
+}
+
+/// The name as it is kept: 1 to 24 letters, digits, spaces, `-` and `_`, of any script.
+fn check_name(name: &str) -> Result<&str, Refusal> {
+    let name = name.trim();
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || !name.chars().all(allowed) {
+        return Err(Refusal::Name);
+    }
+    Ok(name)
+}
+
+/// The ASCII part of the name and six random hexadecimal digits, such as `ann-3f9a21`.
+fn user_id(name: &str) -> Result<UserId, Refusal> {
+    let mut random = [0; 3];
+    getrandom::fill(&mut random).map_err(Refusal::internal)?;
+    let [a, b, c] = random;
+    UserId::new(&format!("{}-{a:02x}{b:02x}{c:02x}", slug(name))).map_err(Refusal::internal)
+}
+
+/// Lower-case ASCII letters and digits, with `-` for what lies between; `guest` where there is none.
+fn slug(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    if slug.is_empty() { "guest".to_owned() } else { slug }
+}
+
+/// Why somebody does not get in.
+#[derive(Debug)]
+enum Refusal {
+    Malformed,
+    Name,
+    Unauthenticated,
+    TooMany,
+    Busy,
+    Internal,
+}
+
+impl Refusal {
+    /// The cause is for the log, not for the guest.
+    fn internal(error: impl std::error::Error + 'static) -> Self {
+        error!(error = &error as &dyn std::error::Error, "a guest could not be let in");
+        Self::Internal
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unauthenticated(_) => Self::Unauthenticated,
+            error if error.is_retryable() => Self::Busy,
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code, detail) = match self {
+            Self::Malformed => {
+                (StatusCode::BAD_REQUEST, "malformed", "send JSON such as {\"name\":\"Ann\"}".to_owned())
+            }
+            Self::Name => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_name",
+                format!("a name is 1 to {MAX_NAME_CHARS} letters, digits, spaces, - and _"),
+            ),
+            Self::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "the token does not hold".to_owned())
+            }
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "too many new guests from this address, try again in a minute".to_owned(),
+            ),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "try again".to_owned()),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong".to_owned())
+            }
+        };
+        let title = status.canonical_reason();
+        let problem = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
+    }
+}

@@ -1,0 +1,163 @@
+use std::collections::BTreeSet;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::Request,
+};
+use chat_core::auth::{JwtAuth, JwtConfig};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+
+async fn open() -> (Chat, Arc<Guests>) {
+    let signer = JwtSigner::hs256([7; 32]).unwrap();
+    let auth = JwtAuth::new(JwtConfig::new([signer.key().unwrap()])).unwrap();
+    let chat = Chat::builder().memory().auth(auth).build().unwrap();
+    let guests = Guests::open(chat.clone(), signer, 280).await.unwrap();
+    (chat, guests)
+}
+
+async fn answer(guests: &Arc<Guests>, mut request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4_000))));
+    let response = guests.clone().routes().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = to_bytes(response.into_body(), 64 * 1024).await.unwrap();
+    (status, headers, serde_json::from_slice(&body).unwrap())
+}
+
+async fn post_guest(guests: &Arc<Guests>, body: &str) -> (StatusCode, HeaderMap, Value) {
+    let request = Request::post("/guest").header(header::CONTENT_TYPE, "application/json");
+    answer(guests, request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+async fn get_renew(guests: &Arc<Guests>, authorization: &str) -> (StatusCode, HeaderMap, Value) {
+    let request = Request::get("/guest/renew").header(header::AUTHORIZATION, authorization);
+    answer(guests, request.body(Body::empty()).unwrap()).await
+}
+
+async fn lobby_members(guests: &Guests) -> BTreeSet<String> {
+    let page = guests.service.members(&guests.lobby, None, 1_000).await.unwrap();
+    page.members.into_iter().map(|member| member.user.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_guest_gets_a_token_that_holds_and_a_place_in_the_lobby() {
+    let (chat, guests) = open().await;
+    let (status, headers, guest) = post_guest(&guests, r#"{"name":" Zoë B "}"#).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+    assert_eq!(guest["name"], "Zoë B");
+    let user = guest["user"].as_str().unwrap();
+    assert!(user.starts_with("zo-b-"), "{user}");
+    let credentials = Credentials::token(guest["token"].as_str().unwrap());
+    let principal = chat.authenticate(&credentials).await.unwrap();
+    assert_eq!(principal.user.as_str(), user);
+    assert!(lobby_members(&guests).await.contains(user));
+    let room = chat.actor(principal).room(&guests.lobby).await.unwrap();
+    assert_eq!((room.max_body_chars, &room.metadata["name"]), (280, &json!("Lobby")));
+}
+
+#[tokio::test]
+async fn two_guests_of_one_name_are_two_users() {
+    let (_, guests) = open().await;
+    let mut users = BTreeSet::new();
+    for _ in 0..20 {
+        let (_, _, guest) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
+        users.insert(guest["user"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(users.len(), 20);
+}
+
+#[tokio::test]
+async fn renewing_keeps_user_and_name() {
+    let (chat, guests) = open().await;
+    let (_, _, first) = post_guest(&guests, r#"{"name":"李小龙"}"#).await;
+    let bearer = format!("Bearer {}", first["token"].as_str().unwrap());
+    let (status, _, second) = get_renew(&guests, &bearer).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&second["user"], &second["name"]), (&first["user"], &first["name"]));
+    assert_ne!(second["token"], first["token"]);
+    let credentials = Credentials::token(second["token"].as_str().unwrap());
+    assert_eq!(chat.authenticate(&credentials).await.unwrap().user.as_str(), first["user"]);
+}
+
+#[tokio::test]
+async fn whoever_was_removed_does_not_get_back_in_by_renewing() {
+    let (_, guests) = open().await;
+    let (_, _, guest) = post_guest(&guests, r#"{"name":"Mallory"}"#).await;
+    let user = UserId::new(guest["user"].as_str().unwrap()).unwrap();
+    let bearer = format!("Bearer {}", guest["token"].as_str().unwrap());
+    guests.service.change_member(&guests.lobby, MemberChange::remove(user)).await.unwrap();
+    let (status, ..) = get_renew(&guests, &bearer).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(lobby_members(&guests).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_start_leads_into_the_new_lobby() {
+    let (_, before) = open().await;
+    let (_, _, guest) = post_guest(&before, r#"{"name":"Ann"}"#).await;
+    let (_, after) = open().await;
+    let bearer = format!("bearer {}", guest["token"].as_str().unwrap());
+    let (status, ..) = get_renew(&after, &bearer).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(lobby_members(&after).await.contains(guest["user"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn refusals_are_problem_documents_with_a_code() {
+    let (_, guests) = open().await;
+    for (body, status, code) in [
+        (r#"{"name":"<b>"}"#, 422, "invalid_name"),
+        (r#"{"name":""}"#, 422, "invalid_name"),
+        (r#"{"nick":"Ann"}"#, 400, "malformed"),
+        ("Ann", 400, "malformed"),
+    ] {
+        let (answered, headers, problem) = post_guest(&guests, body).await;
+        assert_eq!(answered.as_u16(), status, "{body}");
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(problem["code"], code);
+        assert!(problem["detail"].is_string());
+    }
+    for authorization in ["Bearer nonsense", "Basic QTpC", "Bearer"] {
+        let (status, _, problem) = get_renew(&guests, authorization).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (401, &json!("unauthenticated")), "{authorization}");
+    }
+    assert!(lobby_members(&guests).await.is_empty());
+}
+
+#[tokio::test]
+async fn one_address_cannot_make_guests_without_end() {
+    let (_, guests) = open().await;
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let made = (0..10 * GUESTS_PER_MINUTE.get()).take_while(|_| guests.may_create(address)).count();
+    assert!((120..240).contains(&made), "{made}");
+    let (status, _, problem) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (429, &json!("rate_limited")));
+    assert!(guests.may_create(IpAddr::from([192, 0, 2, 2])));
+}
+
+#[test]
+fn a_name_is_trimmed_and_kept_as_it_is() {
+    assert_eq!(check_name("  Zoë von-Hüll_2 ").unwrap(), "Zoë von-Hüll_2");
+    assert_eq!(check_name("李小龙").unwrap(), "李小龙");
+    assert_eq!(check_name(&"é".repeat(24)).unwrap().chars().count(), 24);
+}
+
+#[test]
+fn a_name_of_nothing_or_too_much_or_with_markup_is_refused() {
+    for bad in ["", "   ", &"x".repeat(25), "<b>", "a\nb", "a@b", "tab\there", "👍"] {
+        assert!(check_name(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_user_id_is_the_ascii_of_the_name_and_something_random() {
+    assert_eq!(slug("Ann"), "ann");
+    assert_eq!(slug("--Ann  Bee_2--"), "ann-bee-2");
+    assert_eq!(slug("李小龙"), "guest");
+    let (first, second) = (user_id("Ann").unwrap(), user_id("Ann").unwrap());
+    assert!(first.as_str().starts_with("ann-") && first.as_str().len() == 10, "{first}");
+    assert_ne!(first, second);
+}

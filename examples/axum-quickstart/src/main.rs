@@ -1,0 +1,139 @@
+//! A whole chat in one program: a page to talk on, guests who only give a name, and one room, all in memory.
+//!
+//! ```sh
+//! cargo run -p example-axum-quickstart
+//! ```
+//!
+//! prints `listening on http://127.0.0.1:8080`. Open that in two browser windows.
+
+mod guests;
+mod page;
+mod settings;
+mod shutdown;
+
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::Router;
+use chat_core::{
+    Chat, Observed,
+    auth::{JwtAuth, JwtConfig, JwtSigner},
+    memory::{MemoryFanout, MemoryPresence, MemoryStore},
+    observe,
+};
+use chat_gateway::GatewayConfig;
+use clap::Parser;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::{
+    guests::Guests,
+    settings::{Arguments, Settings},
+    shutdown::Asked,
+};
+
+/// Tokens name who issued them and for whom, so that those of another service with the same secret do not hold here.
+const SERVICE: &str = "chat-quickstart";
+
+/// Seconds: memory answers in microseconds, a store over the network in milliseconds.
+const DURATION_BUCKETS: [f64; 10] = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = match Arguments::parse().check() {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
+    let mut asked = Asked::new()?;
+    let metrics = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.install_recorder()?;
+    observe::describe_metrics();
+
+    let signer = signer(settings.secret.as_deref(), settings.token_lifetime)?;
+    let chat = chat(&signer)?;
+    let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
+    let app = routes(&chat, guests, metrics);
+
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let (drained, ending) = oneshot::channel();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let window = settings.drain_window;
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        asked.wait().await;
+        shutdown::drain(&chat, window).await;
+        let _ = drained.send(());
+    });
+    tokio::select! {
+        biased;
+        ended = server.into_future() => ended?,
+        // A request that never ends must not hold up the end of the server.
+        () = async { let _ = ending.await; tokio::time::sleep(shutdown::PATIENCE).await } => {}
+    }
+    Ok(())
+}
+
+fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router {
+    tokio::spawn(keep_up(metrics.clone()));
+    let config = GatewayConfig::new().with_metrics(Arc::new(move || metrics.render()));
+    let chat = chat_gateway::router(chat.clone(), config);
+    Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
+}
+
+/// Everything in memory, with spans and metrics round it.
+fn chat(signer: &JwtSigner) -> anyhow::Result<Chat> {
+    let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
+    let store = MemoryStore::new();
+    let chat = Chat::builder()
+        .log(Observed::new(store.message_log()))
+        .rooms(Observed::new(store.rooms()))
+        .search(Observed::new(store.search()))
+        .fanout(Observed::new(MemoryFanout::new()))
+        .presence(Observed::new(MemoryPresence::new()))
+        .auth(Observed::new(JwtAuth::new(config)?))
+        .build()?;
+    Ok(chat)
+}
+
+fn signer(secret: Option<&str>, lifetime: Duration) -> anyhow::Result<JwtSigner> {
+    let signer = match secret {
+        Some(secret) => JwtSigner::hs256(secret)?,
+        None => {
+            let mut random = [0; 32];
+            getrandom::fill(&mut random)?;
+            JwtSigner::hs256(random)?
+        }
+    };
+    Ok(signer.with_issuer(SERVICE).with_audience(SERVICE).with_lifetime(lifetime))
+}
+
+/// Moves what was measured out of the recorder's buffers, which otherwise only a scrape empties.
+async fn keep_up(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        metrics.run_upkeep();
+    }
+}

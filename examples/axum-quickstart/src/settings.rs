@@ -1,0 +1,162 @@
+//! What can be set, and what is wrong with it.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use chat_core::MAX_BODY_CHARS;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// HS256 wants a secret as long as its digest.
+const MIN_SECRET_BYTES: usize = 32;
+
+const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(5);
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
+const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
+
+/// A chat in one program: a page, guests, one room. Messages live in memory.
+///
+/// Start it, open the address it prints in two browser windows, and talk to yourself.
+#[derive(Parser)]
+#[command(name = "example-axum-quickstart", version)]
+pub(crate) struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "CHAT_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: String,
+
+    /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it a new one is made at each
+    /// start, and guests of an earlier start are asked for their name again
+    #[arg(long, value_name = "SECRET", env = "CHAT_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+
+    /// How long a guest's token holds; the page renews it in time. 5s to 30days
+    #[arg(long, value_name = "DURATION", env = "CHAT_TOKEN_LIFETIME", default_value = "1h")]
+    token_lifetime: String,
+
+    /// What to log: a level, or levels per module such as `info,chat_core=debug`
+    #[arg(long, value_name = "FILTER", env = "CHAT_LOG", default_value = "info")]
+    log: String,
+
+    /// The longest message, in characters: 1 to 65536
+    #[arg(long, value_name = "COUNT", env = "CHAT_MAX_BODY_CHARS", default_value = "1000")]
+    max_body_chars: String,
+
+    /// When this server ends, its clients reconnect at random times within this one. 0s to 60s
+    #[arg(long, value_name = "DURATION", env = "CHAT_DRAIN_WINDOW", default_value = "2s")]
+    drain_window: String,
+}
+
+/// Settings that can work.
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) secret: Option<String>,
+    pub(crate) token_lifetime: Duration,
+    pub(crate) log: EnvFilter,
+    pub(crate) max_body_chars: u32,
+    pub(crate) drain_window: Duration,
+}
+
+/// Everything that is wrong, at once.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WrongSettings(Vec<String>);
+
+impl fmt::Display for WrongSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("these settings cannot work:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for WrongSettings {}
+
+impl Arguments {
+    /// Checks everything before it says anything.
+    pub(crate) fn check(self) -> Result<Settings, WrongSettings> {
+        let mut problems = Vec::new();
+        let mut note = |problem: String| problems.push(problem);
+
+        let listen = self.listen.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        if listen.is_none() {
+            note(format!("--listen: {:?} is not an address such as 127.0.0.1:8080", self.listen));
+        }
+        // Says how long it is, never what it is.
+        if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
+            note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
+        }
+        let lifetimes = MIN_TOKEN_LIFETIME..=MAX_TOKEN_LIFETIME;
+        let token_lifetime =
+            humantime::parse_duration(&self.token_lifetime).ok().filter(|time| lifetimes.contains(time));
+        if token_lifetime.is_none() {
+            note(format!("--token-lifetime: {:?} is not a time from 5s to 30days", self.token_lifetime));
+        }
+        let log = EnvFilter::try_new(&self.log);
+        if let Err(error) = &log {
+            note(format!("--log: {error}"));
+        }
+        let max_body_chars =
+            self.max_body_chars.parse().ok().filter(|chars| (1..=MAX_BODY_CHARS).contains(chars));
+        if max_body_chars.is_none() {
+            let given = &self.max_body_chars;
+            note(format!("--max-body-chars: {given:?} is not a number from 1 to {MAX_BODY_CHARS}"));
+        }
+        let drain_window =
+            humantime::parse_duration(&self.drain_window).ok().filter(|time| *time <= MAX_DRAIN_WINDOW);
+        if drain_window.is_none() {
+            note(format!("--drain-window: {:?} is not a time from 0s to 60s", self.drain_window));
+        }
+
+        match (listen, token_lifetime, log, max_body_chars, drain_window) {
+            (Some(listen), Some(token_lifetime), Ok(log), Some(max_body_chars), Some(drain_window))
+                if problems.is_empty() =>
+            {
+                let secret = self.secret;
+                Ok(Settings { listen, secret, token_lifetime, log, max_body_chars, drain_window })
+            }
+            _ => Err(WrongSettings(problems)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// As if no variable were set: a value on the command line wins over the environment.
+    fn parse(words: &[&str]) -> Arguments {
+        let defaults = ["x", "--listen=127.0.0.1:0", "--log=info"];
+        Arguments::command().debug_assert();
+        Arguments::try_parse_from(defaults.iter().chain(words)).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_work() {
+        let settings = parse(&[]).check().unwrap();
+        assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
+        assert_eq!(settings.max_body_chars, 1_000);
+        assert_eq!(settings.drain_window, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named_at_once() {
+        let mut arguments = parse(&["--secret=short", "--token-lifetime=1s", "--max-body-chars=0"]);
+        arguments.listen = "nowhere".to_owned();
+        arguments.log = "a=b=c".to_owned();
+        arguments.drain_window = "soon".to_owned();
+        let text = arguments.check().err().unwrap().to_string();
+        for name in ["listen", "secret", "token-lifetime", "log", "max-body-chars", "drain-window"] {
+            assert!(text.contains(&format!("\n  --{name}: ")), "{name} in {text}");
+        }
+        assert!(!text.contains("short"), "the secret shows in {text}");
+    }
+
+    #[test]
+    fn help_does_not_show_a_secret_from_the_environment() {
+        let help = Arguments::command().render_long_help().to_string();
+        assert!(help.contains("CHAT_SECRET") && !help.contains("CHAT_SECRET="), "{help}");
+    }
+}

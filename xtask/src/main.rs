@@ -1,0 +1,72 @@
+//! The project's own tasks: `cargo xtask --help`.
+
+mod check;
+mod examples;
+mod install;
+mod process;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{process::Steps, workspace::Workspace};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks")]
+struct CommandLine {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs every test: Rust, documentation, page, browser.
+    Test(TestOptions),
+    /// Looks at the code without running it: format, lints, documentation, features, dependencies.
+    Check,
+    /// Starts every example server once and stops it again.
+    Examples,
+    /// Runs the benchmarks.
+    Bench {
+        /// Passed on to the benchmarks, for example a name to pick some.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+    /// Everything that has to pass: test, check, examples.
+    Ci(TestOptions),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct TestOptions {
+    /// Leaves out the tests that drive a browser (and npm and Chromium with them).
+    #[arg(long)]
+    no_browser: bool,
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse();
+    let mut steps = Steps::new();
+    let result = Workspace::load().and_then(|workspace| match command.task {
+        Task::Test(options) => test::run(&mut steps, &workspace, options),
+        Task::Check => check::run(&mut steps, &workspace),
+        Task::Examples => examples::run(&mut steps, &workspace),
+        Task::Bench { filter } => steps.run("benchmarks", || {
+            let mut bench = process::cargo(&workspace.root, ["bench", "--workspace"]);
+            bench.args(["--benches", "--all-features"]).arg("--").args(&filter);
+            process::run(bench)
+        }),
+        Task::Ci(options) => test::run(&mut steps, &workspace, options)
+            .and_then(|()| check::run(&mut steps, &workspace))
+            .and_then(|()| examples::run(&mut steps, &workspace)),
+    });
+    steps.summarize();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nfailed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

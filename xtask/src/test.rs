@@ -1,0 +1,87 @@
+//! Every test there is, in the order in which failing is cheapest.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    TestOptions, install,
+    process::{self, Steps, cargo},
+    workspace::Workspace,
+};
+
+/// One selection of packages, targets and features for everything that runs: another would build the dependencies anew.
+/// Benchmarks are not in it: as tests they would measure at full length, without optimization.
+pub(crate) const EVERYTHING: [&str; 6] =
+    ["--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"];
+
+const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
+const BROWSER_TESTS: &str = "tests/e2e";
+const QUICKSTART: &str = "example-axum-quickstart";
+
+/// Runs every test.
+pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions) -> Result<()> {
+    let root = &workspace.root;
+    let browser = !options.no_browser;
+    steps.run("tools for the page's tests", || install::tools_for_the_page(browser))?;
+    // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
+    steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
+    steps.run("tests", || process::run(cargo(root, ["test"].iter().chain(&EVERYTHING))))?;
+    steps.run("examples in the documentation", || {
+        process::run(cargo(root, ["test", "--workspace", "--doc", "--all-features"]))
+    })?;
+    steps.run("the page's own tests", || node_tests(&root.join(PAGE_TESTS), Path::new(""), |_| {}))?;
+    if browser {
+        steps.run("the page in a browser", || browser_tests(workspace))
+    } else {
+        steps.leave_out("the page in a browser", "--no-browser");
+        Ok(())
+    }
+}
+
+fn browser_tests(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root.join(BROWSER_TESTS);
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
+    process::run(npm)?;
+    let server = workspace.program(QUICKSTART);
+    node_tests(&folder, &folder, |node| {
+        node.env("CHAT_QUICKSTART_BIN", &server);
+    })
+}
+
+/// Runs Node's own test runner on every `*.test.js` and `*.test.mjs` under `folder`. Files are named one by one: what a
+/// folder's name means differs between versions of Node.
+fn node_tests(folder: &Path, working_folder: &Path, prepare: impl FnOnce(&mut Command)) -> Result<()> {
+    let mut files = Vec::new();
+    find_tests(folder, &mut files)?;
+    if files.is_empty() {
+        bail!("no *.test.js and no *.test.mjs in {}", folder.display());
+    }
+    files.sort();
+    let mut node = Command::new("node");
+    node.arg("--test").args(&files);
+    if working_folder.is_dir() {
+        node.current_dir(working_folder);
+    }
+    prepare(&mut node);
+    process::run(node)
+}
+
+fn find_tests(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name != "node_modules" {
+            find_tests(&path, files)?;
+        } else if name.ends_with(".test.js") || name.ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
