@@ -17,3 +17,4 @@ impl LogHarness for Memory {
 }
 
 chat_core::message_log_dedup_tests!(Memory);
+chat_core::message_log_order_tests!(Memory);
