@@ -18,3 +18,6 @@ impl LogHarness for Memory {
 
 chat_core::message_log_dedup_tests!(Memory);
 chat_core::message_log_order_tests!(Memory);
+chat_core::message_log_paging_tests!(Memory);
+chat_core::message_log_membership_tests!(Memory);
+chat_core::message_log_targets_tests!(Memory);
