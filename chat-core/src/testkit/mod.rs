@@ -24,4 +24,4 @@ mod macros;
 pub mod message_log;
 pub mod run;
 
-pub use harness::{LogHarness, LogNode};
+pub use harness::{LogHarness, LogNode, Restore, RestoreHarness};

@@ -156,3 +156,118 @@ macro_rules! message_log_targets_tests {
         );
     };
 }
+
+/// Every page shows messages as later entries left them. Takes a [`LogHarness`](crate::testkit::LogHarness).
+#[macro_export]
+macro_rules! message_log_projection_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            message_log_projection,
+            $harness,
+            $crate::testkit::message_log::projection,
+            [
+                an_untouched_message_has_an_empty_state,
+                an_edited_message_reads_as_edited_everywhere,
+                the_last_edit_holds,
+                an_edit_replaces_the_body_and_nothing_else,
+                a_deleted_body_is_gone_everywhere,
+                a_reaction_counts_once_per_user,
+                a_reaction_taken_off_is_gone,
+                reactions_are_in_the_order_they_came,
+                similar_reactions_are_different,
+                many_users_are_counted_and_the_first_are_named,
+                an_edited_message_keeps_its_reactions,
+                every_change_is_an_entry_of_its_own,
+            ]
+        );
+    };
+}
+
+/// What was trimmed is gone, and said to be gone. Takes a [`LogHarness`](crate::testkit::LogHarness).
+#[macro_export]
+macro_rules! message_log_retention_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            message_log_retention,
+            $harness,
+            $crate::testkit::message_log::retention,
+            [
+                trimming_by_count_keeps_the_newest,
+                trimming_by_time_keeps_the_younger,
+                the_stricter_rule_holds,
+                positions_are_not_given_out_again,
+                a_cursor_before_what_is_kept_is_expired,
+                the_cursor_just_before_what_is_kept_is_honoured,
+                before_a_trimmed_place_is_an_empty_page,
+                the_id_of_a_trimmed_entry_is_not_found,
+                the_client_id_of_a_trimmed_entry_is_free,
+                a_trimmed_target_is_refused,
+                what_is_kept_stays_as_it_was,
+                a_timeline_of_trimmed_messages_is_empty,
+                trimming_one_room_leaves_the_others,
+                trimming_a_missing_room_is_an_error,
+            ]
+        );
+    };
+}
+
+/// Many writers and readers at once, on several nodes. Takes a [`LogHarness`](crate::testkit::LogHarness).
+#[macro_export]
+macro_rules! message_log_concurrency_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            message_log_concurrency,
+            $harness,
+            $crate::testkit::message_log::concurrency,
+            [
+                writers_on_many_nodes_share_one_order,
+                a_reader_that_follows_writers_misses_nothing,
+                retries_at_once_are_one_message,
+                payloads_at_once_under_one_client_id_conflict,
+                batches_in_opposite_orders_do_not_lock_each_other,
+                nothing_is_stored_after_a_removal_was_answered,
+                heads_never_go_back_while_others_write,
+            ]
+        );
+    };
+}
+
+/// A dropped append stored each draft whole or not at all, and is safely repeated. Takes a [`LogHarness`](crate::testkit::LogHarness).
+#[macro_export]
+macro_rules! message_log_cancel_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            message_log_cancel,
+            $harness,
+            $crate::testkit::message_log::cancel,
+            [
+                an_append_dropped_at_any_poll_is_safely_repeated,
+                an_append_that_ran_out_of_time_is_safely_repeated,
+                a_dropped_append_leaves_others_alone,
+                a_dropped_read_leaves_the_node_usable,
+            ]
+        );
+    };
+}
+
+/// A store that was put back to an older copy does not pass for the one that was. Takes a [`RestoreHarness`](crate::testkit::RestoreHarness).
+#[macro_export]
+macro_rules! message_log_epoch_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            message_log_epoch,
+            $harness,
+            $crate::testkit::message_log::epoch,
+            [
+                an_epoch_stays_while_the_storage_does,
+                every_store_has_its_own_epoch,
+                a_restored_store_has_a_new_epoch,
+                a_cursor_from_before_a_restore_is_reset,
+                a_read_marker_is_not_moved_by_a_cursor_from_before,
+                a_foreign_cursor_is_reset_after_a_restore,
+                appends_go_on_after_a_restore,
+                a_room_made_again_after_a_restore_is_another,
+            ]
+        );
+    };
+}

@@ -65,7 +65,8 @@ pub(super) async fn entry(node: &LogNode, in_room: &str, id: MessageId) -> Store
     }
     let last = head(node, in_room).await.cursor;
     if first.position.cursor != last {
-        ways.push(("before", found(read(node, in_room, ReadQuery::before(last)).await)));
+        let before = ReadQuery::before(last).with_limit(ReadQuery::MAX_LIMIT);
+        ways.push(("before", found(read(node, in_room, before).await)));
     }
     for (way, other) in ways {
         assert_eq!(other.as_ref(), Some(&first), "reading {way} and reading the newest differ");
