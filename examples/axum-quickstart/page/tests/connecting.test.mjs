@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { jitter } from '../client/backoff.js';
+import { jitter } from '../chat/backoff.js';
 import { cursor, page, settled, setup } from './harness.mjs';
 
 const close = (chat, code, more) => chat.socket.say({ type: 'closing', code, message: code, ...more });
@@ -300,7 +300,7 @@ test('unsent messages and rooms outlive stop and start', async () => {
 });
 
 test('an address that is none stops the client', async () => {
-  const { ChatClient } = await import('../client/client.js');
+  const { ChatClient } = await import('../chat/client.js');
   const states = [];
   const Broken = class { constructor() { throw new SyntaxError('not a url'); } };
   const client = new ChatClient({ url: 'not a url', token: async () => 't', WebSocket: Broken });

@@ -1,6 +1,6 @@
 // A scripted server end of a WebSocket and a clock that moves only when told.
 
-import { ChatClient } from '../client/client.js';
+import { ChatClient } from '../chat/client.js';
 
 export class FakeTimers {
   time = 0;
