@@ -32,6 +32,8 @@ async fn follow(node: LogNode, in_room: &'static str, from: Cursor, last: usize)
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         seen.extend(page.entries);
+        // At once, since a reader that missed one would wait for it for ever.
+        assert_gapless(&seen);
     }
     seen
 }
