@@ -181,7 +181,7 @@ impl Error {
             Self::Refused(Refusal::Body(body)) | Self::Body(body) => match body {
                 InvalidBody::Blank => "body_blank",
                 InvalidBody::TooLong { .. } => "body_too_long",
-                InvalidBody::NotJson | InvalidBody::Removed => "body_invalid",
+                InvalidBody::NotJson | InvalidBody::ZeroCharacter | InvalidBody::Removed => "body_invalid",
             },
             Self::Conflict { .. } => "client_id_conflict",
             Self::MessageNotFound { .. } => "message_not_found",

@@ -75,6 +75,9 @@ pub enum InvalidBody {
         /// The room's limit.
         max_chars: u32,
     },
+    /// U+0000 in a text: several stores cannot hold it. (JSON escapes it.)
+    #[error("the body has a zero character")]
+    ZeroCharacter,
     /// Not one JSON value.
     #[error("the body is not valid JSON")]
     NotJson,
@@ -97,6 +100,7 @@ impl Body {
     pub fn check(&self, max_chars: u32) -> Result<(), InvalidBody> {
         let text = match self {
             Self::Text(text) if text.trim().is_empty() => return Err(InvalidBody::Blank),
+            Self::Text(text) if text.contains('\0') => return Err(InvalidBody::ZeroCharacter),
             Self::Text(text) => text,
             Self::Json(json) => json.as_str(),
             Self::Removed => return Err(InvalidBody::Removed),
@@ -501,6 +505,7 @@ mod tests {
         );
         assert_eq!(Body::text(" \n\t\u{3000}").check(1_000), Err(InvalidBody::Blank));
         assert_eq!(Body::Removed.check(1_000), Err(InvalidBody::Removed));
+        assert_eq!(Body::text("a\0b").check(1_000), Err(InvalidBody::ZeroCharacter));
         assert_eq!(JsonText::new("{\"a\":"), Err(InvalidBody::NotJson));
         assert_eq!(JsonText::new(" {\"a\": 1} ").unwrap().as_str(), "{\"a\": 1}");
     }

@@ -219,6 +219,9 @@ pub trait MessageLog: Backend {
     /// Stores a batch that may mix rooms, and answers one outcome per draft, in the batch's order. Drafts of one room
     /// get positions in the batch's order; the same key twice within a batch is one entry.
     ///
+    /// Each draft is checked in one order: that the room is there; whether it is a repeat or a conflict; that the room is
+    /// active; the membership; the body; the target. So a repeat gets its first answer whatever has changed since.
+    ///
     /// # Errors
     /// An error is about the whole batch and says nothing about what was stored: retry with the same client ids.
     ///

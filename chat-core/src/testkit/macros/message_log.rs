@@ -64,7 +64,7 @@ macro_rules! message_log_order_tests {
                 drafts_that_are_not_stored_leave_no_gap,
                 a_refused_draft_does_not_hold_up_its_batch,
                 an_entry_is_read_as_it_was_sent,
-                a_body_may_hold_a_zero_character,
+                a_zero_character_is_refused_in_text_and_kept_as_json_writes_it,
                 entries_carry_the_time_of_their_storing,
             ]
         );

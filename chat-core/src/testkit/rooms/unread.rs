@@ -2,8 +2,6 @@
 
 mod story;
 
-pub use story::a_random_story_always_gives_what_a_recount_gives;
-
 use crate::{
     Authority, Body, Content, CustomKind, MemberChange, ReactionOp, ReadQuery, Retention, Role, UserId,
     testkit::{
@@ -258,4 +256,9 @@ pub async fn a_mark_takes_nothing_away_that_was_stored_after_it(harness: &dyn Lo
         marking.await.unwrap();
         assert_eq!((unread(&nodes[0], "bob").await, unread(&nodes[1], "bob").await), (1, 1), "round {round}");
     }
+}
+
+/// After each step of a random story, the number is what counting again gives.
+pub async fn a_random_story_always_gives_what_a_recount_gives(harness: &dyn LogHarness) {
+    story::tell(harness).await;
 }

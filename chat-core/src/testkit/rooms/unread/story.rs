@@ -141,7 +141,7 @@ impl Story<'_> {
 }
 
 /// Messages of every kind, edits, deletes, reactions, marks, trims, joins and leaves in random order, on two nodes.
-pub async fn a_random_story_always_gives_what_a_recount_gives(harness: &dyn LogHarness) {
+pub(super) async fn tell(harness: &dyn LogHarness) {
     let nodes = harness.nodes(2).await;
     create_room(&nodes[0], "r", &USERS).await;
     let mut story = Story {
