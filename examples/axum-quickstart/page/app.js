@@ -97,7 +97,7 @@ function enter(data) {
     await formDialog(dialogs, {
       title: `Invite to ${room.name}`,
       label: 'User id',
-      hint: 'The id stands under the name of each person, for example ann-3f9a.',
+      hint: 'Everybody finds their own id under their name, for example ann-3f9a.',
       action: 'Invite',
       maxlength: 128,
       testid: 'invite',

@@ -201,15 +201,18 @@ export class ChatModel extends EventTarget {
     if (room.head !== detail.cursor) this.#countUnread(room);
   }
 
-  async #countUnread(room) {
+  async #countUnread(room, triesLeft = 3) {
     try {
+      const head = room.newestCursor();
       const { unread } = await this.api.unread(room.id);
-      const seen = room.read === room.newestCursor();
-      room.unread = seen ? 0 : unread;
+      // What came meanwhile may or may not be in that number: ask again.
+      if (head !== room.newestCursor() && triesLeft > 0) return await this.#countUnread(room, triesLeft - 1);
+      room.unread = room.read === room.newestCursor() ? 0 : unread;
       this.emit('rooms');
     } catch {
       // The next list of rooms brings the number.
     }
+    return undefined;
   }
 
   #onPage(detail) {

@@ -85,6 +85,7 @@ export class RoomState {
   applyEntry(entry, me) {
     this.live.applyEntry(entry);
     this.#head = entry.cursor;
+    const missed = this.catchingUp !== null;
     if (entry.cursor === this.catchingUp) this.catchingUp = null;
     if (['edit', 'delete', 'reaction'].includes(entry.kind)) {
       this.window?.timeline.applyEntry(entry);
@@ -94,7 +95,7 @@ export class RoomState {
     if (entry.kind !== 'chat' && entry.kind !== 'custom') return;
     this.#see(entry);
     // While missed entries come in, the server's own number counts: it holds some of them already.
-    if (entry.sender !== me && !this.catchingUp) this.unread += 1;
+    if (entry.sender !== me && !missed) this.unread += 1;
   }
 
   #see(entry) {
