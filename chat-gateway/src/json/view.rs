@@ -117,6 +117,7 @@ pub(crate) struct PageView<'a> {
     reaches_start: bool,
     reaches_head: bool,
     cursor: &'a Cursor,
+    seq: Seq,
 }
 
 impl<'a> From<&'a Page> for PageView<'a> {
@@ -126,6 +127,7 @@ impl<'a> From<&'a Page> for PageView<'a> {
             reaches_start: page.reaches_start,
             reaches_head: page.reaches_head,
             cursor: &page.head.cursor,
+            seq: page.head.cursor.seq,
         }
     }
 }

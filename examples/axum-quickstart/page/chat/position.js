@@ -3,7 +3,7 @@
 export class Position {
   /** The cursor of the last applied entry, or of the page begun with. */
   cursor;
-  /** Its number. Unknown after a page, which gives a cursor but no number for it. */
+  /** Its number; unknown until the first page or entry. */
   seq = null;
   /** A number that is surely not greater than the cursor's. */
   #floor = 0;
@@ -35,7 +35,7 @@ export class Position {
     for (const { seq, edited } of page?.entries ?? []) {
       for (const known of [seq, edited?.seq]) if (known > this.#floor) this.#floor = known;
     }
-    this.seq = null;
+    this.seq = Number.isSafeInteger(page?.seq) ? page.seq : null;
     this.cursor = page?.cursor ?? cursor ?? this.cursor;
   }
 }

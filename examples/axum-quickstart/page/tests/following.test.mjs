@@ -69,6 +69,16 @@ test('an edit folded into a page is dropped after it, even where it is the newes
   assert.deepEqual(chat.seqs(), [7]);
 });
 
+test('a gap right behind a page is noticed by the number of its head', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.join('general');
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(6), page: page([4, 5], 6) });
+  chat.say(8);
+  assert.deepEqual(chat.seqs(), []);
+  assert.equal(chat.last('join').cursor, cursor(6));
+});
+
 test('a gap is not applied: the client joins again with its cursor', async () => {
   const chat = setup();
   await chat.inRoom(10);

@@ -123,4 +123,4 @@ export function setup({ random = () => 0.5, token, heartbeat = 25, hello = {} } 
 
 export const cursor = (seq) => `E.${seq}`;
 export const entry = (seq, more = {}) => ({ room: 'general', cursor: cursor(seq), seq, id: `m${seq}`, sender: 'bob', clientId: `b${seq}`, createdAt: 't', kind: 'chat', text: `text ${seq}`, ...more });
-export const page = (seqs, head, more = {}) => ({ entries: seqs.map((seq) => entry(seq)), reachesStart: false, reachesHead: true, cursor: cursor(head), ...more });
+export const page = (seqs, head, more = {}) => ({ entries: seqs.map((seq) => entry(seq)), reachesStart: false, reachesHead: true, cursor: cursor(head), seq: head, ...more });
