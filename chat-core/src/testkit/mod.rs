@@ -21,17 +21,7 @@
 pub mod fanout;
 pub mod fixtures;
 mod harness;
-mod harness_auth;
-mod harness_fanout;
-mod harness_presence;
-mod harness_rate;
-mod harness_search;
 mod macros;
-mod macros_auth;
-mod macros_fanout;
-mod macros_presence;
-mod macros_rooms;
-mod macros_search;
 pub mod message_log;
 pub mod presence;
 pub mod rate_limit;
@@ -40,9 +30,7 @@ pub mod rooms;
 pub mod run;
 pub mod search;
 
-pub use harness::{LogHarness, LogNode};
-pub use harness_auth::RevocationHarness;
-pub use harness_fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness};
-pub use harness_presence::PresenceHarness;
-pub use harness_rate::RateLimitHarness;
-pub use harness_search::{SearchHarness, SearchNode};
+pub use harness::{
+    FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness,
+    RateLimitHarness, Restore, RestoreHarness, RevocationHarness, SearchHarness, SearchNode,
+};

@@ -32,7 +32,9 @@ export class Position {
   moveToPage(page, cursor, { reset = false } = {}) {
     if (reset) this.#floor = 0;
     // A page holds messages only: edits and reactions after its last message are behind its cursor too.
-    for (const { seq } of page?.entries ?? []) if (seq > this.#floor) this.#floor = seq;
+    for (const { seq, edited } of page?.entries ?? []) {
+      for (const known of [seq, edited?.seq]) if (known > this.#floor) this.#floor = known;
+    }
     this.seq = null;
     this.cursor = page?.cursor ?? cursor ?? this.cursor;
   }

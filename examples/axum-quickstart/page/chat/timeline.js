@@ -29,7 +29,8 @@ export class Timeline {
       if (!this.#changes.has(entry.target)) this.#changes.set(entry.target, new Changes());
       this.#changes.get(entry.target).add(entry);
     } else if (SHOWN.has(entry.kind)) {
-      this.#put(entry, entry.seq);
+      // What is known may have changes folded in already; the bare entry adds nothing to it.
+      if (!this.#entries.has(entry.id)) this.#put(entry, entry.seq);
     }
   }
 
@@ -118,7 +119,7 @@ export class Timeline {
     // A page is either one whose position was passed here, or it is ahead of everything seen so far.
     let asOf = this.#seqOf.get(page.cursor);
     if (asOf === undefined) {
-      for (const { seq } of page.entries) this.#last = Math.max(this.#last, seq);
+      for (const { seq, edited } of page.entries) this.#last = Math.max(this.#last, seq, edited?.seq ?? 0);
       asOf = this.#last;
       if (page.cursor !== undefined) this.#seqOf.set(page.cursor, asOf);
     }

@@ -44,6 +44,7 @@ test('a duplicate entry is dropped', async () => {
   chat.say(9);
   assert.deepEqual(chat.seqs(), [11]);
   assert.equal(chat.client.cursor('general'), cursor(11));
+  assert.equal(chat.sent('join').length, 1, 'it is no reason to join again');
 });
 
 test('entries that a page holds already are dropped after it', async () => {
@@ -52,6 +53,18 @@ test('entries that a page holds already are dropped after it', async () => {
   chat.client.join('general');
   chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(6), page: page([4, 5], 6) });
   chat.say(5);
+  chat.say(7);
+  assert.deepEqual(chat.seqs(), [7]);
+});
+
+test('an edit folded into a page is dropped after it, even where it is the newest entry', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.join('general');
+  const read = page([4], 6);
+  read.entries[0].edited = { seq: 6, at: 't' };
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(6), page: read });
+  chat.say(6, { kind: 'edit', target: 'm4' });
   chat.say(7);
   assert.deepEqual(chat.seqs(), [7]);
 });

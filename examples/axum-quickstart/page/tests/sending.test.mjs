@@ -55,6 +55,26 @@ test('the entry of another user with the same clientId confirms nothing', async 
   assert.deepEqual(chat.states(clientId), ['sending']);
 });
 
+test('the own entry of another room with the same clientId confirms nothing', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('other', { text: 'hello' });
+  await settled();
+  chat.say(11, { sender: 'ann', clientId });
+  assert.deepEqual(chat.states(clientId), ['sending']);
+});
+
+test('what a lost connection left open goes out at once on the next one', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.socket.cut();
+  chat.client.start();
+  await chat.welcome();
+  assert.deepEqual(texts(chat), ['one']);
+});
+
 test('an own message found on a page is not sent again', async () => {
   const chat = setup();
   await chat.inRoom(10);
@@ -91,6 +111,8 @@ test('a message does not overtake one that was refused as busy', async () => {
   await settled();
   chat.fail(chat.last('send'), 'busy', { retryable: true, retryAfterMs: 400 });
   await chat.timers.advance(399);
+  chat.client.send('general', { text: 'three' });
+  await settled();
   assert.deepEqual(texts(chat), ['one']);
   await chat.timers.advance(1);
   assert.deepEqual(texts(chat), ['one', 'one']);

@@ -154,6 +154,37 @@ test('a user counts once for each reaction', () => {
   assert.deepEqual(timeline.items()[0].reactions, [{ key: '👍', count: 2, users: ['bob', 'cy'] }]);
 });
 
+test('a page ahead of the entries has the last word on what they said', () => {
+  const timeline = filled(entry(1), react(2, 'm1', 'bob', '👍'));
+  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(40) });
+  assert.equal(timeline.items()[0].reactions, undefined, 'bob took it back before 40');
+  timeline.applyEntry(react(2, 'm1', 'bob', '👍'));
+  assert.equal(timeline.items()[0].reactions, undefined);
+});
+
+test('an entry that comes again after a page takes nothing from it', () => {
+  const timeline = new Timeline();
+  const message = entry(1, { reactions: [{ key: '👍', count: 1, users: ['bob'] }] });
+  timeline.applyPage({ entries: [message], reachesStart: true, cursor: cursor(9) }, { replace: true });
+  timeline.applyEntry(entry(1));
+  assert.equal(timeline.items()[0].reactions[0].count, 1);
+});
+
+test('a reaction older than an edit on the page is in the page already', () => {
+  const timeline = new Timeline();
+  timeline.applyPage({ entries: [entry(1, { edited: { seq: 5, at: 't' } })], reachesStart: true, cursor: cursor(9) }, { replace: true });
+  timeline.applyEntry(react(3, 'm1', 'bob', '👍'));
+  assert.equal(timeline.items()[0].reactions, undefined);
+});
+
+test('an older page that comes after a newer one takes nothing from it', () => {
+  const timeline = filled(entry(1), entry(2));
+  const newer = entry(1, { text: 'edited', edited: { seq: 5, at: 't' }, reactions: [{ key: '👍', count: 1, users: ['bob'] }] });
+  timeline.prependPage({ entries: [newer], reachesStart: true, cursor: cursor(9) });
+  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(2) });
+  assert.deepEqual([timeline.items()[0].text, timeline.items()[0].reactions[0].count], ['edited', 1]);
+});
+
 test('users a page only counts stay counted', () => {
   const timeline = new Timeline();
   timeline.applyPage({ entries: [entry(1, { reactions: [{ key: '👍', count: 50, users: ['bob'] }] })], reachesStart: true, cursor: cursor(60) }, { replace: true });
@@ -208,6 +239,14 @@ test('paging back moves the hole until the start is reached', () => {
   assert.deepEqual(shape(timeline), ['hole', 5, 6, 7, 8, 9]);
   timeline.prependPage(page([1, 2, 4], 9, { reachesStart: true }));
   assert.deepEqual(shape(timeline), [1, 2, 4, 5, 6, 7, 8, 9]);
+});
+
+test('a page closes the hole behind it and no other', () => {
+  const timeline = new Timeline();
+  timeline.applyPage(page([10, 11], 11), { replace: true });
+  timeline.applyPage(page([40, 41], 41), { hole: { after: cursor(11), before: cursor(40) } });
+  timeline.prependPage(page([8, 9], 41));
+  assert.deepEqual(shape(timeline), ['hole', 8, 9, 10, 11, 'hole', 40, 41]);
 });
 
 test('an empty page at the start closes the last hole', () => {

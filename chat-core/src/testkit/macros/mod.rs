@@ -1,5 +1,12 @@
 //! One macro per group: each names every case of the group once and makes a `#[test]` of it.
 
+mod auth;
+mod fanout;
+mod message_log;
+mod presence;
+mod rooms;
+mod search;
+
 /// Makes tests of cases; the groups' macros call it.
 #[doc(hidden)]
 #[macro_export]
@@ -17,18 +24,5 @@ macro_rules! __cases {
                 }
             )+
         }
-    };
-}
-
-/// Dedup: one message per (room, sender, client id).
-#[macro_export]
-macro_rules! message_log_dedup_tests {
-    ($harness:expr) => {
-        $crate::__cases!(
-            message_log_dedup,
-            $harness,
-            $crate::testkit::message_log::dedup,
-            [repeating_a_client_id_returns_the_first_position,]
-        );
     };
 }

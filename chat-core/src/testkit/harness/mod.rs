@@ -1,0 +1,17 @@
+//! What a backend gives the kit, one small trait per role.
+
+mod auth;
+mod fanout;
+mod log;
+mod presence;
+mod rate;
+mod search;
+
+pub use self::{
+    auth::RevocationHarness,
+    fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness},
+    log::{LogHarness, LogNode, Restore, RestoreHarness},
+    presence::PresenceHarness,
+    rate::RateLimitHarness,
+    search::{SearchHarness, SearchNode},
+};

@@ -1,0 +1,30 @@
+// Starts the quickstart server, and stops it.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+export async function startServer(...options) {
+  const program = process.env.CHAT_QUICKSTART_BIN;
+  if (!program) {
+    throw new Error('CHAT_QUICKSTART_BIN must name the quickstart program: `cargo xtask test` builds it and sets this');
+  }
+  const child = spawn(program, ['--listen', '127.0.0.1:0', '--log', 'warn', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const said = (async () => {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const found = line.match(/^listening on http:\/\/127\.0\.0\.1:(\d+)/);
+      if (found) return Number(found[1]);
+    }
+    throw new Error('the server ended before it said where it listens');
+  })();
+  const port = await said;
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    async stop() {
+      child.kill('SIGTERM');
+      const [code] = await exited;
+      return code;
+    },
+  };
+}
