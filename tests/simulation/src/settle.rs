@@ -97,7 +97,7 @@ async fn check_unread(world: &World, room: &RoomId, entries: &[StoredMessage]) {
             counts && entry.seq() > marker.cursor.seq && entry.sender != marker.user
         });
         let (counted, said) =
-            (unread.count() as u64, rooms.unread(&marker.user, &[room.clone()]).await.unwrap()[0]);
+            (unread.count() as u64, rooms.unread(&marker.user, std::slice::from_ref(room)).await.unwrap()[0]);
         if counted != said {
             let what = format!("{} has {counted} unread in {room}, and the store says {said}", marker.user);
             world.history.violation("unread", what);
