@@ -5,7 +5,7 @@ import { renewGuest } from './api.js';
 const KEY = 'chat.session';
 
 /** A token with less than this left is renewed before it is used. */
-const RENEW_BEFORE_MS = 60_000;
+const RENEW_BEFORE_MS = 10_000;
 
 /** When a token ends, in milliseconds, if it says so itself. The server alone decides whether it holds. */
 function expiryOf(token) {
