@@ -26,7 +26,7 @@ pub mod session;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub use auth::Auth;
+pub use auth::{Auth, Principal};
 pub use backend::Backend;
 pub use broadcast::{Broadcast, EncodingSlot};
 pub use chat::{

@@ -208,7 +208,8 @@ impl Frame<'_> {
         let (start, head, cursor) = (page.reaches_start, page.reaches_head, &page.head.cursor);
         let seq = cursor.seq;
         // A cursor is made of letters, digits, '-', '_' and a dot: nothing to escape.
-        let end = format!(r#"],"reachesStart":{start},"reachesHead":{head},"cursor":"{cursor}","seq":{seq}}}}}"#);
+        let end =
+            format!(r#"],"reachesStart":{start},"reachesHead":{head},"cursor":"{cursor}","seq":{seq}}}}}"#);
         frame.extend_from_slice(end.as_bytes());
         frame.into()
     }

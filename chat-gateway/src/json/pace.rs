@@ -4,7 +4,7 @@ use governor::{DefaultDirectRateLimiter, Quota, clock::Clock as _};
 
 use crate::Limits;
 
-/// So many commands in a row are refused; from then on the client is read no faster than it may send.
+/// So many commands are refused, less one for each that was let through at once; from then on the client is read no faster than it may send.
 const REFUSALS: u32 = 16;
 
 /// How fast one connection may send commands.
@@ -32,7 +32,8 @@ impl Pace {
     pub(super) async fn admit(&mut self) -> Result<(), Duration> {
         let mut wait = match self.take() {
             Ok(()) => {
-                self.refused = 0;
+                // Forgiven one by one: a single pause does not begin the refusals anew.
+                self.refused = self.refused.saturating_sub(1);
                 return Ok(());
             }
             Err(wait) => wait,
