@@ -1,4 +1,5 @@
 //! The memory backend keeps the whole contract.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use async_trait::async_trait;
 use chat_core::{

@@ -1,4 +1,5 @@
 //! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations and the rate limiter.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use std::{sync::Arc, time::Duration};
 

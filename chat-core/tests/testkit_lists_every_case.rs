@@ -1,4 +1,5 @@
 //! A case that its group's macro does not name would never run.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use std::{
     collections::BTreeMap,

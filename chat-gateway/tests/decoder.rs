@@ -1,4 +1,5 @@
 //! The decoder, fed with anything.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use chat_gateway::json::{DecodeErrorKind, decode};
 use proptest::prelude::*;
