@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     Auth, Clock, Fanout, MessageLog, NodeId, Presence, Rooms, Search, SystemClock,
-    auth::{Authorize, RevocationStore, RoleAuthorizer},
+    auth::{Authorize, Revocable, RevocationStore, RoleAuthorizer},
     chat::{Chat, Hooks, Settings, parts::Parts},
     rate_limit::{LocalRateLimiter, RateLimiter, RateLimits},
 };
@@ -101,7 +101,8 @@ impl ChatBuilder {
         search: Search
     );
     part!(
-        /// Remembers withdrawn credentials. By default nothing can be withdrawn.
+        /// Remembers withdrawn credentials, and is asked whenever somebody is let in and regularly afterwards: the auth
+        /// need not be [`Revocable`] itself. By default nothing can be withdrawn.
         revocations: RevocationStore
     );
     part!(
@@ -163,6 +164,11 @@ impl ChatBuilder {
             (self.log, self.rooms, self.fanout, self.presence, self.auth, problems.is_empty())
         else {
             return Err(BuildErrors(problems));
+        };
+        // What was withdrawn opens nothing, whoever forgot to say so of the auth.
+        let auth = match &self.revocations {
+            Some(store) => Arc::new(Revocable::new(auth, store.clone())),
+            None => auth,
         };
         let parts = Parts {
             log,

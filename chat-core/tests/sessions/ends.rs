@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
     Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, SystemClock, Timestamp,
-    auth::{Credentials, Principal, Revocation, RevocationScope},
+    auth::{AuthError, Credentials, Principal, Revocation, RevocationScope},
     presence::UserPresence,
     session::{CloseReason, LeftReason},
 };
@@ -49,6 +49,9 @@ async fn a_revocation_ends_sessions_on_every_node() {
     let Event::Closing(closing) = next(&mut events).await else { panic!() };
     assert_eq!(closing.reason, CloseReason::Revoked);
     assert!(events.next().await.is_none());
+    // The credentials open nothing any more.
+    let refused = a.connect(&Credentials::token("ann")).await;
+    assert!(matches!(refused, Err(Error::Unauthenticated(AuthError::Revoked))), "{refused:?}");
 }
 
 #[tokio::test]
