@@ -4,6 +4,7 @@ mod check;
 mod examples;
 mod install;
 mod process;
+mod server;
 mod test;
 mod workspace;
 
