@@ -23,13 +23,21 @@ pub struct GatewayConfig {
     pub(crate) limits: Limits,
     pub(crate) origins: Origins,
     pub(crate) metrics: Option<RenderMetrics>,
+    #[cfg(feature = "openapi")]
+    pub(crate) openapi: bool,
 }
 
 impl GatewayConfig {
-    /// Default limits, pages of the same origin only, no metrics route.
+    /// Default limits, pages of the same origin only, no metrics route, no document.
     #[must_use]
     pub fn new() -> Self {
-        Self { limits: Limits::new(), origins: Origins::Same, metrics: None }
+        Self {
+            limits: Limits::new(),
+            origins: Origins::Same,
+            metrics: None,
+            #[cfg(feature = "openapi")]
+            openapi: false,
+        }
     }
 
     /// With other limits.
@@ -61,6 +69,19 @@ impl GatewayConfig {
         self.metrics = Some(render);
         self
     }
+
+    /// Turns on `GET /openapi.json`, the OpenAPI document of these routes, and with the feature `docs` the page `GET /docs`
+    /// to browse it and try it out. Neither needs a token: they say what the routes are, not what is behind them. Off
+    /// unless set.
+    ///
+    /// The page comes from this program alone and names no other host.
+    #[cfg(feature = "openapi")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+    #[must_use]
+    pub const fn with_openapi(mut self) -> Self {
+        self.openapi = true;
+        self
+    }
 }
 
 impl Default for GatewayConfig {
@@ -71,10 +92,12 @@ impl Default for GatewayConfig {
 
 impl fmt::Debug for GatewayConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GatewayConfig")
-            .field("limits", &self.limits)
+        let mut f = f.debug_struct("GatewayConfig");
+        f.field("limits", &self.limits)
             .field("origins", &self.origins)
-            .field("metrics", &self.metrics.is_some())
-            .finish()
+            .field("metrics", &self.metrics.is_some());
+        #[cfg(feature = "openapi")]
+        f.field("openapi", &self.openapi);
+        f.finish()
     }
 }

@@ -4,6 +4,8 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 mod config;
+#[cfg(feature = "openapi")]
+mod document;
 pub mod json;
 mod limits;
 mod problem;
@@ -12,6 +14,9 @@ mod rest;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;
+#[cfg(feature = "openapi")]
+#[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+pub use self::document::openapi;
 pub use self::{
     config::GatewayConfig,
     limits::Limits,
