@@ -4,6 +4,7 @@ mod check;
 mod examples;
 mod install;
 mod process;
+mod schemathesis;
 mod server;
 mod test;
 mod workspace;
@@ -23,7 +24,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Runs every test: Rust, documentation, page, browser.
+    /// Runs every test: Rust, documentation, REST against its document, page, browser.
     Test(TestOptions),
     /// Looks at the code without running it: format, lints, documentation, features, dependencies.
     Check,
@@ -44,6 +45,9 @@ struct TestOptions {
     /// Leaves out the tests that drive a browser (and npm and Chromium with them).
     #[arg(long)]
     no_browser: bool,
+    /// Leaves out the requests that are made from the OpenAPI document (and Python with them).
+    #[arg(long)]
+    no_schemathesis: bool,
 }
 
 fn main() -> ExitCode {
