@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chat_core::MAX_BODY_CHARS;
+use chat_core::{MAX_BODY_CHARS, rate_limit::RateLimits};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +47,10 @@ pub(crate) struct Arguments {
     /// When this server ends, its clients reconnect at random times within this one. 0s to 60s
     #[arg(long, value_name = "DURATION", env = "CHAT_DRAIN_WINDOW", default_value = "2s")]
     drain_window: String,
+
+    /// Lets everybody do everything as often as they like: for tests that ask a lot in a short time
+    #[arg(long, env = "CHAT_NO_RATE_LIMITS")]
+    no_rate_limits: bool,
 }
 
 /// Settings that can work.
@@ -57,6 +61,7 @@ pub(crate) struct Settings {
     pub(crate) log: EnvFilter,
     pub(crate) max_body_chars: u32,
     pub(crate) drain_window: Duration,
+    pub(crate) rate_limits: RateLimits,
 }
 
 /// Everything that is wrong, at once.
@@ -113,7 +118,17 @@ impl Arguments {
                 if problems.is_empty() =>
             {
                 let secret = self.secret;
-                Ok(Settings { listen, secret, token_lifetime, log, max_body_chars, drain_window })
+                let rate_limits =
+                    if self.no_rate_limits { RateLimits::unlimited() } else { RateLimits::default() };
+                Ok(Settings {
+                    listen,
+                    secret,
+                    token_lifetime,
+                    log,
+                    max_body_chars,
+                    drain_window,
+                    rate_limits,
+                })
             }
             _ => Err(WrongSettings(problems)),
         }
@@ -139,6 +154,9 @@ mod tests {
         assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
         assert_eq!(settings.max_body_chars, 1_000);
         assert_eq!(settings.drain_window, Duration::from_secs(2));
+        assert_eq!(settings.rate_limits, RateLimits::default());
+        let unlimited = parse(&["--no-rate-limits"]).check().unwrap();
+        assert_eq!(unlimited.rate_limits, RateLimits::unlimited());
     }
 
     #[test]
