@@ -1,5 +1,6 @@
 //! The OpenAPI document of REST: made of the handlers, their types and the table of routes.
 
+mod links;
 #[cfg(feature = "docs")]
 mod page;
 mod refusals;
@@ -9,9 +10,11 @@ mod tests;
 pub(crate) mod values;
 
 use utoipa::{
-    OpenApi as _, ToSchema as _,
+    OpenApi as _, PartialSchema as _, ToSchema as _,
     openapi::{
-        InfoBuilder, LicenseBuilder, OpenApi, Server,
+        InfoBuilder, LicenseBuilder, OpenApi, RefOr, Required, Schema, Server,
+        path::Operation,
+        schema::{SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
         tag::TagBuilder,
     },
@@ -19,8 +22,8 @@ use utoipa::{
 
 pub(crate) use self::{
     refusals::{
-        ChangesMember, ChangesRoom, Code, CreatesRoom, MarksRead, MayBeOff, ReadsLog, ReadsOwn, ReadsPresence,
-        ReadsRoom, Searches, Sends,
+        ChangesMember, ChangesRoom, Code, CreatesRoom, MarksRead, MayBeOff, ReadsLog, ReadsOwn,
+        ReadsPresence, ReadsRoom, Searches, Sends,
     },
     serve::routes,
 };
@@ -91,7 +94,9 @@ fn document() -> OpenApi {
         .title("Chat")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
-        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
+        .license(Some(
+            LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build(),
+        ))
         .build();
     let tag = |(name, description)| TagBuilder::new().name(name).description(Some(description)).build();
     document.tags = Some(TAGS.map(tag).to_vec());
@@ -100,10 +105,35 @@ fn document() -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token that the application gave to this user."));
     components.security_schemes.insert("chatToken".to_owned(), SecurityScheme::Http(token.build()).into());
-    let mut schemas = vec![(ProblemBody::name().into_owned(), <ProblemBody<'_> as utoipa::PartialSchema>::schema())];
+    // Named by hand-made schemas and by parameters, where they are not found by themselves.
+    let mut schemas = vec![
+        (ProblemBody::name().into_owned(), ProblemBody::schema()),
+        (values::Place::name().into_owned(), values::Place::schema()),
+    ];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    let responses = refusals::of_the_router().map(|(name, response)| (name.to_owned(), response.into()));
+    let responses = refusals::shared().map(|(name, response)| (name.to_owned(), response.into()));
     components.responses.extend(responses);
+    let items = document.paths.paths.values_mut();
+    items
+        .flat_map(|item| [&mut item.post, &mut item.put, &mut item.patch])
+        .flatten()
+        .for_each(absent_not_null);
+    links::add(&mut document);
     document
+}
+
+/// A body that may be missing is described as one that may be `null`, which it may not.
+fn absent_not_null(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        if let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+            && let [schema, RefOr::T(Schema::Object(null))] = &either.items[..]
+            && null.schema_type == SchemaType::Type(Type::Null)
+        {
+            content.schema = Some(schema.clone());
+            body.required = Some(Required::False);
+        }
+    }
 }

@@ -84,11 +84,22 @@ refusals! {
     MayBeOff: &["not_found"];
 }
 
-/// What the router itself answers, on every path and for every method that is not described.
-pub(super) fn of_the_router() -> impl Iterator<Item = (&'static str, Response)> {
-    [("ChatNoSuchPath", "not_found"), ("ChatNoSuchMethod", "method_not_allowed")]
-        .into_iter()
-        .map(|(name, code)| (name, response(problem::status_and_title(code).0, &[code])))
+/// What many routes answer in the same way. The first two are the router's own, for every path and every method that is
+/// not described.
+const SHARED: [(&str, &[&str]); 8] = [
+    ("ChatNoSuchPath", &["not_found"]),
+    ("ChatNoSuchMethod", &["method_not_allowed"]),
+    ("ChatUnauthenticated", &["unauthenticated", "token_expired", "token_revoked"]),
+    ("ChatRateLimited", &["rate_limited"]),
+    ("ChatInternalError", &["internal"]),
+    ("ChatUnavailable", &["unavailable"]),
+    ("ChatTimeout", &["timeout"]),
+    ("ChatInvalidRequest", &["invalid_request"]),
+];
+
+/// The responses to which routes refer by name.
+pub(super) fn shared() -> impl Iterator<Item = (&'static str, Response)> {
+    SHARED.into_iter().map(|(name, codes)| (name, response(codes)))
 }
 
 fn by_status(groups: &[&[&'static str]]) -> BTreeMap<String, RefOr<Response>> {
@@ -99,11 +110,16 @@ fn by_status(groups: &[&[&'static str]]) -> BTreeMap<String, RefOr<Response>> {
             codes.push(code);
         }
     }
-    statuses.into_iter().map(|(status, codes)| (status.to_string(), response(status, &codes).into())).collect()
+    let described = |codes: Vec<&'static str>| match SHARED.iter().find(|(_, shared)| *shared == codes) {
+        Some((name, _)) => Ref::from_response_name(*name).into(),
+        None => response(&codes).into(),
+    };
+    statuses.into_iter().map(|(status, codes)| (status.to_string(), described(codes))).collect()
 }
 
 /// All problems of one status.
-fn response(status: u16, codes: &[&'static str]) -> Response {
+fn response(codes: &[&'static str]) -> Response {
+    let status = codes.first().map_or(500, |code| problem::status_and_title(code).0);
     let titles = codes.iter().map(|code| format!("`{code}`: {}.", problem::status_and_title(code).1));
     let narrowed = ObjectBuilder::new()
         .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])))
@@ -118,9 +134,8 @@ fn response(status: u16, codes: &[&'static str]) -> Response {
         .description(titles.collect::<Vec<_>>().join(" "))
         .content(PROBLEM_JSON, content);
     let with_header = |header: Option<(&str, ObjectBuilder, &str)>| match header {
-        Some((name, schema, description)) => {
-            response.header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build())
-        }
+        Some((name, schema, description)) => response
+            .header(name, HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()),
         None => response,
     };
     with_header(header(status)).build()

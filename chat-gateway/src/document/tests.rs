@@ -16,6 +16,14 @@ fn json() -> Value {
     serde_json::to_value(openapi("")).unwrap()
 }
 
+/// What is meant by a part of the document, which may be a reference.
+fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+    match part["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => part,
+    }
+}
+
 /// Every object of the document, from the outside in.
 fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a serde_json::Map<String, Value>)) {
     match value {
@@ -93,7 +101,9 @@ fn every_code_that_rest_can_give_appears_with_its_status() {
     let document = json();
     let mut appearing = BTreeSet::new();
     let mut look_at = |status: &str, response: &Value| {
-        let Some(narrowed) = response["content"]["application/problem+json"]["schema"]["allOf"].get(1) else { return };
+        let Some(narrowed) = response["content"]["application/problem+json"]["schema"]["allOf"].get(1) else {
+            return;
+        };
         for code in narrowed["properties"]["code"]["enum"].as_array().unwrap() {
             let code = code.as_str().unwrap();
             let (_, expected, _) = CODES.iter().find(|(known, ..)| *known == code).unwrap();
@@ -103,7 +113,7 @@ fn every_code_that_rest_can_give_appears_with_its_status() {
     };
     for (_, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
-            look_at(status, response);
+            look_at(status, resolve(&document, response));
         }
     }
     for (name, status) in [("ChatNoSuchPath", "404"), ("ChatNoSuchMethod", "405")] {
@@ -117,14 +127,57 @@ fn every_code_that_rest_can_give_appears_with_its_status() {
 #[test]
 fn every_reference_leads_somewhere_and_nothing_is_left_over() {
     let document = json();
-    let mut wanted = BTreeSet::new();
+    // To these two nothing refers: they are answers to what is not described.
+    let mut wanted: BTreeSet<_> =
+        ["ChatNoSuchPath", "ChatNoSuchMethod"].map(|name| format!("#/components/responses/{name}")).into();
     walk(&document, &mut |object| {
         if let Some(Value::String(reference)) = object.get("$ref") {
-            wanted.insert(reference.strip_prefix("#/components/schemas/").unwrap().to_owned());
+            wanted.insert(reference.clone());
         }
     });
-    let there: BTreeSet<_> = document["components"]["schemas"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(wanted, there);
+    let there = |kind: &'static str| {
+        let names = document["components"][kind].as_object().unwrap().keys();
+        names.map(move |name| format!("#/components/{kind}/{name}"))
+    };
+    assert_eq!(wanted, there("schemas").chain(there("responses")).collect());
+}
+
+#[test]
+fn every_link_leads_to_an_operation_that_has_its_parameters() {
+    let document = json();
+    let operations = operations(&document);
+    let mut links = 0;
+    walk(&document["paths"], &mut |object| {
+        for link in
+            object.get("links").and_then(Value::as_object).into_iter().flat_map(|links| links.values())
+        {
+            let to = operations
+                .values()
+                .find(|operation| operation["operationId"] == link["operationId"])
+                .unwrap();
+            for name in link["parameters"].as_object().unwrap().keys() {
+                let known = to["parameters"].as_array().unwrap().iter().any(|known| known["name"] == **name);
+                assert!(known, "{link}: {name}");
+            }
+            links += 1;
+        }
+    });
+    // Where a request has two good answers, both have the link.
+    assert!(links >= links::STEPS.len(), "{links}");
+}
+
+#[test]
+fn a_body_is_required_unless_every_field_of_it_may_be_missing() {
+    let document = json();
+    let mut bodies = 0;
+    for ((path, method), operation) in operations(&document) {
+        let Some(body) = operation.get("requestBody") else { continue };
+        let schema = resolve(&document, &body["content"]["application/json"]["schema"]);
+        let needs_some = schema["oneOf"].is_array() || schema["required"].is_array();
+        assert_eq!(body["required"], needs_some, "{method} {path}");
+        bodies += 1;
+    }
+    assert_eq!(bodies, 5);
 }
 
 #[test]
@@ -135,8 +188,10 @@ fn names_are_ours_alone_so_that_the_document_can_be_merged() {
             assert!(name.starts_with("Chat"), "{kind}: {name}");
         }
     }
-    let ids: BTreeSet<_> =
-        operations(&document).into_values().map(|operation| operation["operationId"].as_str().unwrap().to_owned()).collect();
+    let ids: BTreeSet<_> = operations(&document)
+        .into_values()
+        .map(|operation| operation["operationId"].as_str().unwrap().to_owned())
+        .collect();
     assert!(ids.iter().all(|id| id.starts_with("chat")), "{ids:?}");
     assert_eq!(ids.len(), rest::ROUTES.len());
 }
@@ -147,7 +202,10 @@ fn every_operation_is_told_in_words_and_by_whom_it_may_be_called() {
     let tags: BTreeSet<_> = TAGS.iter().map(|(name, _)| *name).collect();
     for ((path, method), operation) in operations(&document) {
         for field in ["summary", "description"] {
-            assert!(operation[field].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {field}");
+            assert!(
+                operation[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{method} {path}: {field}"
+            );
         }
         assert!(tags.contains(operation["tags"][0].as_str().unwrap()), "{method} {path}");
         let free = matches!(path.as_str(), "/health" | "/metrics");
@@ -160,18 +218,14 @@ fn every_operation_is_told_in_words_and_by_whom_it_may_be_called() {
 #[test]
 fn every_text_and_number_that_is_asked_for_has_its_bounds() {
     let document = json();
-    let resolve = |schema: &Value| match schema["$ref"].as_str() {
-        Some(reference) => document.pointer(&reference[1..]).unwrap().clone(),
-        None => schema.clone(),
-    };
     let mut seen = 0;
     for ((path, method), operation) in operations(&document) {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = format!("{method} {path} {}", parameter["name"]);
-            let schema = resolve(&parameter["schema"]);
+            let schema = resolve(&document, &parameter["schema"]);
             assert!(parameter["description"].is_string(), "{name}");
             let schemas = match schema["oneOf"].as_array() {
-                Some(alternatives) => alternatives.iter().map(resolve).collect(),
+                Some(alternatives) => alternatives.iter().map(|schema| resolve(&document, schema)).collect(),
                 None => vec![schema],
             };
             for schema in schemas {

@@ -206,7 +206,7 @@ values! {
     Health as "ChatHealthStatus" = one_of(["ok", "failing"], "Whether it works.");
 }
 
-/// `chat_core::Reactions`
+/// Who put one reaction on a message.
 #[derive(Debug, ToSchema)]
 #[schema(as = ChatReactions)]
 #[expect(dead_code, reason = "only its schema is used")]

@@ -52,10 +52,10 @@ table! {
     "/metrics" => { get: health::metrics }
 }
 
-#[cfg(all(feature = "openapi", test))]
-pub(crate) use self::described::ROUTES;
 #[cfg(feature = "openapi")]
 pub(crate) use self::described::Operations;
+#[cfg(all(feature = "openapi", test))]
+pub(crate) use self::described::ROUTES;
 
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
     let routes = table();

@@ -8,7 +8,7 @@ use super::{
     respond,
 };
 #[cfg(feature = "openapi")]
-use crate::document::{CreatesRoom, ChangesRoom, ReadsOwn, ReadsRoom, values};
+use crate::document::{ChangesRoom, CreatesRoom, ReadsOwn, ReadsRoom, values};
 use crate::{
     Problem,
     json::view::{RoomView, SummaryView, all},

@@ -99,13 +99,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router {
     tokio::spawn(keep_up(metrics.clone()));
-    let config = GatewayConfig::new().with_metrics(Arc::new(move || metrics.render()));
+    let config = GatewayConfig::new().with_metrics(Arc::new(move || metrics.render())).with_openapi();
     let chat = chat_gateway::router(chat.clone(), config);
     Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
 }
 
 /// Everything in memory, with spans and metrics round it.
-fn chat(signer: &JwtSigner, limits: &RateLimits) -> anyhow::Result<Chat> {
+fn chat(signer: &JwtSigner, rate_limits: &RateLimits) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
     let store = MemoryStore::new();
     let chat = Chat::builder()
@@ -115,7 +115,7 @@ fn chat(signer: &JwtSigner, limits: &RateLimits) -> anyhow::Result<Chat> {
         .fanout(Observed::new(MemoryFanout::new()))
         .presence(Observed::new(MemoryPresence::new()))
         .auth(Observed::new(JwtAuth::new(config)?))
-        .limiter(LocalRateLimiter::new(limits))
+        .limiter(LocalRateLimiter::new(rate_limits))
         .build()?;
     Ok(chat)
 }
