@@ -109,6 +109,7 @@ fn document() -> OpenApi {
     let mut schemas = vec![
         (ProblemBody::name().into_owned(), ProblemBody::schema()),
         (values::Place::name().into_owned(), values::Place::schema()),
+        (values::ListedUserId::name().into_owned(), values::ListedUserId::schema()),
     ];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);

@@ -16,10 +16,10 @@ use crate::{
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub(super) struct PresenceParams {
-    /// Of whom: at most 200 user ids, with commas between them.
+    /// Of whom: at most 200 user ids, with commas between them. One with a comma in it can be asked for over the WebSocket.
     #[cfg_attr(
         feature = "openapi",
-        param(value_type = Vec<values::UserId>, style = Form, explode = false, max_items = 200)
+        param(value_type = Vec<values::ListedUserId>, style = Form, explode = false, max_items = 200)
     )]
     users: String,
 }

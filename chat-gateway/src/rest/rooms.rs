@@ -3,7 +3,7 @@ use chat_core::{NewRoom, RoomChange, RoomId, RoomKey, rooms::Metadata};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    extract::{Caller, JsonBody, Params, Segments},
+    extract::{Caller, JsonBody, Params, Segments, whole_number},
     limit::Limit,
     respond,
 };
@@ -78,6 +78,7 @@ struct Create {
     metadata: Option<Metadata>,
     /// The longest body it takes, in characters; 1,000 unless given.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65536))]
+    #[serde(default, deserialize_with = "whole_number")]
     max_body_chars: Option<u32>,
 }
 
@@ -135,6 +136,7 @@ struct Update {
     active: Option<bool>,
     /// The longest body it takes from now on, in characters.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65536))]
+    #[serde(default, deserialize_with = "whole_number")]
     max_body_chars: Option<u32>,
 }
 
