@@ -73,8 +73,6 @@ fn words(values: &[impl serde::Serialize], description: &str) -> Described {
 const KEY: &str = "[-A-Za-z0-9_.~:@+=,!]";
 /// Printable ASCII without the space.
 const GRAPHIC: &str = "[!-~]";
-/// The same without the comma.
-const GRAPHIC_WITHOUT_COMMA: &str = "[!-+.-~-]";
 /// An epoch, a dot and a number of up to 2^53 - 1 without leading zeros.
 const CURSOR: &str = r"^[-A-Za-z0-9_]{1,64}\.(0|[1-9][0-9]{0,14}|[1-8][0-9]{15})$";
 /// A ULID in the alphabet of Crockford; read in both cases, written in capitals.
@@ -101,11 +99,6 @@ values! {
     /// `chat_core::UserId`
     UserId as "ChatUserId" =
         name(chat_core::UserId::MAX_BYTES, GRAPHIC, "Names a user.", "ann");
-    /// `chat_core::UserId` in a list with commas
-    ListedUserId as "ChatListedUserId" = name(
-        chat_core::UserId::MAX_BYTES, GRAPHIC_WITHOUT_COMMA,
-        "Names a user, without a comma.", "ann",
-    );
     /// `chat_core::ClientMessageId`
     ClientMessageId as "ChatClientMessageId" = name(
         chat_core::ClientMessageId::MAX_BYTES, GRAPHIC,

@@ -9,10 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chat_core::{Actor, auth::Credentials};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::de::DeserializeOwned;
 
 use crate::{Problem, axum::Gateway};
 
@@ -92,16 +89,6 @@ impl JsonBody {
     }
 }
 
-/// JSON has one kind of number: 1000.0 is as whole as 1000, and some languages write it so.
-pub(super) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let Some(number) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
-    // A whole one has no fraction and no exponent in this form.
-    let whole = number.to_string().parse();
-    whole
-        .map(Some)
-        .map_err(|_| D::Error::custom(format_args!("{number} is not a whole number from 0 to {}", u32::MAX)))
-}
-
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
@@ -120,23 +107,5 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             ));
         }
         Ok(Self(body))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> Option<u32> {
-        whole_number(&mut serde_json::Deserializer::from_str(json)).unwrap()
-    }
-
-    #[test]
-    fn a_whole_number_is_one_however_it_is_written() {
-        assert_eq!((read("1000"), read("1000.0"), read("1e3")), (Some(1_000), Some(1_000), Some(1_000)));
-        assert_eq!((read("4294967295"), read("null")), (Some(u32::MAX), None));
-        for bad in ["0.5", "-1", "4294967296", "1e300", "\"1\"", "true", "[]"] {
-            assert!(whole_number(&mut serde_json::Deserializer::from_str(bad)).is_err(), "{bad}");
-        }
     }
 }

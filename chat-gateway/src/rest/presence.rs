@@ -16,10 +16,10 @@ use crate::{
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub(super) struct PresenceParams {
-    /// Of whom: at most 200 user ids, with commas between them. One with a comma in it can be asked for over the WebSocket.
+    /// Of whom: at most 200 user ids, with commas between them.
     #[cfg_attr(
         feature = "openapi",
-        param(value_type = Vec<values::ListedUserId>, style = Form, explode = false, max_items = 200)
+        param(value_type = Vec<values::UserId>, style = Form, explode = false, max_items = 200)
     )]
     users: String,
 }
@@ -36,7 +36,7 @@ struct PresenceBody<'a> {
 ///
 /// Of the users named, in their order; whoever was never seen is offline.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/presence", operation_id = "chatListPresence", tag = "Chat: presence",
+    get, path = "/presence", operation_id = "chatListPresence", tag = "Chat presence",
     security(("chatToken" = [])),
     params(PresenceParams),
     responses((status = 200, description = "One for each.", body = PresenceBody<'static>), ReadsPresence),
