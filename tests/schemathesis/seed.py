@@ -100,7 +100,6 @@ def main(url: str, folder: pathlib.Path) -> None:
         sent += fill_room(room, owner, others)
     write_dictionary(folder / "rooms.dict", [*rooms, "lobby"])
     write_dictionary(folder / "users.dict", ["me", ann.user, bob.user, cy.user])
-    write_dictionary(folder / "user-lists.dict", [bob.user, f"{ann.user},{bob.user},{cy.user}"])
     write_dictionary(folder / "cursors.dict", [one["cursor"] for one in sent])
     write_dictionary(folder / "messages.dict", [one["id"] for one in sent])
     write_dictionary(folder / "words.dict", ["hello", "number 3"])
