@@ -50,12 +50,12 @@ Each route lists the codes that it can give. Any path that is not listed gives `
 
 /// The tags, in the order in which a reader meets them.
 const TAGS: [(&str, &str); 6] = [
-    ("Chat: rooms", "The rooms one is in, and their settings."),
-    ("Chat: members", "Who belongs to a room, and what they may do."),
-    ("Chat: messages", "What was said, and saying something."),
-    ("Chat: reading", "How far everybody has read, and what is left."),
-    ("Chat: presence", "Who is online."),
-    ("Chat: operation", "For load balancers and monitoring: without a token."),
+    ("Chat rooms", "The rooms one is in, and their settings."),
+    ("Chat members", "Who belongs to a room, and what they may do."),
+    ("Chat messages", "What was said, and saying something."),
+    ("Chat reading", "How far everybody has read, and what is left."),
+    ("Chat presence", "Who is online."),
+    ("Chat operation", "For load balancers and monitoring: without a token."),
 ];
 
 /// The OpenAPI document of the routes of REST, for an application that has a document of its own and nests

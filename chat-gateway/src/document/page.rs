@@ -31,7 +31,7 @@ fn file(name: &str) -> Response {
         .validator_url("none")
         .use_base_layout()
         .display_request_duration(true)
-        .doc_expansion(r#""list""#)
+        .doc_expansion("list")
         .default_models_expand_depth(0);
     match utoipa_swagger_ui::serve(name, Arc::new(config)) {
         Ok(Some(SwaggerFile { bytes, content_type, .. })) => {

@@ -45,7 +45,7 @@ const fn status(healthy: bool) -> &'static str {
 ///
 /// For load balancers: needs no token.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/health", operation_id = "chatHealth", tag = "Chat: operation",
+    get, path = "/health", operation_id = "chatHealth", tag = "Chat operation",
     security(()),
     responses(
         (status = 200, description = "All of it works.", body = Body<'static>),
@@ -67,7 +67,7 @@ pub(super) async fn health(State(gateway): State<Gateway>) -> Response {
 ///
 /// Prometheus text, where the application turned it on. Needs no token.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/metrics", operation_id = "chatMetrics", tag = "Chat: operation",
+    get, path = "/metrics", operation_id = "chatMetrics", tag = "Chat operation",
     security(()),
     responses(
         (status = 200, description = "What was measured.", body = String, content_type = "text/plain"),

@@ -47,7 +47,7 @@ struct MembersBody<'a> {
 ///
 /// Those who are members now, by user id.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms/{room}/members", operation_id = "chatListMembers", tag = "Chat: members",
+    get, path = "/rooms/{room}/members", operation_id = "chatListMembers", tag = "Chat members",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room."), ByUser),
     responses((status = 200, description = "One page.", body = MembersBody<'static>), ReadsRoom),
@@ -84,7 +84,7 @@ struct Put {
 /// For moderators and owners, and only to roles up to their own; for oneself where the application lets anybody join.
 /// The room is told.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    put, path = "/rooms/{room}/members/{user}", operation_id = "chatPutMember", tag = "Chat: members",
+    put, path = "/rooms/{room}/members/{user}", operation_id = "chatPutMember", tag = "Chat members",
     security(("chatToken" = [])),
     params(
         ("room" = values::RoomId, Path, description = "Which room."),
@@ -119,7 +119,7 @@ pub(super) async fn put(
 /// One's own, or for moderators and owners that of somebody below them. It ends the user's live connections to the room.
 /// To end what has ended already is no error.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    delete, path = "/rooms/{room}/members/{user}", operation_id = "chatRemoveMember", tag = "Chat: members",
+    delete, path = "/rooms/{room}/members/{user}", operation_id = "chatRemoveMember", tag = "Chat members",
     security(("chatToken" = [])),
     params(
         ("room" = values::RoomId, Path, description = "Which room."),

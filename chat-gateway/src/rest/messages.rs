@@ -42,7 +42,7 @@ pub(super) struct PageParams {
 /// first entry's cursor until `reachesStart`, forwards `after` the last one's until `reachesHead`. A cursor that the log
 /// cannot honour any more is refused, never answered with a wrong page.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms/{room}/messages", operation_id = "chatListMessages", tag = "Chat: messages",
+    get, path = "/rooms/{room}/messages", operation_id = "chatListMessages", tag = "Chat messages",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room."), PageParams),
     responses((status = 200, description = "One page.", body = PageView<'static>), ReadsLog),
@@ -124,7 +124,7 @@ mod described {
 /// The answer says where it is stored. Whoever does not know whether a send arrived (`timeout`, `unavailable`, a lost
 /// connection) sends it again with the same `clientId` and the same payload: it is stored once.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    post, path = "/rooms/{room}/messages", operation_id = "chatSendMessage", tag = "Chat: messages",
+    post, path = "/rooms/{room}/messages", operation_id = "chatSendMessage", tag = "Chat messages",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room.")),
     request_body = described::NewMessage,

@@ -36,7 +36,7 @@ struct PresenceBody<'a> {
 ///
 /// Of the users named, in their order; whoever was never seen is offline.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/presence", operation_id = "chatListPresence", tag = "Chat: presence",
+    get, path = "/presence", operation_id = "chatListPresence", tag = "Chat presence",
     security(("chatToken" = [])),
     params(PresenceParams),
     responses((status = 200, description = "One for each.", body = PresenceBody<'static>), ReadsPresence),

@@ -30,7 +30,7 @@ struct MarkersBody<'a> {
 ///
 /// Of those who are members now, by user id.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms/{room}/read", operation_id = "chatListMarkers", tag = "Chat: reading",
+    get, path = "/rooms/{room}/read", operation_id = "chatListMarkers", tag = "Chat reading",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room."), ByUser),
     responses((status = 200, description = "One page.", body = MarkersBody<'static>), ReadsRoom),
@@ -59,7 +59,7 @@ struct Mark {
 ///
 /// The marker only moves forward; the answer is where it is then. The room and one's own other devices are told.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    put, path = "/rooms/{room}/read", operation_id = "chatMarkRead", tag = "Chat: reading",
+    put, path = "/rooms/{room}/read", operation_id = "chatMarkRead", tag = "Chat reading",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room.")),
     request_body = Mark,
@@ -88,7 +88,7 @@ struct UnreadBody {
 ///
 /// Zero for whoever is no member, and where there is no such room.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms/{room}/unread", operation_id = "chatCountUnread", tag = "Chat: reading",
+    get, path = "/rooms/{room}/unread", operation_id = "chatCountUnread", tag = "Chat reading",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room.")),
     responses((status = 200, description = "The number.", body = UnreadBody), ReadsOwn),

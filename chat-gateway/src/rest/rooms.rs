@@ -43,7 +43,7 @@ struct RoomsBody<'a> {
 ///
 /// The rooms that one is a member of, latest activity first, with what is unread and the newest entry of each.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms", operation_id = "chatListRooms", tag = "Chat: rooms",
+    get, path = "/rooms", operation_id = "chatListRooms", tag = "Chat rooms",
     security(("chatToken" = [])),
     params(ListParams),
     responses((status = 200, description = "One page.", body = RoomsBody<'static>), ReadsOwn),
@@ -86,7 +86,7 @@ struct Create {
 /// Whoever creates it becomes its owner. If there is a room with this key, or without a key with this id, it is the
 /// answer as it is, for its members.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    post, path = "/rooms", operation_id = "chatCreateRoom", tag = "Chat: rooms",
+    post, path = "/rooms", operation_id = "chatCreateRoom", tag = "Chat rooms",
     security(("chatToken" = [])),
     request_body = Option<Create>,
     responses(
@@ -110,7 +110,7 @@ pub(super) async fn create(Caller(actor): Caller, body: JsonBody) -> Result<Resp
 ///
 /// For its members.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/rooms/{room}", operation_id = "chatShowRoom", tag = "Chat: rooms",
+    get, path = "/rooms/{room}", operation_id = "chatShowRoom", tag = "Chat rooms",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room.")),
     responses((status = 200, description = "The room.", body = RoomView<'static>), ReadsRoom),
@@ -142,7 +142,7 @@ struct Update {
 ///
 /// For its owners. The members are told.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    patch, path = "/rooms/{room}", operation_id = "chatChangeRoom", tag = "Chat: rooms",
+    patch, path = "/rooms/{room}", operation_id = "chatChangeRoom", tag = "Chat rooms",
     security(("chatToken" = [])),
     params(("room" = values::RoomId, Path, description = "Which room.")),
     request_body = Option<Update>,

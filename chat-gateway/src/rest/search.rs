@@ -54,7 +54,7 @@ struct FoundBody<'a> {
 ///
 /// In the rooms that one is a member of, newest first. Deleted messages are never found.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/search", operation_id = "chatSearch", tag = "Chat: messages",
+    get, path = "/search", operation_id = "chatSearch", tag = "Chat messages",
     security(("chatToken" = [])),
     params(SearchParams),
     responses((status = 200, description = "One page.", body = FoundBody<'static>), Searches),
