@@ -28,8 +28,7 @@ const fn step(
 const SAME_ROOM: (&str, &str) = ("room", "$request.path.room");
 const NEW_ROOM: &[(&str, &str)] = &[("room", "$response.body#/id")];
 
-pub(super) const STEPS: [Step; 15] = [
-    step("chatListRooms", "chatListRooms", &[("after", "$response.body#/next")]),
+pub(super) const STEPS: [Step; 10] = [
     step("chatCreateRoom", "chatShowRoom", NEW_ROOM),
     step("chatCreateRoom", "chatChangeRoom", NEW_ROOM),
     step("chatCreateRoom", "chatListMembers", NEW_ROOM),
@@ -37,14 +36,7 @@ pub(super) const STEPS: [Step; 15] = [
     step("chatCreateRoom", "chatSendMessage", NEW_ROOM),
     step("chatCreateRoom", "chatListMessages", NEW_ROOM),
     step("chatCreateRoom", "chatCountUnread", NEW_ROOM),
-    step("chatListMembers", "chatListMembers", &[SAME_ROOM, ("after", "$response.body#/next")]),
     step("chatPutMember", "chatRemoveMember", &[SAME_ROOM, ("user", "$response.body#/user")]),
-    step("chatListMarkers", "chatListMarkers", &[SAME_ROOM, ("after", "$response.body#/next")]),
-    step(
-        "chatListMessages",
-        "chatListMessages",
-        &[SAME_ROOM, ("before", "$response.body#/entries/0/cursor")],
-    ),
     step("chatSendMessage", "chatListMessages", &[SAME_ROOM, ("after", "$response.body#/cursor")]),
     Step {
         from: "chatSendMessage",
@@ -52,7 +44,6 @@ pub(super) const STEPS: [Step; 15] = [
         parameters: &[SAME_ROOM],
         cursor: Some("$response.body#/cursor"),
     },
-    step("chatSearch", "chatSearch", &[("q", "$request.query.q"), ("before", "$response.body#/next")]),
 ];
 
 /// Puts the links to the successful answers.

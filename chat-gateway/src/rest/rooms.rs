@@ -1,6 +1,7 @@
 use axum::{http::StatusCode, response::Response};
 use chat_core::{NewRoom, RoomChange, RoomId, RoomKey, rooms::Metadata};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Number;
 
 use super::{
     extract::{Caller, JsonBody, Params, Segments},
@@ -62,6 +63,25 @@ pub(super) async fn list(
     Ok(respond::ok(&RoomsBody { rooms: all(&page.rooms), next }))
 }
 
+/// A whole number, also where it is written like `50.0`: to JSON that is the same.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "within the bounds, which were checked"
+)]
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let exact = number.as_u64().and_then(|number| u32::try_from(number).ok());
+    let written_with_a_dot = || {
+        let number = number.as_f64()?;
+        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+    };
+    let whole = exact.or_else(written_with_a_dot);
+    whole
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("{number} is not a whole number from 0 to {}", u32::MAX)))
+}
+
 /// A room to be created.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,6 +97,7 @@ struct Create {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<values::Metadata>))]
     metadata: Option<Metadata>,
     /// The longest body it takes, in characters; 1,000 unless given.
+    #[serde(default, deserialize_with = "whole")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65536))]
     max_body_chars: Option<u32>,
 }
@@ -134,6 +155,7 @@ struct Update {
     /// Opens or closes the room for new entries.
     active: Option<bool>,
     /// The longest body it takes from now on, in characters.
+    #[serde(default, deserialize_with = "whole")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65536))]
     max_body_chars: Option<u32>,
 }
@@ -156,4 +178,22 @@ pub(super) async fn update(
     let Update { metadata, active, max_body_chars } = body.read()?;
     let room = actor.update_room(&room, RoomChange { metadata, active, max_body_chars }).await?;
     Ok(respond::ok(&RoomView::from(&room)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_dot_and_nothing_else_is_one() {
+        let limit =
+            |json: &str| serde_json::from_str::<Update>(json).map(|update| update.max_body_chars).ok();
+        assert_eq!(limit(r#"{"maxBodyChars":50}"#), Some(Some(50)));
+        assert_eq!(limit(r#"{"maxBodyChars":5.0e1}"#), Some(Some(50)));
+        assert_eq!(limit(r#"{"maxBodyChars":null}"#), Some(None));
+        assert_eq!(limit("{}"), Some(None));
+        for bad in ["50.5", "-1", "-1.0", "4294967296", "1e300", "\"50\"", "true", "[50]"] {
+            assert_eq!(limit(&format!(r#"{{"maxBodyChars":{bad}}}"#)), None, "{bad}");
+        }
+    }
 }
