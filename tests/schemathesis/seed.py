@@ -98,8 +98,8 @@ def main(url: str, folder: pathlib.Path) -> None:
     for room, (owner, others) in rooms.items():
         owner.call("POST", "/rooms", {"id": room, "key": f"key:{room}", "metadata": {"name": room}})
         sent += fill_room(room, owner, others)
-    write_dictionary(folder / "rooms.dict", [*rooms, "lobby"])
-    write_dictionary(folder / "users.dict", ["me", ann.user, bob.user, cy.user])
+    write_dictionary(folder / "rooms.dict", [*rooms, "lobby", "no-such-room"])
+    write_dictionary(folder / "users.dict", ["me", ann.user, bob.user, cy.user, "never-seen"])
     write_dictionary(folder / "cursors.dict", [one["cursor"] for one in sent])
     write_dictionary(folder / "messages.dict", [one["id"] for one in sent])
     write_dictionary(folder / "words.dict", ["hello", "number 3"])
