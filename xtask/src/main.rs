@@ -26,6 +26,8 @@ struct CommandLine {
 enum Task {
     /// Runs every test: Rust, documentation, REST against its document, page, browser.
     Test(TestOptions),
+    /// Only the requests that are made from the OpenAPI document.
+    Schemathesis,
     /// Looks at the code without running it: format, lints, documentation, features, dependencies.
     Check,
     /// Starts every example server once and stops it again.
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     let mut steps = Steps::new();
     let result = Workspace::load().and_then(|workspace| match command.task {
         Task::Test(options) => test::run(&mut steps, &workspace, options),
+        Task::Schemathesis => test::rest_against_its_document(&mut steps, &workspace),
         Task::Check => check::run(&mut steps, &workspace),
         Task::Examples => examples::run(&mut steps, &workspace),
         Task::Bench { filter } => steps.run("benchmarks", || {

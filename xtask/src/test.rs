@@ -23,6 +23,7 @@ pub(crate) const EVERYTHING: [&str; 6] =
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
 const BROWSER_TESTS: &str = "tests/e2e";
 const QUICKSTART: &str = "example-axum-quickstart";
+const REST_TOOLS: &str = "tools for requests from the document";
 const REST: &str = "REST against its document";
 
 /// Runs every test.
@@ -35,7 +36,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
         Ok(())
     })?;
     if !options.no_schemathesis {
-        steps.run("tools for requests from the document", install::python)?;
+        steps.run(REST_TOOLS, install::python)?;
     }
     // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
     steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
@@ -55,6 +56,13 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
         steps.leave_out("the page in a browser", "--no-browser");
         Ok(())
     }
+}
+
+/// What this needs and this alone, for whoever changes REST.
+pub(crate) fn rest_against_its_document(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
+    steps.run(REST_TOOLS, install::python)?;
+    steps.run("build", || process::run(cargo(&workspace.root, ["build", "--package", QUICKSTART])))?;
+    steps.run(REST, || schemathesis::run(workspace, QUICKSTART))
 }
 
 fn browser_tests(workspace: &Workspace, node: &Path) -> Result<()> {
