@@ -1,5 +1,6 @@
-//! Ready-made routes for axum: the WebSocket and REST.
+//! Ready-made routes for axum: the WebSocket, the event stream and REST.
 
+mod events;
 mod origin;
 mod socket;
 
@@ -16,7 +17,7 @@ pub(crate) struct Gateway {
     pub(crate) config: Arc<GatewayConfig>,
 }
 
-/// The routes of the WebSocket (`/ws`) and of REST, without a prefix: nest them where they are to be.
+/// The routes of the WebSocket (`/ws`), of the event stream (`/events`) and of REST, without a prefix: nest them where they are to be.
 ///
 /// ```
 /// # fn routes(chat: chat_core::Chat) -> axum::Router {
@@ -27,6 +28,7 @@ pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
     let gateway = Gateway { chat, config: Arc::new(config) };
     ::axum::Router::new()
         .route("/ws", ::axum::routing::get(socket::upgrade))
+        .route("/events", ::axum::routing::get(events::events))
         .merge(rest::routes(&gateway.config))
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)

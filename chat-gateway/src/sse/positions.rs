@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use chat_core::{Cursor, Epoch, RoomId, Seq};
+use chat_core::{Cursor, Epoch, RoomId};
 use sha2::{Digest, Sha256};
 
 /// Letters of the digest of the rooms' names.
@@ -117,6 +117,7 @@ impl fmt::Display for Positions {
 
 #[cfg(test)]
 mod tests {
+    use chat_core::Seq;
     use proptest::prelude::*;
 
     use super::*;
@@ -130,7 +131,9 @@ mod tests {
     }
 
     fn positions(cursors: &[Option<Cursor>]) -> Positions {
-        Positions::new(cursors.iter().enumerate().map(|(number, cursor)| (room(number), cursor.clone())).collect())
+        Positions::new(
+            cursors.iter().enumerate().map(|(number, cursor)| (room(number), cursor.clone())).collect(),
+        )
     }
 
     fn blank(like: &Positions) -> Positions {

@@ -32,7 +32,7 @@ impl StreamRequest {
                 }
                 // One room, which may have a comma in its name.
                 "room" => rooms.push(room_id(&value)?),
-                "cursors" => cursors = Some(read_cursors(&value)?),
+                "cursors" if !value.is_empty() => cursors = Some(read_cursors(&value)?),
                 "last_event_id" => id = Some(value.into_owned()),
                 "limit" => {
                     page = Some(value.parse().map_err(|_| Problem::invalid("`limit` must be a number"))?);
@@ -43,7 +43,9 @@ impl StreamRequest {
         }
         let cursors = match cursors {
             Some(cursors) if cursors.len() != rooms.len() => {
-                return Err(Problem::invalid("`cursors` needs one for each room, or nothing between its commas"));
+                return Err(Problem::invalid(
+                    "`cursors` needs one for each room, or nothing between its commas",
+                ));
             }
             Some(cursors) => cursors,
             None => vec![None; rooms.len()],
