@@ -4,10 +4,13 @@
 
 mod commands;
 mod ends;
+mod events;
+mod events_ends;
 mod failing;
 mod refusals;
 mod rest;
 mod resume;
 mod slow;
+mod source;
 mod tables;
 mod world;
