@@ -1,5 +1,7 @@
 //! Ready-made routes for axum: the WebSocket, the event stream and REST.
 
+#[cfg(feature = "compression")]
+mod compress;
 mod events;
 mod origin;
 mod socket;
@@ -26,10 +28,13 @@ pub(crate) struct Gateway {
 /// ```
 pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
     let gateway = Gateway { chat, config: Arc::new(config) };
+    let rest = rest::routes(&gateway.config);
+    #[cfg(feature = "compression")]
+    let rest = compress::compressed(rest, &gateway.config);
     ::axum::Router::new()
         .route("/ws", ::axum::routing::get(socket::upgrade))
         .route("/events", ::axum::routing::get(events::events))
-        .merge(rest::routes(&gateway.config))
+        .merge(rest)
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .with_state(gateway)
