@@ -64,7 +64,8 @@ async fn a_client_gets_what_it_accepts() {
 #[tokio::test]
 async fn small_answers_go_as_they_are() {
     let server = server(GatewayConfig::new()).await;
-    for path in ["/rooms/general", "/health", "/rooms/nowhere", "/nowhere", "/rooms/general/messages?limit=1"] {
+    for path in ["/rooms/general", "/health", "/rooms/nowhere", "/nowhere", "/rooms/general/messages?limit=1"]
+    {
         let response = get(&server, path, "gzip, br").await;
         assert_eq!(encoding(response.headers()), None, "{path}");
         assert!(response.bytes().await.unwrap().len() < 1_024, "{path}");
