@@ -30,6 +30,10 @@ pub struct GatewayConfig {
 
 impl GatewayConfig {
     /// Default of [`with_compression_from`](Self::with_compression_from): 1 KiB, which fits into one packet anyway.
+    ///
+    /// A page of 50 entries has 16.7 KB and takes 45 µs of processor time from request to body. Compressed with Brotli it has
+    /// 4.3 KB and takes 185 µs, with gzip 4.5 KB and 205 µs (November 2026, one core of a shared server; `cargo bench -p chat-gateway
+    /// --bench compression`). On a line of 10 Mbit/s those 12 KB are 10 ms.
     pub const COMPRESSION_FROM: u16 = 1_024;
 
     /// Default limits, pages of the same origin only, no metrics route, compression from 1 KiB on.

@@ -22,7 +22,8 @@ pub(super) fn compressed<S: Clone + Send + Sync + 'static>(
     routes.layer(CompressionLayer::new().quality(LEVEL).compress_when(SizeAbove::new(from).and(is_text)))
 }
 
-const LEVEL: CompressionLevel = CompressionLevel::Default;
+/// The libraries' own defaults take a page of 50 entries down to 22 % instead of 27 %, for twice the time.
+const LEVEL: CompressionLevel = CompressionLevel::Fastest;
 
 /// Whether the answer is a text that is whole: what is compressed already gains nothing, and a live stream would be held up.
 fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
