@@ -32,8 +32,8 @@ pub const ERRORS: &str = "chat_gateway_errors_total";
 /// Counter: connections that the server ended.
 pub const CLOSINGS: &str = "chat_gateway_closings_total";
 
-/// Tells the installed recorder what the gateway's metrics mean. Call it once, after installing one, and
-/// [`chat_core::observe::describe_metrics`] with it.
+/// Tells the installed recorder what the gateway's metrics mean. Call it once, after installing one, and with
+/// it that of [`chat_core::observe`].
 pub fn describe_metrics() {
     use metrics::{Unit, describe_counter, describe_gauge};
 
