@@ -116,6 +116,47 @@ async fn a_cut_stream_of_two_rooms_resumes_exactly_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_stream_cut_before_what_it_promised_promises_it_again() {
+    let server = Server::start().await;
+    with_other_room(&server).await;
+    let mut source = server.source("ann", BOTH, "").await;
+    source.next_of("joined").await;
+    source.next_of("joined").await;
+    let id = source.last_id.clone();
+    drop(source);
+    for n in ["1", "2"] {
+        server.say(n).await;
+        say_in(&server, &other(), n).await;
+    }
+    let mut source = server.source("ann", BOTH, &id).await;
+    source.last_id = id;
+    // Cut as soon as both rooms were said to be recovered, whatever was sent of them by then.
+    let (mut recovered, mut applied) = (0, Vec::new());
+    while recovered < 2 {
+        let frame = source.next().await;
+        match frame["type"].as_str().unwrap() {
+            "joined" => {
+                assert_eq!(frame["outcome"], "recovered");
+                recovered += 1;
+            }
+            "entry" => {
+                applied.push((frame["entry"]["room"].to_string(), frame["entry"]["seq"].as_u64().unwrap()))
+            }
+            _ => {}
+        }
+    }
+    assert!(applied.len() < 4, "there is something left");
+    let mut again = server.source("ann", BOTH, &source.last_id).await;
+    while applied.len() < 4 {
+        let entry = again.next_of("entry").await["entry"].take();
+        applied.push((entry["room"].to_string(), entry["seq"].as_u64().unwrap()));
+    }
+    applied.sort();
+    let expected = [("\"general\"", 1), ("\"general\"", 2), ("\"other,room\"", 1), ("\"other,room\"", 2)];
+    assert_eq!(applied, expected.map(|(room, seq)| (room.to_owned(), seq)));
+}
+
+#[tokio::test]
 async fn a_page_that_kept_cursors_goes_on_from_them() {
     let server = Server::start().await;
     with_other_room(&server).await;
