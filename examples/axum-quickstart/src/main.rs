@@ -41,9 +41,6 @@ use crate::{
 /// Tokens name who issued them and for whom, so that those of another service with the same secret do not hold here.
 const SERVICE: &str = "chat-quickstart";
 
-/// Seconds: memory answers in microseconds, a store over the network in milliseconds.
-const DURATION_BUCKETS: [f64; 10] = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings = match Arguments::parse().check() {
@@ -66,8 +63,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
     let mut asked = Asked::new()?;
-    let metrics = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.install_recorder()?;
+    let metrics = PrometheusBuilder::new().set_buckets(&observe::DURATION_BUCKETS)?.install_recorder()?;
     observe::describe_metrics();
+    chat_gateway::observe::describe_metrics();
 
     let signer = signer(settings.secret.as_deref(), settings.token_lifetime)?;
     let chat = chat(&signer)?;
