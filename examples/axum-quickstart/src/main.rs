@@ -26,6 +26,7 @@ use chat_core::{
     auth::{JwtAuth, JwtConfig, JwtSigner},
     memory::{MemoryFanout, MemoryPresence, MemoryStore},
     observe,
+    rate_limit::{LocalRateLimiter, Quota, RateLimits},
 };
 use chat_gateway::GatewayConfig;
 use clap::Parser;
@@ -70,7 +71,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     observe::describe_metrics();
 
     let signer = signer(settings.secret.as_deref(), settings.token_lifetime)?;
-    let chat = chat(&signer)?;
+    let chat = chat(&signer, settings.room_rate)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
 
@@ -104,8 +105,10 @@ fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router
 }
 
 /// Everything in memory, with spans and metrics round it.
-fn chat(signer: &JwtSigner) -> anyhow::Result<Chat> {
+fn chat(signer: &JwtSigner, room_rate: u32) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
+    let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
+    let limits = RateLimits::new().with_room_sends(Some(room_sends));
     let store = MemoryStore::new();
     let chat = Chat::builder()
         .log(Observed::new(store.message_log()))
@@ -114,6 +117,7 @@ fn chat(signer: &JwtSigner) -> anyhow::Result<Chat> {
         .fanout(Observed::new(MemoryFanout::new()))
         .presence(Observed::new(MemoryPresence::new()))
         .auth(Observed::new(JwtAuth::new(config)?))
+        .limiter(LocalRateLimiter::new(&limits))
         .build()?;
     Ok(chat)
 }
