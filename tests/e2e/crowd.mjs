@@ -1,5 +1,7 @@
 // Many people who write a lot, without a page: to make a long history in little time.
 
+const IN_A_ROW = 8;
+
 /** Signs `count` guests in over REST. */
 export async function guests(url, count) {
   const all = [];
@@ -29,16 +31,16 @@ export async function post(url, author, room, clientId, text) {
   }
 }
 
-/** `count` messages of mixed lengths, by all authors in turn. */
+/** `count` messages, a few in a row by each of the authors in turn; gives `{id, user}` of each. */
 export async function fill(url, authors, room, count, textOf) {
-  let next = 0;
-  const one = async (author) => {
-    while (next < count) {
-      next += 1;
-      await post(url, author, room, `n-${next}`, textOf(next));
-    }
-  };
-  await Promise.all(authors.map(one));
+  const stored = [];
+  for (let n = 0; n < count; n += IN_A_ROW) {
+    const author = authors[(n / IN_A_ROW) % authors.length];
+    const numbers = Array.from({ length: Math.min(IN_A_ROW, count - n) }, (_, at) => n + at + 1);
+    const answers = await Promise.all(numbers.map((number) => post(url, author, room, `n-${number}`, textOf(number))));
+    stored.push(...answers.map(({ id }) => ({ id, user: author.user })));
+  }
+  return stored;
 }
 
 /** Runs commands over one WebSocket of the author's, within a page, because there every browser has WebSockets. */

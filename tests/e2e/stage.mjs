@@ -9,8 +9,8 @@ import { startServer } from './server.mjs';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** To be called once in a file of stories. */
-export function stage({ serverOptions = [] } = {}) {
+/** To be called once in a file of stories. `prepare(shared)` runs before the first. */
+export function stage({ serverOptions = [], prepare } = {}) {
   const shared = {
     /** Signs somebody in, in a window of their own. */
     person: (name, options) => Person.signIn(shared.browser, shared.server.url, name, options),
@@ -20,6 +20,7 @@ export function stage({ serverOptions = [] } = {}) {
     mkdirSync(new URL('out', import.meta.url), { recursive: true });
     shared.server = await startServer(...serverOptions);
     shared.browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    await prepare?.(shared);
   });
   after(async () => {
     await shared.browser?.close();

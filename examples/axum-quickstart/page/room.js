@@ -35,9 +35,7 @@ export class RoomState {
   window = null;
   /** Whether the page follows the newest messages, or somebody reads further up. */
   following = true;
-  /** The number of the first message in sight of somebody who reads further up. */
-  reading = 0;
-  /** Where that was when another room was opened. */
+  /** Where one was reading when another room was opened. */
   place = null;
   /** The number after which the line "new messages" stands, while the room is open. */
   dividerAfter = null;
@@ -177,21 +175,22 @@ export class RoomState {
   /** Keeps what is held within bounds. Not while a page is on its way that is to fit to what is here. */
   bound() {
     if (this.loading) return;
-    if (this.window) {
-      if (this.live.isLong) this.live.dropOldest(TAIL);
-    } else if (this.live.isLong) {
-      const items = this.live.stored();
-      const above = items.findIndex((item) => item.seq >= this.reading);
-      if (this.following || above * 2 > items.length) this.live.dropOldest();
-      else this.#lookBack();
-    }
+    if (this.live.isLong && (this.window || this.following)) this.live.dropOldest(this.window ? TAIL : undefined);
   }
 
-  /** Who reads far above the newest messages gets a window; these are not part of it. */
-  #lookBack() {
-    this.window = this.live.fork();
-    this.window.dropNewest();
-    this.live.dropOldest(TAIL);
+  /** Forgets the newest `count` messages of what is shown: somebody reads far above them. */
+  forgetNewest(count) {
+    if (this.loading) return;
+    if (!this.window) {
+      this.window = this.live.fork();
+      this.live.dropOldest(TAIL);
+    }
+    this.window.dropNewest(this.window.stored().length - count);
+  }
+
+  /** Forgets the oldest `count` messages of what is shown. */
+  forgetOldest(count) {
+    if (!this.loading) this.shown.dropOldest(this.shown.stored().length - count);
   }
 
   /** Runs one load at a time. */
@@ -219,9 +218,6 @@ export class RoomState {
       if (shown !== this.shown) return;
       this.receipts.notePage(page);
       shown.prepend(page);
-      if (!shown.isLong) return;
-      if (this.window) this.window.dropNewest();
-      else this.#lookBack();
     });
   }
 
@@ -235,7 +231,6 @@ export class RoomState {
       this.receipts.notePage(page);
       window.append(page);
       this.#meet(page);
-      if (this.shown.isLong) this.shown.dropOldest();
     });
   }
 }

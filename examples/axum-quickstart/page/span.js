@@ -3,10 +3,9 @@
 
 import { Timeline } from './chat/timeline.js';
 
-/** The most messages held, and shown, at once. */
+/** The most messages held of a room that nobody looks at, or whose end somebody looks at. */
 const MOST = 240;
-/** How many are left when there were more: enough for two tall screens on either side. */
-const KEPT = 200;
+const KEPT = 160;
 
 const oldestFirst = (a, b) => a.seq - b.seq;
 
@@ -99,7 +98,7 @@ export class Span {
   }
 
   /** Forgets the newest messages until `count` are left. */
-  dropNewest(count = KEPT) {
+  dropNewest(count) {
     const stored = this.stored();
     if (stored.length > count) this.#rebuild(stored.slice(0, count), this.reachesStart);
   }

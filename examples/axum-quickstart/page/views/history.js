@@ -5,8 +5,11 @@ import { el, icon, set, setText } from './dom.js';
 import { errorText } from './format.js';
 import { Rows } from './rows.js';
 
-/** Messages are loaded when fewer than this many screens of them are left to scroll. */
-const AHEAD_SCREENS = 3;
+/** Messages are loaded when fewer than this many screens of them are left to scroll, and forgotten beyond this many. */
+const AHEAD_SCREENS = 2;
+const KEPT_SCREENS = 4;
+/** Fewer are not worth the work. */
+const FORGOTTEN_AT_ONCE = 20;
 const BOTTOM_WITHIN_PX = 48;
 
 export class HistoryView {
@@ -123,6 +126,7 @@ export class HistoryView {
     const room = this.#room;
     if (!room || this.#holding) return;
     const anchor = this.#stick ? null : this.#anchor();
+    if (!this.#opening) this.#forgetFar();
     this.#drawTop();
     const lost = this.rows.draw(room, { arriving: this.#stick && !this.#opening });
     if (lost) this.scroller.focus({ preventScroll: true });
@@ -201,7 +205,6 @@ export class HistoryView {
     this.#stick = !room.window && scrollHeight - scrollTop - clientHeight < BOTTOM_WITHIN_PX;
     room.following = this.#stick;
     if (this.#stick) this.#missed = 0;
-    else room.reading = this.#anchor()?.item?.seq ?? 0;
     this.#drawJumps();
     this.#actions.seen();
     if (room.loading || !room.joined || clientHeight === 0) return;
@@ -226,17 +229,36 @@ export class HistoryView {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
-  /** The first message in sight and where it stands. */
-  #anchor() {
-    const { top } = this.scroller.getBoundingClientRect();
+  /** Lets go of what is many screens away. */
+  #forgetFar() {
+    const { top, bottom, height } = this.scroller.getBoundingClientRect();
+    const rows = [...this.#log.children];
+    if (height === 0 || this.rows.isEditing) return;
+    const messages = (some) => some.filter((row) => this.rows.of(row)?.item?.seq).length;
+    const above = messages(rows.slice(0, this.#firstBelow(top - KEPT_SCREENS * height)));
+    if (above >= FORGOTTEN_AT_ONCE) this.#room.forgetOldest(above);
+    if (this.#stick) return;
+    const below = messages(rows.slice(this.#firstBelow(bottom + KEPT_SCREENS * height)));
+    if (below >= FORGOTTEN_AT_ONCE) this.#room.forgetNewest(below);
+  }
+
+  /** The place among the rows of the first that ends below this height. */
+  #firstBelow(y) {
     const rows = this.#log.children;
     let [low, high] = [0, rows.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (rows[middle].getBoundingClientRect().bottom > top) high = middle;
+      if (rows[middle].getBoundingClientRect().bottom > y) high = middle;
       else low = middle + 1;
     }
-    for (let at = low; at < rows.length; at += 1) {
+    return low;
+  }
+
+  /** The first message in sight and where it stands. */
+  #anchor() {
+    const { top } = this.scroller.getBoundingClientRect();
+    const rows = this.#log.children;
+    for (let at = this.#firstBelow(top); at < rows.length; at += 1) {
       const item = this.rows.of(rows[at])?.item;
       if (item) return { node: rows[at], item, offset: rows[at].getBoundingClientRect().top - top };
     }

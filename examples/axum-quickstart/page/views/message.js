@@ -39,11 +39,11 @@ export function fillMessage(row, item, place) {
   if (item.id) row.dataset.id = item.id;
   const body = el('div.message-body');
   if (first && !own) body.append(el('div.sender', {}, el('bdi', {}, displayName(item.sender))));
-  body.append(el('div.bubble-row', {}, el('div.bubble', {}, textOf(item), foot(item, place))));
+  body.append(el('div.bubble', {}, textOf(item), foot(item, place)));
   if (item.reactions?.length && !item.deleted) body.append(reactionRow(item, place));
   if (state === 'failed') body.append(failedRow(item));
   if (place.seenBy.length > 0) body.append(seenLine(place.seenBy));
-  row.replaceChildren(own ? '' : first ? avatar(item.sender) : el('span.avatar-gap'), body);
+  row.replaceChildren(...(first && !own ? [avatar(item.sender), body] : [body]));
 }
 
 /** What a screen reader says of a message that gets the focus. */

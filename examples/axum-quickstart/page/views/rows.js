@@ -47,6 +47,10 @@ export class Rows {
     return [...this.#rows.values()].find(({ item }) => item?.id === id)?.node;
   }
 
+  get isEditing() {
+    return this.#editing !== null;
+  }
+
   get divider() {
     return this.#rows.get('unread')?.node;
   }

@@ -40,7 +40,7 @@ export class Tools {
     this.#row = row;
     this.#item = item;
     arrange(this.element, buttons);
-    const place = row.querySelector('.bubble-row');
+    const place = row.querySelector('.bubble');
     if (this.element.parentNode !== place) place.append(this.element);
     return undefined;
   }
