@@ -8,7 +8,7 @@ import { RoomState } from './room.js';
 import { Roster } from './roster.js';
 
 const ROOMS_PAGE = 30;
-const PAGE = 20;
+const PAGE = 30;
 /** Messages loaded on either side of one that is looked for. */
 const AROUND = 25;
 

@@ -29,7 +29,7 @@ export function displayName(user) {
 
 /** What tells two people of one name apart. */
 export function nameTag(user) {
-  return splitId(user)[1];
+  return splitId(user)[1].slice(1);
 }
 
 /** A text of unknown direction that does not disturb the one around it. */
@@ -84,8 +84,19 @@ export function dayTitle(time) {
   return days > 300 ? LONG_DAY_YEAR.format(date) : LONG_DAY.format(date);
 }
 
+const minutes = new Map();
+
+/** The time of day. Many messages share a minute, and formatting one is dear. */
 export function clock(time) {
-  return CLOCK.format(new Date(time));
+  const date = new Date(time);
+  const minute = Math.floor(date.getTime() / 60_000);
+  let text = minutes.get(minute);
+  if (text === undefined) {
+    if (minutes.size > 500) minutes.clear();
+    text = CLOCK.format(date);
+    minutes.set(minute, text);
+  }
+  return text;
 }
 
 export function fullTime(time) {

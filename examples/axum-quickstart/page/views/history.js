@@ -1,8 +1,9 @@
 // The scrolling history of one room: it keeps its place when messages come in above, goes on loading in both directions,
 // and follows new messages at its end. Only what is near is in the document (see span.js), so every row can be measured.
 
-import { el, icon, set, setText } from './dom.js';
+import { arrange, el, icon, set, setText } from './dom.js';
 import { errorText } from './format.js';
+import { roomAvatar } from './people.js';
 import { Rows } from './rows.js';
 
 /** Messages are loaded when fewer than this many screens of them are left to scroll, and forgotten beyond this many. */
@@ -22,7 +23,8 @@ export class HistoryView {
   /** The rows stay as they are until the messages around them are loaded anew. */
   #holding = false;
   #missed = 0;
-  #top = el('div.history-top', {}, el('span'), el('button.link', { type: 'button', hidden: true, onclick: () => this.#load('loadOlder') }, 'Try again'));
+  #topText = el('span');
+  #top = el('div.history-top', {}, this.#topText, el('button.link', { type: 'button', hidden: true, onclick: () => this.#load('loadOlder') }, 'Try again'));
   #log = el('div.log');
   #jump = el('button.jump', { type: 'button', hidden: true, onclick: () => this.toNewest(true), data: { testid: 'jump-down' } }, el('span'), icon('down'));
   #unread = el('button.jump.to-unread', { type: 'button', hidden: true, onclick: () => this.#toUnread(), data: { testid: 'jump-unread' } }, icon('up'), el('span', {}, 'New messages above'));
@@ -158,7 +160,10 @@ export class HistoryView {
 
   #drawTop() {
     const room = this.#room;
-    const [text, again] = this.#top.children;
+    const [text, again] = [this.#topText, this.#top.lastChild];
+    const isEmpty = room.joined && room.shown.reachesStart && room.items().length === 0;
+    this.scroller.classList.toggle('is-empty', isEmpty);
+    arrange(this.#top, isEmpty ? [roomAvatar(room), text, again] : [text, again]);
     const failed = room.failed?.direction === 'older' ? room.failed.error : null;
     again.hidden = !failed;
     if (room.refused) setText(text, errorText(room.refused));

@@ -28,6 +28,12 @@ export function messageRow() {
   return el('article.message', { tabindex: -1, data: { testid: 'message' } });
 }
 
+/** Puts the time in full beside the pointer. Not before it is there: most messages are only scrolled by. */
+export function tellTime(row, item) {
+  const edited = item.edited && !item.deleted ? `, edited ${fullTime(item.edited.at)}` : '';
+  row.querySelector('time')?.setAttribute('title', `${fullTime(item.createdAt)}${edited}`);
+}
+
 /** `place` says whose it is, where in its group it stands, how far it got and who has seen it. */
 export function fillMessage(row, item, place) {
   const { own, first, last, state } = place;
@@ -73,8 +79,8 @@ function oneValue(item) {
 }
 
 function foot(item, { own, state }) {
-  const time = el('time', { datetime: item.createdAt, title: fullTime(item.createdAt ?? Date.now()) }, clock(item.createdAt ?? Date.now()));
-  const edited = item.edited && !item.deleted ? el('span', { title: `Edited ${fullTime(item.edited.at)}` }, 'edited') : null;
+  const time = el('time', { datetime: item.createdAt }, clock(item.createdAt ?? Date.now()));
+  const edited = item.edited && !item.deleted ? el('span', {}, 'edited') : null;
   return el('div.foot', {}, edited, state === 'sent' && time, own && mark(state));
 }
 

@@ -3,6 +3,7 @@
 // Arrow keys go from message to message; on one of them Enter leads to what can be done, E edits, R reacts, Delete
 // deletes, Escape leads back to the composer.
 
+import { tellTime } from './message.js';
 import { Tools } from './tools.js';
 
 /** `actions`: `react(item, key)`, `edit`, `remove`, `retry`, `discard` with an item, and `leave()`. */
@@ -13,13 +14,25 @@ export function onMessages(history, actions) {
 
   function show(row) {
     const { item, place } = rows.of(row) ?? {};
-    if (place && !row.classList.contains('is-editing')) tools.attach(row, item, place);
+    if (!place || row.classList.contains('is-editing')) return;
+    tools.attach(row, item, place);
+    tellTime(row, item);
   }
 
   function over({ target, pointerType }) {
     const row = rowOf(target);
     // A finger's touch gives the focus; what stands there must not come up before it and be hit by the same touch.
-    if (row && row !== tools.row && pointerType === 'mouse' && !tools.isBusy) show(row);
+    if (pointerType !== 'mouse' || tools.isBusy) return;
+    if (!row) away();
+    else if (row !== tools.row) show(row);
+  }
+
+  /** The pointer went elsewhere: what can be done is shown where the focus is, if it is here. */
+  function away() {
+    if (tools.isBusy) return;
+    const row = rowOf(document.activeElement);
+    if (row) show(row);
+    else tools.detach();
   }
 
   function focused({ target }) {
@@ -90,7 +103,9 @@ export function onMessages(history, actions) {
 
   rows.onFilled = (row) => row === tools.row && show(row);
   scroller.addEventListener('pointerover', over);
+  scroller.addEventListener('pointerleave', away);
   scroller.addEventListener('focusin', focused);
+  scroller.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && !tools.picker.contains(relatedTarget) && tools.detach());
   scroller.addEventListener('click', clicked);
   scroller.addEventListener('keydown', key);
   return tools;
