@@ -8,9 +8,11 @@ mod config;
 mod document;
 pub mod json;
 mod limits;
+pub mod observe;
 mod problem;
 #[cfg(feature = "axum")]
 mod rest;
+pub mod sse;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;

@@ -1,6 +1,6 @@
 //! Starts every example server once: it must say where it listens, answer, and end in good order.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use anyhow::{Result, bail};
 
@@ -22,7 +22,13 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     }
     for name in servers {
         steps.run(&format!("start and stop {name}"), || {
-            start_and_stop(Command::new(workspace.program(name)))
+            let mut command = Command::new(workspace.program(name));
+            // What it keeps is kept there, and each trial begins without.
+            let folder = workspace.target().join("trial").join(name);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder)?;
+            command.current_dir(&folder);
+            start_and_stop(command)
         })?;
     }
     Ok(())

@@ -24,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace, server: &str) -> Result<()> {
     let programs = environment(&sources, &folder.join("venv"))?;
 
     let mut command = Command::new(workspace.program(server));
-    command.args(["--no-rate-limits", "--log", "warn"]);
+    command.args(["--memory", "--no-rate-limits", "--log", "warn"]);
     let server = Server::start(command)?;
     let url = format!("http://{}", server.address());
 

@@ -16,9 +16,13 @@ use axum::{Router, extract::DefaultBodyLimit, http::Uri, routing::MethodRouter};
 pub(crate) use self::extract::bearer;
 use crate::{GatewayConfig, Problem, axum::Gateway};
 
-/// The router and the document, both made of the same table: a path, and a handler for each of its methods.
+/// The router and the document, both made of the same table: a path, and a handler for each of its methods. What is
+/// `beside` is in the document, and its own module puts it into the router.
 macro_rules! table {
-    ($($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+) => {
+    (
+        $($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+
+        beside $($beside_path:literal => { $beside_method:ident: $($beside:ident)::+ })+
+    ) => {
         fn table() -> Router<Gateway> {
             Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
         }
@@ -28,12 +32,15 @@ macro_rules! table {
             use super::*;
 
             #[derive(Debug, utoipa::OpenApi)]
-            #[openapi(paths($($($($handler)::+),+),+))]
+            #[openapi(paths($($($($handler)::+),+),+, $($($beside)::+),+))]
             pub(crate) struct Operations;
 
             /// The path and the method of every route.
             #[cfg(test)]
-            pub(crate) const ROUTES: &[(&str, &str)] = &[$($(($path, stringify!($method))),+),+];
+            pub(crate) const ROUTES: &[(&str, &str)] = &[
+                $($(($path, stringify!($method))),+),+,
+                $(($beside_path, stringify!($beside_method))),+
+            ];
         }
     };
 }
@@ -50,6 +57,8 @@ table! {
     "/presence" => { get: presence::presence }
     "/health" => { get: health::health }
     "/metrics" => { get: health::metrics }
+    // Not compressed, as everything here is.
+    beside "/events" => { get: crate::axum::events::events }
 }
 
 #[cfg(feature = "openapi")]
