@@ -13,7 +13,7 @@ export class ConversationView {
   #ask;
   #room;
   #none;
-  #title = el('h1.room-title', { dir: 'auto' });
+  #title = el('h2.room-title', { dir: 'auto' });
   #subtitle = el('p.room-subtitle');
   #typing = el('div.typing', { data: { testid: 'typing' } });
 
@@ -161,7 +161,8 @@ export class ConversationView {
       action: 'Delete',
       danger: true,
     });
-    if (sure) client.delete(current, item.id);
+    if (!sure) return;
+    client.delete(current, item.id);
     this.history.rows.withId(item.id)?.focus({ preventScroll: true });
   }
 }
