@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 const MAX_ROOM_RATE: u32 = 100_000;
 const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
 
-/// A chat in one program: a page, guests, one room. Messages live in memory.
+/// A chat in one program: a page, guests, rooms, and everything that was said in one SQLite file.
 ///
 /// Start it, open the address it prints in two browser windows, and talk to yourself.
 #[derive(Parser)]
@@ -28,8 +29,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", env = "CHAT_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
 
-    /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it a new one is made at each
-    /// start, and guests of an earlier start are asked for their name again
+    /// The folder for the messages (`chat.db`) and the secret; made if it is not there
+    #[arg(long, value_name = "FOLDER", env = "CHAT_DATA", default_value = "chat-data")]
+    data: PathBuf,
+
+    /// Keep everything in memory: it is gone when the program ends
+    #[arg(long, env = "CHAT_MEMORY")]
+    memory: bool,
+
+    /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it one is made and kept in the
+    /// data folder, or, with --memory, for this run: then guests of an earlier one are asked for their name again
     #[arg(long, value_name = "SECRET", env = "CHAT_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
@@ -57,6 +66,8 @@ pub(crate) struct Arguments {
 /// Settings that can work.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    /// `None`: in memory.
+    pub(crate) data: Option<PathBuf>,
     pub(crate) secret: Option<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
@@ -127,8 +138,8 @@ impl Arguments {
                 Some(room_rate),
                 Some(drain_window),
             ) if problems.is_empty() => {
-                let secret = self.secret;
-                Ok(Settings { listen, secret, token_lifetime, log, max_body_chars, room_rate, drain_window })
+                let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
+                Ok(Settings { listen, data, secret, token_lifetime, log, max_body_chars, room_rate, drain_window })
             }
             _ => Err(WrongSettings(problems)),
         }
@@ -152,10 +163,16 @@ mod tests {
     #[test]
     fn the_defaults_work() {
         let settings = parse(&[]).check().unwrap();
+        assert_eq!(settings.data, Some(PathBuf::from("chat-data")));
         assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
         assert_eq!(settings.max_body_chars, 1_000);
         assert_eq!(settings.room_rate, RateLimits::DEFAULT_ROOM_SENDS.per_second);
         assert_eq!(settings.drain_window, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn in_memory_there_is_no_folder() {
+        assert_eq!(parse(&["--memory", "--data=elsewhere"]).check().unwrap().data, None);
     }
 
     #[test]
