@@ -3,8 +3,8 @@
 // Events: `rooms` (the list or a summary), `timeline`, `typing`, `members` (with `detail.room`), `presence`, `connection`,
 // `opened`.
 
-import { ChatClient } from './chat/client.js';
-import { Timeline } from './chat/timeline.js';
+import { ChatClient } from './chat-client.js';
+import { Timeline } from './timeline.js';
 import { RoomState } from './room.js';
 
 const ROOMS_PAGE = 30;
@@ -47,7 +47,7 @@ export class ChatModel extends EventTarget {
   }
 
   stop() {
-    this.client.stop();
+    this.client.close();
   }
 
   emit(type, detail = {}) {
