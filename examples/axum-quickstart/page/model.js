@@ -3,7 +3,7 @@
 // Events: `rooms` (the list or a summary), `timeline`, `typing`, `members` (with `detail.room`), `receipts`, `presence`,
 // `connection`, `outbox`, `opened`.
 
-import { ChatClient } from './chat/client.js';
+import { ChatClient } from './chat-client.js';
 import { RoomState } from './room.js';
 import { Roster } from './roster.js';
 
@@ -53,7 +53,7 @@ export class ChatModel extends EventTarget {
   }
 
   stop() {
-    this.client.stop();
+    this.client.close();
   }
 
   emit(type, detail = {}) {
@@ -85,6 +85,8 @@ export class ChatModel extends EventTarget {
       room = new RoomState(id);
       this.rooms.set(id, room);
       this.client.join(id, { limit: PAGE });
+      // What was written before the page was loaded anew, and is not yet sent.
+      for (const unsent of this.client.unsent(id)) if (unsent.type === 'send') this.#addPending(room, unsent);
     }
     room.takeSummary(summary);
     return room;
@@ -171,11 +173,16 @@ export class ChatModel extends EventTarget {
 
   send(room, text) {
     const clientId = this.client.send(room.id, { text });
-    room.live.addPending({ clientId, sender: this.me, text, createdAt: new Date().toISOString() });
-    room.outbox.set(clientId, { state: 'sending' });
+    this.#addPending(room, { clientId, text, createdAt: new Date().toISOString() });
     room.showLive();
     room.dividerAfter = null;
     this.emit('timeline', { room: room.id, sent: true });
+  }
+
+  #addPending(room, { clientId, text, createdAt, error }) {
+    room.live.addPending({ clientId, sender: this.me, text, createdAt });
+    room.outbox.set(clientId, { state: error ? 'failed' : 'sending', error });
+    if (error) room.live.markFailed(clientId, error);
   }
 
   retry(room, clientId) {

@@ -3,6 +3,7 @@
 import { renewGuest } from './api.js';
 
 const KEY = 'chat.session';
+const UNSENT = 'chat.unsent';
 
 /** A token with less than this left is renewed before it is used. */
 const RENEW_BEFORE_MS = 10_000;
@@ -50,9 +51,15 @@ export class Session {
   static clear() {
     try {
       sessionStorage.removeItem(KEY);
+      sessionStorage.removeItem(UNSENT);
     } catch {
       // Nothing was stored then either.
     }
+  }
+
+  /** Where the client keeps what is not yet sent. */
+  get unsent() {
+    return { get: () => sessionStorage.getItem(UNSENT), set: (text) => sessionStorage.setItem(UNSENT, text) };
   }
 
   get user() {

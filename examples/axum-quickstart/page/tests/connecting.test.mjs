@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { jitter } from '../chat/backoff.js';
+import { jitter } from '../chat-client.js';
 import { cursor, page, settled, setup } from './harness.mjs';
 
 const close = (chat, code, more) => chat.socket.say({ type: 'closing', code, message: code, ...more });
@@ -257,7 +257,7 @@ test('stop clears every timer and closes the socket', async () => {
   chat.fail(chat.last('read'), 'busy', { retryable: true, retryAfterMs: 500 });
   chat.client.request('rooms').catch(() => {});
   assert.ok(chat.timers.open > 5);
-  chat.client.stop();
+  chat.client.close();
   assert.equal(chat.timers.open, 0);
   assert.equal(chat.socket.readyState, 3);
   assert.equal(lastState(chat).state, 'stopped');
@@ -266,12 +266,12 @@ test('stop clears every timer and closes the socket', async () => {
 test('stop while waiting, and while a token is fetched, holds', async () => {
   const chat = setup();
   chat.client.start();
-  chat.client.stop();
+  chat.client.close();
   await settled();
   assert.equal(chat.sockets.length, 0);
   await chat.connect();
   chat.socket.cut();
-  chat.client.stop();
+  chat.client.close();
   await chat.timers.advance(100_000);
   assert.equal(chat.sockets.length, 1);
   assert.equal(chat.timers.open, 0);
@@ -294,13 +294,13 @@ test('unsent messages and rooms outlive stop and start', async () => {
   await chat.inRoom(10);
   chat.client.send('general', { text: 'one' });
   await settled();
-  chat.client.stop();
+  chat.client.close();
   await chat.connect();
   assert.deepEqual(chat.socket.sent.map(({ type }) => type), ['connect', 'join', 'send']);
 });
 
 test('an address that is none stops the client', async () => {
-  const { ChatClient } = await import('../chat/client.js');
+  const { ChatClient } = await import('../chat-client.js');
   const states = [];
   const Broken = class { constructor() { throw new SyntaxError('not a url'); } };
   const client = new ChatClient({ url: 'not a url', token: async () => 't', WebSocket: Broken });
