@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { guest, post } from './crowd.mjs';
+import { guest, post, rest } from './crowd.mjs';
 import { goodbye, stage, until } from './stage.mjs';
 
 const shared = stage();
@@ -82,6 +82,33 @@ test('a line stands above what is new, and stays right while messages come, chan
   await bob.say('an answer');
   await bob.sees('an answer');
   assert.deepEqual(await until('no line', below, ([count]) => count === 0), [0, undefined]);
+  await goodbye(ann, bob);
+});
+
+test('who was away for long is led to the first of many new messages', async () => {
+  const { url } = shared.server;
+  const [ann, bob] = [await shared.person('Ann'), await shared.person('Bob')];
+  await ann.createRoom('Busy');
+  await ann.invite(await bob.user());
+  const session = await ann.session();
+  const { rooms } = await (await rest(url, session, 'GET', '/rooms')).json();
+  const { id } = rooms.map(({ room }) => room).find(({ metadata }) => metadata.name === 'Busy');
+  await bob.room('Busy').click();
+  await ann.say('seen before');
+  await bob.sees('seen before');
+  await bob.room('Lobby').click();
+  for (let n = 1; n <= 90; n += 1) await post(url, session, id, `m-${n}`, `missed ${n}`);
+  await until('the badge', () => bob.room('Busy').getAttribute('data-unread'), (unread) => unread === '90');
+  await bob.page.reload();
+  await bob.connected();
+  await bob.room('Busy').click();
+  await bob.sees('missed 90');
+  await bob.page.getByTestId('jump-unread').click();
+  const first = bob.page.getByTestId('message').filter({ hasText: /missed 1\d\d:/ });
+  await first.waitFor();
+  await until('its focus', () => first.evaluate((row) => row === document.activeElement), Boolean);
+  assert.equal(await bob.page.getByTestId('unread-divider').evaluate((line) => line.nextElementSibling === document.activeElement), true);
+  assert.equal(await bob.page.getByTestId('jump-unread').isVisible(), false);
   await goodbye(ann, bob);
 });
 

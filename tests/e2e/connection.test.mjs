@@ -227,3 +227,30 @@ test('a message that was refused says why, and can be sent again or given up', a
   await until('sent', () => ivy.messages(), (messages) => messages.some(({ seq, text }) => seq > 0 && text === 'first try'));
   await goodbye(ivy);
 });
+
+test('what was written without a connection is sent after a reload, once', async () => {
+  let down = false;
+  let current;
+  const prepare = (page) => page.routeWebSocket(/\/chat\/ws/, (route) => {
+    if (down) {
+      route.close();
+      return;
+    }
+    const server = route.connectToServer();
+    current = { close: () => Promise.all([route.close(), server.close()]) };
+  });
+  const joe = await shared.person('Joe', { prepare });
+  down = true;
+  await current.close();
+  await joe.disconnected();
+  await joe.say('kept over a reload');
+  await joe.page.reload();
+  await joe.disconnected();
+  down = false;
+  await joe.connected();
+  const found = (messages) => messages.filter(({ seq, text }) => seq > 0 && text === 'kept over a reload').length;
+  await until('sent', () => joe.messages(), (messages) => found(messages) > 0);
+  await joe.page.waitForTimeout(500);
+  assert.equal(found(await joe.messages()), 1);
+  await goodbye(joe);
+});

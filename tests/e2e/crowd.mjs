@@ -1,6 +1,6 @@
 // Many people who write a lot, without a page: to make a long history in little time.
 
-const IN_A_ROW = 8;
+const IN_A_ROW = 20;
 let filled = 0;
 
 /** Signs `count` guests in over REST. */
