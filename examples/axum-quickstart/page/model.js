@@ -25,7 +25,7 @@ export class ChatModel extends EventTarget {
     this.session = session;
     this.me = session.user;
     this.api = api;
-    this.client = new ChatClient({ url, token: () => session.connectionToken() });
+    this.client = new ChatClient({ url, token: () => session.connectionToken(), user: session.user, storage: session.unsent });
     const on = (type, handler) => this.client.addEventListener(type, (event) => handler.call(this, event.detail ?? {}));
     on('state', this.#onState);
     on('joined', this.#onJoined);
@@ -78,10 +78,24 @@ export class ChatModel extends EventTarget {
     if (!room) {
       room = new RoomState(id, new Timeline());
       this.rooms.set(id, room);
+      this.#showUnsent(room);
       this.client.join(id, { limit: FIRST_PAGE });
     }
     room.takeSummary(summary);
     return room;
+  }
+
+  /** What was written before a reload and is not yet sent, or has failed. */
+  #showUnsent(room) {
+    for (const { clientId, type, text, createdAt, state, error } of this.client.unsent(room.id)) {
+      if (type === 'send') {
+        room.live.addPending({ clientId, sender: this.me, text, createdAt });
+        room.outbox.set(clientId, { state, error });
+        if (state === 'failed') room.live.markFailed(clientId, error);
+      } else if (state === 'failed') {
+        this.client.discard(clientId);
+      }
+    }
   }
 
   /** Shows a room; one that is not in the list yet is joined first. */
