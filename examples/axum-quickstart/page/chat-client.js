@@ -43,59 +43,29 @@
  * @property {(text: string) => unknown} set
  *
  * @typedef {{now(): number, setTimeout(callback: () => void, delay: number): any, clearTimeout(id: any): void}} Clock
- *
- * @typedef {object} Entry
- * @property {string} room
- * @property {string} cursor
- * @property {number} seq
- * @property {string} id
- * @property {string} sender
- * @property {string} [clientId]
- * @property {string} createdAt
- * @property {'chat' | 'custom' | 'join' | 'leave' | 'edit' | 'delete' | 'reaction'} kind
- * @property {string} [text]
- * @property {any} [json]
- * @property {string} [name]
- * @property {string} [user]
- * @property {string} [target]
- * @property {string} [key]
- * @property {'add' | 'remove'} [op]
- * @property {{seq: number, at: string}} [edited]
- * @property {{key: string, count: number, users: string[]}[]} [reactions]
- * @property {boolean} [deleted]
- * @property {boolean} [system]
- *
+ * @typedef {{text?: string, json?: any}} Body
+ * @typedef {Body & {room: string, cursor: string, seq: number, id: string, sender: string, clientId?: string, createdAt: string,
+ *   kind: 'chat' | 'custom' | 'join' | 'leave' | 'edit' | 'delete' | 'reaction', name?: string, user?: string, target?: string,
+ *   key?: string, op?: 'add' | 'remove', edited?: {seq: number, at: string}, deleted?: boolean, system?: boolean,
+ *   reactions?: {key: string, count: number, users: string[]}[]}} Entry
  * @typedef {{entries: Entry[], reachesStart: boolean, reachesHead: boolean, cursor: string, seq: number}} Page
  * @typedef {{after: string, before: string}} Hole
  * @typedef {{user: string, online: boolean, connections: number, since?: string, lastSeen?: string}} Presence
  * @typedef {{id: string, key?: string, active: boolean, maxBodyChars: number, metadata: any, createdAt: string}} RoomInfo
  * @typedef {{user: string, role: string, joinedAt: string, leftAt?: string}} Member
  * @typedef {{room: RoomInfo, role: string, unread: number, read?: string, head?: string, preview?: Entry, activity: string}} Summary
- * @typedef {{text?: string, json?: any}} Body
- * @typedef {{id: string, cursor: string, seq: number, createdAt: string, duplicate?: boolean,
- *   durability?: 'persisted' | 'accepted' | 'volatile'}} StoredAt
+ * @typedef {{id: string, cursor: string, seq: number, createdAt: string, duplicate?: boolean, durability?: string}} StoredAt
  *
- * @typedef {object} Unsent A command that writes, as it was written.
- * @property {string} clientId
- * @property {string} room
- * @property {'send' | 'edit' | 'delete' | 'react'} type
- * @property {string} createdAt By this device's clock: to show it, not to order by it.
- * @property {'sending' | 'sent' | 'failed'} state A failed one waits for `retry` or `discard`.
- * @property {ChatError} [error] Why it failed.
- * @property {StoredAt} [position] Where it was stored.
- * @property {string} [text]
- * @property {any} [json]
- * @property {string} [name]
- * @property {string} [target]
- * @property {string} [key]
- * @property {'add' | 'remove'} [op]
+ * @typedef {Body & {clientId: string, room: string, type: 'send' | 'edit' | 'delete' | 'react', name?: string, target?: string,
+ *   key?: string, op?: 'add' | 'remove', createdAt: string, state: 'sending' | 'sent' | 'failed', error?: ChatError,
+ *   position?: StoredAt}} Written A command that writes. A failed one waits for `retry` or `discard`. `createdAt` is by this
+ *   device's clock: to show it, not to order by it.
  *
  * @typedef {'connecting' | 'connected' | 'waiting' | 'stopped'} State
- *
  * @typedef {object} Events What listeners are given, by the event's type. All but `state`, `outbox` and `storage` are frames.
  * @property {{state: State, retryInMs?: number, reason?: string, message?: string, user?: string, connection?: string,
  *   limits?: {frameBytes: number, rooms: number, replay: number}}} state
- * @property {Unsent} outbox
+ * @property {Written} outbox
  * @property {{error: Error}} storage The storage failed; what is not yet sent is in memory only.
  * @property {{room: string, outcome: 'new' | 'recovered' | 'limited' | 'reset', cursor: string, page?: Page, hole?: Hole}} joined
  * @property {{room: string, entry: Entry}} entry
@@ -117,20 +87,13 @@
  * @property {[{users: string[]}, {users: Presence[]}]} presence
  */
 
-/** How long opening a WebSocket and being let in may take. */
-const CONNECT_TIMEOUT_MS = 10_000;
-/** How long the answer to a command may take. */
-const ANSWER_TIMEOUT_MS = 15_000;
-/** How long the application may take to give a token. */
-const TOKEN_TIMEOUT_MS = 30_000;
-/** A connection that lived this long was a good one: the next wait starts small again. */
-const STABLE_MS = 5_000;
-/** The server's heartbeat, where it does not say. */
-const HEARTBEAT_SECONDS = 25;
-/** How long the entry behind an announced head may take; it doubles, up to the cap, while it does not come. */
-const HEAD_PATIENCE_MS = 3_000;
+const CONNECT_TIMEOUT_MS = 10_000; // for opening a WebSocket and being let in
+const ANSWER_TIMEOUT_MS = 15_000; // for the answer to a command
+const TOKEN_TIMEOUT_MS = 30_000; // for the application to give a token
+const HEARTBEAT_SECONDS = 25; // where the server does not say
+const STABLE_MS = 5_000; // a connection that lived this long was a good one: the next wait starts small again
+const HEAD_PATIENCE_MS = 3_000; // for the entry behind an announced head; doubled, up to the cap, while it does not come
 const HEAD_PATIENCE_CAP_MS = 30_000;
-/** Waits between tries. */
 const BACKOFF_MS = 500;
 const BACKOFF_CAP_MS = 30_000;
 
@@ -144,16 +107,10 @@ const MISTAKES = new Set(['frame_too_large', 'binary_frame', 'malformed', 'inval
 const STAYS_AWAY = new Set(['closed', 'replaced', ...MISTAKES]);
 
 /** What WebSocket close codes mean without their `closing` frame. 1000 is not here: without the frame it is not the server's. */
-const CODE_OF_CLOSE = new Map([
-  [4000, 'draining'],
-  [4001, 'unauthenticated'],
-  [4002, 'replaced'],
-  [4003, 'connect_timeout'],
-  [4004, 'malformed'],
-  [4005, 'too_slow'],
-  [4006, 'idle'],
-  [4011, 'internal'],
-]);
+const CODE_OF_CLOSE = {
+  4000: 'draining', 4001: 'unauthenticated', 4002: 'replaced', 4003: 'connect_timeout', 4004: 'malformed', 4005: 'too_slow',
+  4006: 'idle', 4011: 'internal',
+};
 
 const CLOCK = {
   now: () => Date.now(),
@@ -170,7 +127,9 @@ export class ChatError extends Error {
     this.name = 'ChatError';
     this.code = code;
     this.retryable = typeof retryable === 'boolean' ? retryable : RETRYABLE.has(code);
-    this.retryAfterMs = validDelay(retryAfterMs);
+    // A delay that makes no sense is none.
+    const sensible = typeof retryAfterMs === 'number' && retryAfterMs >= 0 && retryAfterMs < 2 ** 31;
+    this.retryAfterMs = sensible ? retryAfterMs : undefined;
   }
 }
 
@@ -179,30 +138,24 @@ export class ChatClient extends EventTarget {
   user;
   /** @type {State} */
   state = 'stopped';
-  #line;
-  #address;
-  #fetchToken;
-  #token;
-  #expiresAt;
-  /** Whether the next token must be another one. */
-  #fresh = false;
+  #options;
+  #line; // what the parts below share
   #connection;
   #rooms = new Map();
   #reads = new Map();
   #outbox;
+  #token;
+  #expiresAt;
+  #fresh = false; // whether the next token must be another one
   #attempt = 0;
-  /** Grows with every start and end, so that a token that comes late finds itself unwanted. */
-  #era = 0;
-  #next;
-  #stable;
-  #renewal;
+  #era = 0; // grows with every start and end, so that a token that comes late finds itself unwanted
+  #timers;
 
   /** @param {Options} options */
   constructor({ url, token, user, storage, maxUnsent = 1000, WebSocket = globalThis.WebSocket, random = Math.random, clock = CLOCK }) {
     super();
     this.user = user;
-    this.#fetchToken = token;
-    this.#address = { url, WebSocket };
+    this.#options = { url, token, WebSocket };
     this.#line = {
       clock,
       random,
@@ -211,18 +164,14 @@ export class ChatClient extends EventTarget {
       refused: (error) => this.#connection?.end(error),
       found: (room, entry) => this.#found(room, entry),
     };
-    this.#next = new Timer(clock);
-    this.#stable = new Timer(clock);
-    this.#renewal = new Timer(clock);
+    this.#timers = { next: new Timer(clock), stable: new Timer(clock), renewal: new Timer(clock) };
     this.#outbox = new Outbox(this.#line, storage, maxUnsent);
   }
 
   /**
    * Listens, and returns a function that stops listening. `addEventListener` works too, with this in the event's `detail`.
    * @template {keyof Events} T
-   * @param {T} type
-   * @param {(detail: Events[T]) => void} listener
-   * @returns {() => void}
+   * @param {T} type @param {(detail: Events[T]) => void} listener @returns {() => void}
    */
   on(type, listener) {
     const handler = (event) => listener(event.detail);
@@ -240,14 +189,13 @@ export class ChatClient extends EventTarget {
   /** Disconnects and stays so. Rooms, positions and what is not yet sent are kept for the next `start`. */
   close() {
     this.#token = undefined;
-    this.#halt({ code: 'closed_here' });
+    this.#halt();
   }
 
   /**
    * Follows a room, from now until `leave`, over every break. `cursor`: where an earlier run of the application stood;
    * `limit`: how long a page is.
-   * @param {string} room
-   * @param {{cursor?: string, limit?: number}} [options]
+   * @param {string} room @param {{cursor?: string, limit?: number}} [options]
    */
   join(room, options) {
     if (!this.#rooms.has(room)) this.#rooms.set(room, new Room(this.#line, room, (frame) => this.#left(frame)));
@@ -260,55 +208,37 @@ export class ChatClient extends EventTarget {
     this.#rooms.delete(room);
   }
 
-  /**
-   * The cursor of the last entry applied in the room: what to keep to go on from after a restart.
-   * @param {string} room
-   * @returns {string | undefined}
-   */
+  /** The last entry applied: what to keep to go on from after a restart. @param {string} room @returns {string | undefined} */
   cursor(room) {
     return this.#rooms.get(room)?.cursor;
   }
 
   /**
-   * Writes a message and returns its `clientId`. `outbox` events say what becomes of it.
-   * @param {string} room
-   * @param {Body & {name?: string}} message `name` makes it a custom entry
+   * Writes a message and returns its `clientId`; `outbox` events say what becomes of it. `name` makes it a custom entry.
+   * @param {string} room @param {Body & {name?: string}} message
    */
   send(room, { text, json, name }) {
     return this.#write({ type: 'send', room, text, json, name });
   }
 
-  /**
-   * @param {string} room
-   * @param {string} target a message's id
-   * @param {Body} body
-   */
+  /** `target`: a message's id. @param {string} room @param {string} target @param {Body} body */
   edit(room, target, { text, json }) {
     return this.#write({ type: 'edit', room, target, text, json });
   }
 
-  /**
-   * @param {string} room
-   * @param {string} target a message's id
-   */
+  /** @param {string} room @param {string} target */
   delete(room, target) {
     return this.#write({ type: 'delete', room, target });
   }
 
-  /**
-   * @param {string} room
-   * @param {string} target a message's id
-   * @param {string} key such as an emoji
-   * @param {'add' | 'remove'} [op]
-   */
+  /** `key`: such as an emoji. @param {string} room @param {string} target @param {string} key @param {'add' | 'remove'} [op] */
   react(room, target, key, op = 'add') {
     return this.#write({ type: 'react', room, target, key, op });
   }
 
   /**
    * What is not yet sent, or failed, in the order it was written; also what an earlier run of the application left.
-   * @param {string} [room] of one room
-   * @returns {Unsent[]}
+   * @param {string} [room] @returns {Written[]}
    */
   unsent(room) {
     return this.#outbox.list().filter((item) => room === undefined || item.room === room);
@@ -329,21 +259,15 @@ export class ChatClient extends EventTarget {
     this.#rooms.get(room)?.post({ type: 'typing', room, active });
   }
 
-  /**
-   * As `typing`, with any content.
-   * @param {string} room
-   * @param {string} name
-   * @param {any} [data]
-   */
+  /** As `typing`, with any content. @param {string} room @param {string} name @param {any} [data] */
   signal(room, name, data) {
     this.#rooms.get(room)?.post({ type: 'signal', room, name, data });
   }
 
   /**
    * Marks the room read; kept until the server has it, the newest only. It goes forward only: by their numbers here, which
-   * entries and pages have, and by the server's own order always.
-   * @param {string} room
-   * @param {string | {cursor: string, seq?: number}} position an entry, a page, or a cursor
+   * entries and pages have, and by the server's own order always. `position`: an entry, a page, or a cursor.
+   * @param {string} room @param {string | {cursor: string, seq?: number}} position
    */
   read(room, position) {
     const { cursor, seq } = typeof position === 'string' ? { cursor: position, seq: undefined } : position;
@@ -357,9 +281,7 @@ export class ChatClient extends EventTarget {
   /**
    * Asks the server. Rejects with a ChatError: at once where there is no connection, and when it breaks.
    * @template {keyof Requests} T
-   * @param {T} type
-   * @param {Requests[T][0]} [fields]
-   * @returns {Promise<Requests[T][1]>}
+   * @param {T} type @param {Requests[T][0]} [fields] @returns {Promise<Requests[T][1]>}
    */
   request(type, fields) {
     return new Promise((resolve, reject) => {
@@ -380,39 +302,40 @@ export class ChatClient extends EventTarget {
 
   /** Begins another era: whatever is on its way from the one before is unwanted. */
   #newEra() {
-    for (const timer of [this.#next, this.#stable, this.#renewal]) timer.clear();
+    for (const timer of Object.values(this.#timers)) timer.clear();
     return ++this.#era;
   }
 
   #forgetToken() {
-    this.#token = undefined;
+    this.#token = this.#expiresAt = undefined;
     this.#fresh = true;
   }
 
   async #connect() {
     const era = this.#newEra();
     this.#setState('connecting');
+    if (era !== this.#era) return;
     // A wrong clock costs a needless token at most: it is the server who judges.
     if (Date.parse(this.#expiresAt) <= this.#line.clock.now()) this.#forgetToken();
-    this.#next.set(TOKEN_TIMEOUT_MS, () => this.#wait({ code: 'token_unavailable', message: 'no token came in time' }));
+    this.#timers.next.set(TOKEN_TIMEOUT_MS, () => this.#wait('token_unavailable', 'no token came in time'));
     try {
       await this.#outbox.restored;
-      const token = this.#token ?? (await this.#fetchToken({ fresh: this.#fresh }));
+      const token = this.#token ?? (await this.#options.token({ fresh: this.#fresh }));
       if (era !== this.#era) return;
       this.#token = token;
     } catch (error) {
-      if (era === this.#era) this.#wait({ code: 'token_unavailable', message: error?.message });
+      if (era === this.#era) this.#wait('token_unavailable', error?.message);
       return;
     }
-    this.#next.clear();
+    this.#timers.next.clear();
     try {
-      this.#connection = new Connection(this.#line.clock, this.#address, this.#token, {
+      this.#connection = new Connection(this.#line.clock, this.#options, this.#token, {
         connected: (hello) => this.#onConnected(hello),
         frame: (frame) => this.#onFrame(frame),
         end: (reason) => this.#onEnd(reason),
       });
     } catch (error) {
-      this.#halt({ code: 'invalid_url', message: error.message });
+      this.#halt('invalid_url', error.message);
     }
   }
 
@@ -420,9 +343,9 @@ export class ChatClient extends EventTarget {
     const { user, connection, limits, expiresAt } = hello;
     this.#expiresAt = expiresAt;
     this.#fresh = false;
-    if (this.user !== user) this.#reads.clear();
+    if ((this.user ?? user) !== user) this.#reads.clear();
     this.user = user;
-    this.#stable.set(STABLE_MS, () => (this.#attempt = 0));
+    this.#timers.stable.set(STABLE_MS, () => (this.#attempt = 0));
     this.#outbox.belongsTo(user);
     this.#setState('connected', { user, connection, limits });
     // Whoever listened may have closed it.
@@ -442,35 +365,32 @@ export class ChatClient extends EventTarget {
   }
 
   #onEnd({ code, message, retryAfterMs }) {
-    if (NEEDS_TOKEN.has(code)) this.#forgetToken();
-    if (!STAYS_AWAY.has(code)) {
-      this.#wait({ code, message, retryAfterMs });
-      return;
-    }
     this.#connection = undefined;
+    if (NEEDS_TOKEN.has(code)) this.#forgetToken();
     if (MISTAKES.has(code)) this.#outbox.failUnderWay(new ChatError({ code, message, retryable: false }));
-    this.#halt({ code, message });
+    if (STAYS_AWAY.has(code)) this.#halt(code, message);
+    else this.#wait(code, message, retryAfterMs);
   }
 
-  #wait({ code, message, retryAfterMs }) {
+  #wait(reason, message, retryAfterMs) {
     this.#disconnected();
     // On top of the server's time comes a share of chance, lest all its clients come back as one.
-    const retryInMs = (validDelay(retryAfterMs) ?? 0) + jitter(this.#attempt++, this.#line.random);
-    this.#next.set(retryInMs, () => this.#connect());
-    this.#setState('waiting', { retryInMs, reason: code, message });
+    const retryInMs = (retryAfterMs ?? 0) + jitter(this.#attempt++, this.#line.random);
+    this.#timers.next.set(retryInMs, () => this.#connect());
+    this.#setState('waiting', { retryInMs, reason, message });
   }
 
-  #halt({ code, message = undefined }) {
+  #halt(reason, message) {
     if (this.state === 'stopped') return;
     this.#disconnected();
-    this.#setState('stopped', { reason: code, message });
+    this.#setState('stopped', { reason, message });
   }
 
   #disconnected() {
     this.#newEra();
     const connection = this.#connection;
     this.#connection = undefined;
-    connection?.release();
+    connection?.end();
     for (const room of this.#rooms.values()) room.disconnected();
     for (const { errand } of this.#reads.values()) errand.rest();
     this.#outbox.rest();
@@ -479,12 +399,12 @@ export class ChatClient extends EventTarget {
   /** Gives the server a new token before the old one ends. */
   async #renew(connection, attempt) {
     const later = (error) => {
-      if (connection !== this.#connection) return;
-      this.#renewal.set(retryDelay(error, attempt, this.#line.random), () => this.#renew(connection, attempt + 1));
+      const delay = error?.retryAfterMs ?? jitter(attempt, this.#line.random);
+      if (connection === this.#connection) this.#timers.renewal.set(delay, () => this.#renew(connection, attempt + 1));
     };
     let token;
     try {
-      token = await this.#fetchToken({ fresh: true });
+      token = await this.#options.token({ fresh: true });
     } catch (error) {
       later(error);
       return;
@@ -532,20 +452,15 @@ export class ChatClient extends EventTarget {
 
 /** A room that is followed: joined on every connection, its entries held to the order of the log. */
 class Room {
-  /** The cursor of the last entry applied, or of the page begun with. */
-  cursor;
-  /** Its number; unknown until the first page or entry. */
-  #seq = null;
-  /** A number that is surely not greater than the cursor's. */
-  #floor = 0;
-  /** The greatest number marked read. */
-  #read = 0;
+  cursor; // of the last entry applied, or of the page begun with
+  #seq = null; // its number; unknown until the first page or entry
+  #floor = 0; // a number that is surely not greater than the cursor's
+  #read = 0; // the greatest number marked read
   #joined = false;
-  #limit;
-  /** A cursor that the server says is there, and the wait for it. */
-  #head = null;
-  #guard;
+  #head = null; // a cursor that the server says is there
+  #guard; // the wait for it
   #waits = 0;
+  #limit;
   #id;
   #join;
   #left;
@@ -569,7 +484,7 @@ class Room {
   follow({ cursor, limit = this.#limit } = {}) {
     this.#limit = limit;
     if (cursor !== undefined && cursor !== this.cursor) {
-      Object.assign(this, { cursor });
+      this.cursor = cursor;
       this.#seq = null;
       this.#floor = 0;
       this.#joined = false;
@@ -692,10 +607,8 @@ class Room {
  * refused as `busy`, the second would overtake it.
  */
 class Outbox {
-  /** Settled once what an earlier run left is back. */
-  restored;
-  /** By clientId, in the order written: `{frame, sender, createdAt, error, errand}`; with an error it has failed. */
-  #items = new Map();
+  restored; // settled once what an earlier run left is back
+  #items = new Map(); // by clientId, in the order written: {frame, sender, createdAt, error, errand}; with an error it has failed
   #line;
   #storage;
   #most;
@@ -838,16 +751,11 @@ class Outbox {
   async #restore() {
     try {
       const { items = [] } = JSON.parse((await this.#storage?.get()) || '{}');
-      const written = [...this.#items];
-      this.#items.clear();
-      for (const { frame, sender, createdAt, error } of items.slice(0, this.#most)) {
-        if (!WRITES.has(frame.type)) continue;
-        const item = this.#item({ frame, sender, createdAt, error: error && new ChatError({ ...error, retryable: false }) });
-        this.#items.set(frame.clientId, item);
-        this.#tell(item);
-      }
-      // It was written before.
-      for (const [clientId, item] of written) this.#items.set(clientId, item);
+      const kept = items.filter(({ frame }) => WRITES.has(frame.type)).slice(0, this.#most).map(({ error, ...item }) =>
+        this.#item({ ...item, error: error && new ChatError({ ...error, retryable: false }) }));
+      // It was written before anything that waits here already.
+      this.#items = new Map([...kept.map((item) => [item.frame.clientId, item]), ...this.#items]);
+      for (const item of kept) this.#tell(item);
     } catch (error) {
       this.#line.tell('storage', { error });
     }
@@ -874,8 +782,7 @@ class Outbox {
 
 /** A command said again until the server has answered it for good: after errors that pass, timeouts, and breaks. */
 class Errand {
-  /** How often it was said again. */
-  attempt = 0;
+  attempt = 0; // how often it was said again
   #line;
   #frame;
   #on;
@@ -934,15 +841,14 @@ class Errand {
     this.#withdraw = undefined;
     if (error.code === 'disconnected') return;
     if (NEEDS_TOKEN.has(error.code) || error.code === 'not_connected') this.#line.refused(error);
-    else if (error.retryable) this.goAfter(retryDelay(error, this.attempt++, this.#line.random));
+    else if (error.retryable) this.goAfter(error.retryAfterMs ?? jitter(this.attempt++, this.#line.random));
     else this.#on.error(error);
   }
 }
 
 /** One WebSocket from opening to its end: the first frame, commands with their answers, liveness, closing. */
 class Connection {
-  /** What the server said in `connected`; undefined until then. */
-  hello;
+  hello; // what the server said in `connected`; undefined until then
   #clock;
   #on;
   #socket;
@@ -951,7 +857,7 @@ class Connection {
   #silence;
   #ended = false;
 
-  /** `on`: `connected(frame)`, `frame(frame)` for events, `end({code, message, retryAfterMs})`, once. */
+  /** `on`: `connected(frame)`, `frame(frame)` for events, `end({code, message, retryAfterMs})` once. */
   constructor(clock, { url, WebSocket }, token, on) {
     this.#clock = clock;
     this.#on = on;
@@ -966,7 +872,7 @@ class Connection {
       error: (error) => this.end(error),
     });
     this.#socket.onmessage = ({ data }) => this.#onMessage(data);
-    this.#socket.onclose = ({ code }) => this.end({ code: CODE_OF_CLOSE.get(code) ?? 'disconnected' });
+    this.#socket.onclose = ({ code }) => this.end({ code: CODE_OF_CLOSE[code] ?? 'disconnected' });
     // A close follows every error; without this, some runtimes take an unheard error for a crash.
     this.#socket.onerror = () => {};
     this.#silence.set(CONNECT_TIMEOUT_MS, () => this.end({ code: 'connect_timeout' }));
@@ -990,17 +896,9 @@ class Connection {
     return () => this.#take(id);
   }
 
-  /** Ends it from this side, or on a sign that the other side is gone. */
+  /** Ends it from this side, or on a sign that the other side is gone. Without a reason, its owner hears no more of it. */
   end(reason) {
-    if (!this.#ended) this.#end(() => this.#on.end(reason));
-  }
-
-  /** Ends it for an owner who has done with it and wants to hear no more. */
-  release() {
-    if (!this.#ended) this.#end(() => {});
-  }
-
-  #end(report) {
+    if (this.#ended) return;
     this.#ended = true;
     this.#silence.clear();
     const socket = this.#socket;
@@ -1011,7 +909,7 @@ class Connection {
       // Already closed, or never open: either way it is no longer ours.
     }
     const open = [...this.#commands.keys()].map((id) => this.#take(id));
-    report();
+    if (reason) this.#on.end(reason);
     for (const { error } of open) error(new ChatError({ code: 'disconnected', message: 'the connection was lost' }));
   }
 
@@ -1032,7 +930,7 @@ class Connection {
     if (this.hello) this.#listen();
     const frame = parse(data);
     if (frame?.type === 'closing') {
-      this.end({ code: frame.code, message: frame.message, retryAfterMs: frame.reconnectAfterMs });
+      this.end(new ChatError({ ...frame, retryAfterMs: frame.reconnectAfterMs }));
     } else if (frame?.reply !== undefined) {
       const command = this.#take(frame.reply);
       if (frame.type === 'error') command?.error(new ChatError(frame));
@@ -1074,17 +972,6 @@ class Timer {
 export function jitter(attempt, random = Math.random) {
   // The exponent is capped too: 2^1100 is Infinity, and 0 · Infinity is not a time to wait.
   return random() * Math.min(BACKOFF_CAP_MS, BACKOFF_MS * 2 ** Math.min(attempt, 16));
-}
-
-/** How long to wait after a retryable error: what the server asked for, or a jittered time. */
-function retryDelay(error, attempt, random) {
-  return validDelay(error?.retryAfterMs) ?? jitter(attempt, random);
-}
-
-/** A delay the server named, or undefined where it named none that makes sense. */
-function validDelay(milliseconds) {
-  const usable = typeof milliseconds === 'number' && milliseconds >= 0 && milliseconds < 2 ** 31;
-  return usable ? milliseconds : undefined;
 }
 
 function describe({ frame, createdAt, error }) {

@@ -26,9 +26,9 @@ export class ChatModel extends EventTarget {
     this.session = session;
     this.me = session.user;
     this.api = api;
-    this.client = new ChatClient({ url, token: () => session.connectionToken() });
+    this.client = new ChatClient({ url, user: this.me, token: () => session.connectionToken(), storage: session.unsent });
     this.roster = new Roster(this);
-    const on = (type, handler) => this.client.addEventListener(type, (event) => handler.call(this, event.detail ?? {}));
+    const on = (type, handler) => this.client.on(type, (detail) => handler.call(this, detail));
     const inRoom = (handler) => (detail) => {
       const room = this.rooms.get(detail.room);
       if (room) handler.call(this, room, detail);
@@ -85,11 +85,18 @@ export class ChatModel extends EventTarget {
       room = new RoomState(id);
       this.rooms.set(id, room);
       this.client.join(id, { limit: PAGE });
-      // What was written before the page was loaded anew, and is not yet sent.
-      for (const unsent of this.client.unsent(id)) if (unsent.type === 'send') this.#addPending(room, unsent);
+      this.#showUnsent(room);
     }
     room.takeSummary(summary);
     return room;
+  }
+
+  /** What was written before a reload and is not yet sent, or has failed. */
+  #showUnsent(room) {
+    for (const unsent of this.client.unsent(room.id)) {
+      if (unsent.type === 'send') this.#addPending(room, unsent);
+      else if (unsent.state === 'failed') this.client.discard(unsent.clientId);
+    }
   }
 
   open(id) {
