@@ -125,7 +125,7 @@ test('a server that falls behind, and one that lost notices, are caught up with'
   const session = await eve.session();
   const [room] = (await (await rest(url, session, 'GET', '/rooms')).json()).rooms.filter(({ room: { metadata } }) => metadata.name === 'Behind');
   await eve.say('known');
-  await eve.sees('known');
+  await until('known', () => eve.messages(), (messages) => messages.some(({ seq, text }) => seq > 0 && text === 'known'));
 
   // What the server sends is swallowed, and then told as a page.
   serverSide.server.onMessage(() => {});

@@ -116,7 +116,7 @@ export class ConversationView {
   /** What is in sight of somebody who looks has been read. */
   #seen() {
     const { room } = this.#model;
-    if (room?.joined && this.#attentive) this.#model.markRead(room);
+    if (room?.joined && this.#attentive) this.#model.reading.markRead(room);
   }
 
   #drawHead() {
