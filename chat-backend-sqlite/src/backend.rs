@@ -5,7 +5,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chat_core::{Backend, Clock, Epoch, MessageLog, Result, Retention, RoomId, Rooms, Search, Timestamp};
+use chat_core::{
+    Backend, Clock, Epoch, MessageLog, Result, Retention, RoomId, Rooms, Search, Storage, Timestamp,
+};
 use sqlx::{Row as _, SqlitePool};
 
 use crate::{
@@ -62,24 +64,6 @@ impl SqliteBackend {
         Ok(Self { shared })
     }
 
-    /// The log of every room in the file.
-    #[must_use]
-    pub fn message_log(&self) -> Arc<dyn MessageLog> {
-        Arc::new(SqliteLog::new(Arc::clone(&self.shared)))
-    }
-
-    /// The rooms in the file.
-    #[must_use]
-    pub fn rooms(&self) -> Arc<dyn Rooms> {
-        Arc::new(SqliteRooms::new(Arc::clone(&self.shared)))
-    }
-
-    /// The search over the file.
-    #[must_use]
-    pub fn search(&self) -> Arc<dyn Search> {
-        Arc::new(SqliteSearch::new(Arc::clone(&self.shared)))
-    }
-
     /// Where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -120,6 +104,20 @@ impl SqliteBackend {
         let closed = self.shared.writer.close().await;
         self.shared.readers.close().await;
         closed
+    }
+}
+
+impl Storage for SqliteBackend {
+    fn message_log(&self) -> Arc<dyn MessageLog> {
+        Arc::new(SqliteLog::new(Arc::clone(&self.shared)))
+    }
+
+    fn rooms(&self) -> Arc<dyn Rooms> {
+        Arc::new(SqliteRooms::new(Arc::clone(&self.shared)))
+    }
+
+    fn search(&self) -> Arc<dyn Search> {
+        Arc::new(SqliteSearch::new(Arc::clone(&self.shared)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The SQLite backend keeps the whole contract.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
+use chat_core::Storage as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -12,7 +12,7 @@ const LONG_TASK_MS = 50;
 /** Almost a screen: every message is still in sight in some frame. */
 const STEP_PX = 1_300;
 
-const shared = stage({ serverOptions: ['--memory', '--room-rate', '20000'], prepare });
+const shared = stage({ serverOptions: ['--room-rate', '20000'], prepare });
 
 /** Mostly short, some long, with emoji, in both directions, over several lines. */
 function textOf(n) {

@@ -139,7 +139,16 @@ impl Arguments {
                 Some(drain_window),
             ) if problems.is_empty() => {
                 let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
-                Ok(Settings { listen, data, secret, token_lifetime, log, max_body_chars, room_rate, drain_window })
+                Ok(Settings {
+                    listen,
+                    data,
+                    secret,
+                    token_lifetime,
+                    log,
+                    max_body_chars,
+                    room_rate,
+                    drain_window,
+                })
             }
             _ => Err(WrongSettings(problems)),
         }

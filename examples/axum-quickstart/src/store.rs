@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use chat_backend_sqlite::{SqliteBackend, SqliteConfig};
-use chat_core::{MessageLog, Rooms, Search, memory::MemoryStore};
+use chat_core::{MessageLog, Rooms, Search, Storage as _, memory::MemoryStore};
 
 /// The parts of a chat that outlive it.
 pub(crate) struct Store {
@@ -65,7 +65,8 @@ fn secret(path: &Path) -> anyhow::Result<String> {
             Ok(secret)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let secret = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let secret =
+                fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             // A start that was cut off may have left it short: such a secret must not sign anything.
             anyhow::ensure!(secret.trim().len() == 64, "{} is not whole: remove it", path.display());
             Ok(secret.trim().to_owned())
