@@ -191,6 +191,56 @@ test('a resync with a hole alone keeps the cursor, and its entries follow', asyn
   assert.equal(chat.of('resync').length, 1);
 });
 
+test('a room that is joined or being joined is not joined twice, except from another cursor', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.join('general');
+  chat.client.join('general');
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(6), page: page([6], 6) });
+  chat.client.join('general');
+  chat.client.join('general', { cursor: cursor(6) });
+  assert.equal(chat.sent('join').length, 1);
+  chat.client.join('general', { cursor: cursor(4) });
+  assert.equal(chat.last('join').cursor, cursor(4));
+  chat.say(7);
+  assert.deepEqual(chat.seqs(), [], 'still of the subscription before');
+  chat.recovered(7);
+  for (const seq of [5, 6, 7]) chat.say(seq);
+  assert.deepEqual(chat.seqs(), [5, 6, 7]);
+});
+
+test('after limited the pages go on from the hole, and nothing before the page comes again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  const hole = { after: cursor(10), before: cursor(4990) };
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'limited', cursor: cursor(4991), page: page([4990, 4991], 4991), hole });
+  chat.say(11);
+  chat.say(4991);
+  assert.deepEqual(chat.seqs(), []);
+  assert.deepEqual(chat.of('joined')[0].hole, hole);
+  const history = chat.client.request('history', { room: 'general', before: hole.before });
+  chat.answer(chat.last('history'), { type: 'history', page: page([4988, 4989], 4991) });
+  await history;
+  assert.equal(chat.client.cursor('general'), cursor(4991), 'paging back moves no position');
+  chat.say(4992);
+  assert.deepEqual(chat.seqs(), [4992]);
+});
+
+test('many rooms refused together are joined again when the server says', async () => {
+  const chat = setup();
+  await chat.connect();
+  for (let i = 0; i < 5; i++) chat.client.join(`room-${i}`);
+  for (const join of chat.sent('join')) chat.fail(join, 'rate_limited', { retryable: true, retryAfterMs: 400 });
+  await chat.timers.advance(399);
+  assert.equal(chat.sent('join').length, 5);
+  await chat.timers.advance(1);
+  assert.equal(chat.sent('join').length, 10);
+  assert.equal(chat.of('left').length, 0);
+});
+
 test('a room left while its join is under way stays left', async () => {
   const chat = setup();
   await chat.connect();
