@@ -863,18 +863,22 @@ class Connection {
     this.#on = on;
     this.#silence = new Timer(clock);
     this.#socket = new WebSocket(url, ['chat.v1']);
-    this.#socket.onopen = () => this.command({ type: 'connect', token }, {
-      answer: (frame) => {
-        this.hello = frame;
-        this.#listen();
-        on.connected(frame);
-      },
-      error: (error) => this.end(error),
-    });
+    this.#socket.onopen = () => {
+      // A close with its code follows; and without a listener some runtimes take an error for a crash.
+      this.#socket.onerror = () => {};
+      this.command({ type: 'connect', token }, {
+        answer: (frame) => {
+          this.hello = frame;
+          this.#listen();
+          on.connected(frame);
+        },
+        error: (error) => this.end(error),
+      });
+    };
+    // The WebSocket of Node.js 22 never says close where it never said open.
+    this.#socket.onerror = () => this.end({ code: 'disconnected' });
     this.#socket.onmessage = ({ data }) => this.#onMessage(data);
     this.#socket.onclose = ({ code }) => this.end({ code: CODE_OF_CLOSE[code] ?? 'disconnected' });
-    // A close follows every error; without this, some runtimes take an unheard error for a crash.
-    this.#socket.onerror = () => {};
     this.#silence.set(CONNECT_TIMEOUT_MS, () => this.end({ code: 'connect_timeout' }));
   }
 

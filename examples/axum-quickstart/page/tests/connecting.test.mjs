@@ -217,6 +217,29 @@ test('a connection that never says connected is given up', async () => {
   assert.equal(chat.sockets.length, 2);
 });
 
+test('a socket that fails before it opens is done with, whether it says close or not', async () => {
+  for (const saysClose of [false, true]) {
+    const chat = setup();
+    chat.client.start();
+    await settled();
+    chat.socket.onerror({});
+    if (saysClose) chat.socket.cut();
+    assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['waiting', 'disconnected']);
+    await chat.timers.advance(250);
+    await chat.welcome();
+    assert.deepEqual([chat.client.state, chat.sockets.length], ['connected', 2]);
+  }
+});
+
+test('an error of an open socket waits for the close and its code', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.socket.onerror({});
+  assert.equal(chat.client.state, 'connected');
+  chat.socket.cut(4002);
+  assert.equal(lastState(chat).reason, 'replaced');
+});
+
 test('an old socket that wakes up late changes nothing', async () => {
   const chat = setup();
   await chat.inRoom(10);
