@@ -348,8 +348,7 @@ export class ChatClient extends EventTarget {
     this.#timers.stable.set(STABLE_MS, () => (this.#attempt = 0));
     this.#outbox.belongsTo(user);
     this.#setState('connected', { user, connection, limits });
-    // Whoever listened may have closed it.
-    if (this.#connection?.hello !== hello) return;
+    // Whoever listens may have closed it: then these find no connection.
     for (const room of this.#rooms.values()) room.join();
     this.#outbox.flush();
     for (const { errand } of this.#reads.values()) errand.go();
@@ -440,7 +439,6 @@ export class ChatClient extends EventTarget {
   #newRead(room) {
     let sent;
     const done = () => {
-      if (this.#reads.get(room) !== read) return;
       if (read.cursor === sent) this.#reads.delete(room);
       else read.errand.go();
     };
@@ -454,7 +452,6 @@ export class ChatClient extends EventTarget {
 class Room {
   cursor; // of the last entry applied, or of the page begun with
   #seq = null; // its number; unknown until the first page or entry
-  #floor = 0; // a number that is surely not greater than the cursor's
   #read = 0; // the greatest number marked read
   #joined = false;
   #head = null; // a cursor that the server says is there
@@ -486,7 +483,6 @@ class Room {
     if (cursor !== undefined && cursor !== this.cursor) {
       this.cursor = cursor;
       this.#seq = null;
-      this.#floor = 0;
       this.#joined = false;
     } else if (this.#joined || this.#join.isUnderWay) return;
     this.#unguard();
@@ -524,8 +520,6 @@ class Room {
   }
 
   onFrame(frame) {
-    // What is still on its way from an earlier life of the room is of no interest.
-    if (!this.#joined && !this.#join.isUnderWay) return;
     if (frame.type === 'entry') this.#onEntry(frame);
     else if (frame.type === 'left') this.#left(frame);
     else if (this.#joined) {
@@ -540,11 +534,13 @@ class Room {
 
   #onEntry(frame) {
     const { entry } = frame;
+    // Before the answer to the first `join`, it is still on its way from an earlier life of the room.
     if (!Number.isSafeInteger(entry?.seq) || (!this.#joined && this.#seq === null)) return;
     this.#line.found(this.#id, entry);
-    // After a page without a number, the first entry that is not on it is the next one: the server promises that.
-    if (entry.seq <= (this.#seq ?? this.#floor)) return;
-    if (this.#seq !== null && entry.seq > this.#seq + 1) {
+    // Behind a cursor whose number is not known, the first entry is the next one: the server promises that.
+    const next = this.#seq === null ? entry.seq : this.#seq + 1;
+    if (entry.seq < next) return;
+    if (entry.seq > next) {
       if (this.#joined) this.#joinAgain();
       return;
     }
@@ -558,20 +554,16 @@ class Room {
 
   /** Moves to the page of a `joined`, `resync` or `reset`; without one, the entries up to its cursor follow. */
   #goOnFrom({ page, cursor }, reset) {
-    if (reset) this.#floor = this.#read = 0;
+    if (reset) this.#read = 0;
     if (!page) {
       if (this.cursor === undefined) this.cursor = cursor;
       else if (cursor !== undefined) this.#expect(cursor);
       return;
     }
     this.#unguard();
-    for (const entry of page.entries ?? []) {
-      this.#line.found(this.#id, entry);
-      // Edits are folded into the page: it reaches at least up to them.
-      this.#floor = Math.max(this.#floor, entry.seq, entry.edited?.seq ?? 0);
-    }
-    this.#seq = Number.isSafeInteger(page.seq) ? page.seq : null;
-    this.cursor = page.cursor ?? cursor ?? this.cursor;
+    this.#seq = page.seq;
+    this.cursor = page.cursor;
+    for (const entry of page.entries) this.#line.found(this.#id, entry);
   }
 
   /** A gap: asks for everything after the cursor. Again and again only with growing pauses. */
@@ -863,18 +855,22 @@ class Connection {
     this.#on = on;
     this.#silence = new Timer(clock);
     this.#socket = new WebSocket(url, ['chat.v1']);
-    this.#socket.onopen = () => this.command({ type: 'connect', token }, {
-      answer: (frame) => {
-        this.hello = frame;
-        this.#listen();
-        on.connected(frame);
-      },
-      error: (error) => this.end(error),
-    });
+    this.#socket.onopen = () => {
+      // A close with its code follows; and without a listener some runtimes take an error for a crash.
+      this.#socket.onerror = () => {};
+      this.command({ type: 'connect', token }, {
+        answer: (frame) => {
+          this.hello = frame;
+          this.#listen();
+          on.connected(frame);
+        },
+        error: (error) => this.end(error),
+      });
+    };
+    // The WebSocket of Node.js 22 never says close where it never said open.
+    this.#socket.onerror = () => this.end({ code: 'disconnected' });
     this.#socket.onmessage = ({ data }) => this.#onMessage(data);
     this.#socket.onclose = ({ code }) => this.end({ code: CODE_OF_CLOSE[code] ?? 'disconnected' });
-    // A close follows every error; without this, some runtimes take an unheard error for a crash.
-    this.#socket.onerror = () => {};
     this.#silence.set(CONNECT_TIMEOUT_MS, () => this.end({ code: 'connect_timeout' }));
   }
 
@@ -926,7 +922,6 @@ class Connection {
   }
 
   #onMessage(data) {
-    if (this.#ended) return;
     if (this.hello) this.#listen();
     const frame = parse(data);
     if (frame?.type === 'closing') {

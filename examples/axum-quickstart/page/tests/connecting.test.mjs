@@ -56,7 +56,7 @@ test('a draining server says when to come back, and chance is added', async () =
 });
 
 test('a senseless delay from the server is ignored', async () => {
-  for (const reconnectAfterMs of [-5, 'soon', null, Infinity, 2 ** 40]) {
+  for (const reconnectAfterMs of [-5, 'soon', '7', null, Infinity, 2 ** 40]) {
     const chat = setup();
     await chat.connect();
     close(chat, 'draining', { reconnectAfterMs });
@@ -105,7 +105,9 @@ for (const code of ['token_expired', 'token_revoked', 'unauthenticated']) {
     await chat.timers.advance(500);
     await chat.welcome();
     assert.equal(chat.last('connect').token, 'token-2');
-    assert.deepEqual(chat.tokens, [{ fresh: false }, { fresh: true }]);
+    chat.client.close();
+    await chat.connect();
+    assert.deepEqual(chat.tokens, [{ fresh: false }, { fresh: true }, { fresh: false }]);
   });
 }
 
@@ -152,8 +154,10 @@ test('a token past its time is not tried on a new connection', async () => {
   await chat.timers.advance(9_000);
   chat.socket.cut();
   await chat.timers.advance(500);
+  chat.socket.cut();
+  await chat.timers.advance(1_000);
   await chat.welcome();
-  assert.equal(chat.last('connect').token, 'token-2');
+  assert.equal(chat.last('connect').token, 'token-2', 'and its successor is not thrown away with it');
 });
 
 test('on expiring a new token is sent on the same connection', async () => {
@@ -188,7 +192,7 @@ test('a new token that is refused closes nothing, and the next connection begins
   await settled();
   chat.fail(chat.last('token'), 'token_revoked');
   assert.equal(chat.client.state, 'connected');
-  close(chat, 'token_expired');
+  chat.socket.cut();
   await chat.timers.advance(500);
   await chat.welcome();
   assert.equal(chat.last('connect').token, 'token-3');
@@ -217,20 +221,57 @@ test('a connection that never says connected is given up', async () => {
   assert.equal(chat.sockets.length, 2);
 });
 
+test('a socket that fails before it opens is done with, whether it says close or not', async () => {
+  for (const saysClose of [false, true]) {
+    const chat = setup();
+    chat.client.start();
+    await settled();
+    chat.socket.onerror({});
+    if (saysClose) chat.socket.cut();
+    assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['waiting', 'disconnected']);
+    await chat.timers.advance(250);
+    await chat.welcome();
+    assert.deepEqual([chat.client.state, chat.sockets.length], ['connected', 2]);
+  }
+});
+
+test('an error of an open socket waits for the close and its code', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.socket.onerror({});
+  assert.equal(chat.client.state, 'connected');
+  chat.socket.cut(4002);
+  assert.equal(lastState(chat).reason, 'replaced');
+});
+
 test('an old socket that wakes up late changes nothing', async () => {
   const chat = setup();
   await chat.inRoom(10);
   const old = chat.socket;
-  const { onmessage } = old;
   close(chat, 'idle');
   await chat.timers.advance(500);
   await chat.welcome();
   chat.recovered(10);
-  onmessage({ data: JSON.stringify({ type: 'closing', code: 'replaced' }) });
+  old.say({ type: 'noticesLost' });
+  old.say({ type: 'closing', code: 'replaced' });
   old.cut(4002);
   chat.say(11);
   assert.equal(chat.client.state, 'connected');
   assert.deepEqual(chat.seqs(), [11]);
+  assert.equal(chat.of('noticesLost').length, 0);
+});
+
+test('a server that knows nothing of a connection is connected to anew, and the message sent again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.fail(chat.last('send'), 'not_connected');
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.equal(chat.sockets.length, 2);
+  assert.equal(chat.last('send').clientId, clientId);
+  assert.deepEqual(chat.states(clientId), ['sending']);
 });
 
 test('a client error stops, and the message that was under way has failed', async () => {

@@ -102,6 +102,31 @@ test('a gap that stays is asked about with growing pauses, not in a loop', async
   assert.equal(chat.sent('join').length, 2);
   await chat.timers.advance(1500);
   assert.equal(chat.sent('join').length, 3);
+  chat.recovered(12);
+  chat.say(11);
+  chat.say(13);
+  assert.equal(chat.sent('join').length, 4, 'after progress, the next gap is asked about at once');
+});
+
+test('joins that are refused wait longer and longer, until a new connection', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  chat.client.join('other');
+  const refuse = () => chat.fail(chat.last('join'), 'unavailable', { retryable: true });
+  for (const wait of [250, 500, 1000]) {
+    refuse();
+    const before = chat.sent('join').length;
+    await chat.timers.advance(wait - 1);
+    assert.equal(chat.sent('join').length, before);
+    await chat.timers.advance(1);
+    assert.equal(chat.sent('join').length, before + 1);
+  }
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  refuse();
+  await chat.timers.advance(250);
+  assert.equal(chat.sent('join').length, 3, 'the two rooms, and the second again');
 });
 
 test('a lost last message is found by the heads', async () => {
@@ -113,6 +138,22 @@ test('a lost last message is found by the heads', async () => {
   await chat.timers.advance(2);
   assert.equal(chat.sent('join').length, 2);
   assert.equal(chat.last('join').cursor, cursor(10));
+});
+
+test('a head that does not come is asked about with growing pauses', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  const joins = [];
+  chat.socket.say({ type: 'heads', heads: { general: cursor(11) } });
+  for (let seconds = 1; seconds <= 120; seconds++) {
+    const before = chat.sent('join').length;
+    await chat.timers.advance(1_000);
+    if (chat.sent('join').length > before) {
+      joins.push(seconds);
+      chat.recovered(11);
+    }
+  }
+  assert.deepEqual(joins, [3, 9, 21, 45, 75, 105]);
 });
 
 test('a head that is reached in time asks for nothing', async () => {

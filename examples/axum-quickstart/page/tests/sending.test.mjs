@@ -42,6 +42,7 @@ test('the own entry confirms before its answer, and the answer adds nothing', as
   const clientId = chat.client.send('general', { text: 'hello' });
   await settled();
   chat.say(11, { sender: 'ann', clientId });
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
   chat.confirm(chat.last('send'), 11);
   assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
 });
@@ -90,6 +91,19 @@ test('an own message found on a page is not sent again', async () => {
   chat.fail(chat.last('send'), 'busy', { retryable: true });
   await chat.timers.advance(20_000);
   assert.equal(chat.sent('send').length, 1);
+});
+
+test('an own message found in the history is not sent again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  const history = chat.client.request('history', { room: 'general' });
+  const found = page([11], 11);
+  Object.assign(found.entries[0], { sender: 'ann', clientId });
+  chat.answer(chat.last('history'), { type: 'history', page: found });
+  await history;
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
 });
 
 test('what is written without a connection goes out in its order, after the join', async () => {
@@ -190,10 +204,14 @@ test('retry sends a failed message again with the same clientId', async () => {
   await chat.inRoom(10);
   const clientId = chat.client.send('general', { text: 'one' });
   await settled();
+  chat.fail(chat.last('send'), 'unavailable', { retryable: true });
+  await chat.timers.advance(250);
   chat.fail(chat.last('send'), 'room_inactive');
   assert.equal(chat.client.retry(clientId), true);
   await settled();
   assert.equal(chat.last('send').clientId, clientId);
+  chat.fail(chat.last('send'), 'unavailable', { retryable: true });
+  await chat.timers.advance(250);
   chat.confirm(chat.last('send'), 11);
   assert.deepEqual(chat.states(clientId), ['sending', 'failed', 'sending', 'sent']);
   assert.equal(chat.client.retry(clientId), false);
