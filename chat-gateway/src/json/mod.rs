@@ -1,10 +1,10 @@
 //! The JSON protocol, free of any web framework: see `PROTOCOL.md` beside this crate.
 
 mod asyncapi;
-mod close;
+pub(crate) mod close;
 mod command;
 mod execute;
-mod frame;
+pub(crate) mod frame;
 mod incoming;
 mod pace;
 mod serve;
