@@ -7,3 +7,4 @@ mod commands;
 mod document;
 mod generate;
 mod names;
+mod served;

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use chat_core::{
     Authority, Body, Broadcast, Chat, ClientMessageId, Content, Cursor, CustomKind, Draft, Durability,
-    Edited, Epoch, Head, JsonText, LivePage, MAX_BODY_CHARS, Member, MessageId, NewRoom, Page, Position,
-    ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Sent, Seq, Settings, StoredMessage,
-    Timestamp, UserId,
+    Edited, Epoch, Head, JsonText, LivePage, MAX_BODY_CHARS, Member, MemberChange, MessageId, NewRoom, Page,
+    Position, ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Sent, Seq, Settings,
+    StoredMessage, Timestamp, UserId,
     auth::{Credentials, JwtAuth, JwtClaims, JwtConfig, JwtSigner},
     fanout::FanoutEvent,
     presence::UserPresence,
     rooms::{ActivityCursor, MembersPage, RoomSummary, RoomsPage},
-    session::{CloseReason, Closing, Event, Hole, JoinOutcome, Joined, LeftReason},
+    session::{CloseReason, Closing, Event, Hole, JoinOutcome, JoinRequest, Joined, LeftReason},
 };
 
 use super::document::DOCUMENT;
@@ -87,31 +87,33 @@ fn page(entries: Vec<StoredMessage>) -> Page {
     Page { entries, head, reaches_head: true, reaches_start: false }
 }
 
-fn live_page(entries: Vec<StoredMessage>) -> Arc<LivePage> {
-    let page = page(entries);
-    let entries = page.entries.into_iter().map(|entry| Arc::new(Broadcast::new(entry))).collect();
-    Arc::new(LivePage { entries, head: page.head, reaches_head: false, reaches_start: true })
-}
-
 fn hole() -> Hole {
     Hole { after: cursor(0), before: cursor(Seq::MAX.get()) }
 }
 
-fn joins() -> Vec<Bytes> {
-    let page = || live_page(entries());
+/// Frames with the pages that sessions share: only the engine makes these.
+fn paged([empty, full]: &[Arc<LivePage>; 2]) -> Vec<Bytes> {
     let outcomes = [
-        JoinOutcome::New { page: live_page(Vec::new()) },
-        JoinOutcome::New { page: page() },
+        JoinOutcome::New { page: empty.clone() },
+        JoinOutcome::New { page: full.clone() },
         JoinOutcome::Recovered,
-        JoinOutcome::Limited { page: page(), hole: hole() },
-        JoinOutcome::Reset { page: page() },
+        JoinOutcome::Limited { page: full.clone(), hole: hole() },
+        JoinOutcome::Reset { page: full.clone() },
     ];
     let joined = |(tag, outcome)| {
         let joined = Joined { tag, room: room(), outcome, cursor: cursor(7) };
         frame::event(&Event::Joined(Box::new(joined))).unwrap()
     };
     // The tag 0 stands for a command without an id.
-    [0, 1, 2, 3, u64::MAX].into_iter().zip(outcomes).map(joined).collect()
+    let mut frames: Vec<Bytes> = [0, 1, 2, 3, u64::MAX].into_iter().zip(outcomes).map(joined).collect();
+    let events = [
+        Event::Resync { room: room(), hole: Box::new(hole()), page: None },
+        Event::Resync { room: room(), hole: Box::new(hole()), page: Some(full.clone()) },
+        Event::Reset { room: room(), page: empty.clone() },
+        Event::Reset { room: room(), page: full.clone() },
+    ];
+    frames.extend(events.map(|event| frame::event(&event).unwrap()));
+    frames
 }
 
 fn rooms() -> [Room; 2] {
@@ -165,9 +167,6 @@ fn notices() -> Vec<Bytes> {
 
 fn events() -> Vec<Bytes> {
     let events = [
-        Event::Resync { room: room(), hole: Box::new(hole()), page: None },
-        Event::Resync { room: room(), hole: Box::new(hole()), page: Some(live_page(entries())) },
-        Event::Reset { room: room(), page: live_page(Vec::new()) },
         Event::Left { room: room(), reason: LeftReason::Removed },
         Event::Left { room: room(), reason: LeftReason::Closed },
         Event::NoticesLost,
@@ -243,15 +242,20 @@ fn answers(reply: Option<u64>) -> Vec<Bytes> {
     frames
 }
 
+fn chat(heartbeat: Duration) -> (Chat, JwtSigner) {
+    let signer = JwtSigner::hs256([7; 32]).unwrap();
+    let jwt = JwtConfig::new([signer.key().unwrap()]).with_any_audience().with_optional_expiry();
+    let mut settings = Settings::default();
+    settings.heartbeat_interval = heartbeat;
+    let chat = Chat::builder().memory().auth(JwtAuth::new(jwt).unwrap()).settings(settings).build();
+    (chat.unwrap(), signer)
+}
+
 /// A session with and one without an end, with a heartbeat of whole seconds and with another.
 async fn connected() -> Vec<Bytes> {
     let mut frames = Vec::new();
     for heartbeat in [Duration::from_secs(25), Duration::from_millis(1_500)] {
-        let signer = JwtSigner::hs256([7; 32]).unwrap();
-        let auth = JwtAuth::new(JwtConfig::new([signer.key().unwrap()]).with_any_audience()).unwrap();
-        let mut settings = Settings::default();
-        settings.heartbeat_interval = heartbeat;
-        let chat = Chat::builder().memory().auth(auth).settings(settings).build().unwrap();
+        let (chat, signer) = chat(heartbeat);
         let claims = JwtClaims::new(user("ann"));
         for claims in [claims.clone().without_expiry(), claims.with_lifetime(Duration::from_secs(60))] {
             let token = signer.sign(&claims).unwrap();
@@ -262,8 +266,40 @@ async fn connected() -> Vec<Bytes> {
     frames
 }
 
+/// What a session is sent of a room before anything was said in it, and after a message was edited and reacted to.
+async fn live_pages() -> [Arc<LivePage>; 2] {
+    let (chat, signer) = chat(Duration::from_secs(25));
+    let token = signer.sign(&JwtClaims::new(user("ann"))).unwrap();
+    let (session, mut events) = chat.connect(&Credentials::token(token)).await.unwrap();
+    let system = chat.system(user("system"));
+    system.create_room(NewRoom::new(room())).await.unwrap();
+    system.change_member(&room(), MemberChange::add(user("ann"), Role::Member)).await.unwrap();
+    let mut pages = Vec::new();
+    for says_something in [false, true] {
+        if says_something {
+            let sent = system.send_text(&room(), ClientMessageId::generate(), "hello").await.unwrap();
+            let (target, key) = (sent.position.id, ReactionKey::new("👍").unwrap());
+            let reaction = Content::Reaction { target, key, op: ReactionOp::Add };
+            for content in [Content::Edit { target, body: Body::text("hello all") }, reaction] {
+                system.send(&room(), ClientMessageId::generate(), content).await.unwrap();
+            }
+        }
+        session.join(JoinRequest::new(room())).await.unwrap();
+        pages.push(loop {
+            match events.next().await.unwrap() {
+                Event::Joined(joined) => match joined.outcome {
+                    JoinOutcome::New { page } => break page,
+                    other => panic!("{other:?}"),
+                },
+                _ => {}
+            }
+        });
+    }
+    pages.try_into().unwrap()
+}
+
 /// Every frame.
 pub(super) async fn all() -> Vec<Bytes> {
     let answers = [answers(None), answers(Some(u64::MAX)), connected().await];
-    [joins(), notices(), events(), closings(), errors(), answers.concat()].concat()
+    [paged(&live_pages().await), notices(), events(), closings(), errors(), answers.concat()].concat()
 }
