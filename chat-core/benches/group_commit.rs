@@ -17,7 +17,7 @@ use std::{
 use async_trait::async_trait;
 use chat_core::{
     AppendOutcome, Backend, ClientMessageId, Content, Draft, Durability, Head, MessageLog, Page, ReadQuery,
-    Result, Retention, RoomId, memory::MemoryStore,
+    Result, Retention, RoomId, Storage as _, memory::MemoryStore,
 };
 
 const LATENCY: Duration = Duration::from_millis(2);

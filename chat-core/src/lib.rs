@@ -23,6 +23,7 @@ pub mod rate_limit;
 pub mod rooms;
 pub mod search;
 pub mod session;
+mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
@@ -56,3 +57,4 @@ pub use presence::Presence;
 pub use rooms::{Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Role, Room, RoomChange, Rooms};
 pub use search::Search;
 pub use session::{Event, JoinRequest, Session, SessionEvents};
+pub use storage::Storage;

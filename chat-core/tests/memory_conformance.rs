@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use chat_core::{
+    Storage as _,
     memory::{MemorySnapshot, MemoryStore},
     testkit::{LogHarness, LogNode, Restore, RestoreHarness},
 };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_core::{
-    Fanout, Presence,
+    Fanout, Presence, Storage as _,
     auth::RevocationStore,
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     rate_limit::{LocalRateLimiter, Quota, RateLimiter, RateLimits},

@@ -184,6 +184,40 @@ fn every_call_has_a_span_with_its_fields_and_nothing_private() {
 
 #[cfg(feature = "metrics")]
 #[test]
+fn the_reference_names_every_metric_and_no_other() {
+    use metrics_util::debugging::DebuggingRecorder;
+    use std::collections::BTreeSet;
+
+    let text = include_str!("../src/observe/mod.rs");
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows = text.lines().filter(|line| line.starts_with("//! | [`chat_"));
+    let reference: BTreeMap<String, BTreeSet<String>> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').collect();
+            (quoted(cells[1]).remove(0), quoted(cells[3]).into_iter().collect())
+        })
+        .collect();
+
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, some_calls);
+    let mut emitted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (key, ..) in snapshotter.snapshot().into_vec() {
+        let (_, key) = key.into_parts();
+        let labels = emitted.entry(key.name().to_owned()).or_default();
+        labels.extend(key.labels().map(|label| label.key().to_owned()));
+    }
+    assert_eq!(emitted, reference);
+}
+
+#[test]
+fn the_buckets_rise() {
+    assert!(chat_core::observe::DURATION_BUCKETS.is_sorted_by(|one, next| one < next));
+}
+
+#[cfg(feature = "metrics")]
+#[test]
 fn calls_failures_and_losses_are_counted_under_few_labels() {
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 

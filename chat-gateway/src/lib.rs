@@ -6,9 +6,11 @@ pub mod axum;
 mod config;
 pub mod json;
 mod limits;
+pub mod observe;
 mod problem;
 #[cfg(feature = "axum")]
 mod rest;
+pub mod sse;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;

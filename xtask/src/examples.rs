@@ -1,6 +1,7 @@
 //! Starts every example server once: it must say where it listens, answer, and end in good order.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, ExitStatus, Stdio},
@@ -39,6 +40,11 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
         steps.run(&format!("start and stop {name}"), || {
             let mut command = Command::new(workspace.program(name));
             command.args(["--listen", "127.0.0.1:0"]).env("CHAT_SECRET", SECRET);
+            // What it keeps is kept there, and each trial begins without.
+            let folder = workspace.root.join("target/trial").join(name);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder)?;
+            command.current_dir(&folder);
             start_and_stop(command)
         })?;
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chat_core::{
-    Auth, Backend, Chat, ChatBuilder, MemberChange, NewRoom, Result, Role, RoomId, Settings, UserId,
+    Auth, Backend, Chat, ChatBuilder, MemberChange, NewRoom, Result, Role, RoomId, Settings, Storage as _,
+    UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryFanout, MemoryPresence, MemoryStore},
     rate_limit::{LocalRateLimiter, RateLimits},

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Auth, Clock, Fanout, MessageLog, NodeId, Presence, Rooms, Search, SystemClock,
+    Auth, Clock, Fanout, MessageLog, NodeId, Presence, Rooms, Search, Storage, SystemClock,
     auth::{Authorize, Revocable, RevocationStore, RoleAuthorizer},
     chat::{Chat, Hooks, Settings, parts::Parts},
     rate_limit::{LocalRateLimiter, RateLimiter, RateLimits},
@@ -68,6 +68,12 @@ macro_rules! part {
 }
 
 impl ChatBuilder {
+    /// Messages, rooms and search from one store.
+    #[must_use]
+    pub fn storage(self, storage: &impl Storage) -> Self {
+        self.log(storage.message_log()).rooms(storage.rooms()).search(storage.search())
+    }
+
     part!(
         /// Where messages are kept. Needed.
         log: MessageLog
@@ -118,10 +124,7 @@ impl ChatBuilder {
     #[cfg(feature = "memory")]
     #[must_use]
     pub fn memory(self) -> Self {
-        let store = crate::memory::MemoryStore::new();
-        self.log(store.message_log())
-            .rooms(store.rooms())
-            .search(store.search())
+        self.storage(&crate::memory::MemoryStore::new())
             .fanout(crate::memory::MemoryFanout::new())
             .presence(crate::memory::MemoryPresence::new())
     }

@@ -6,7 +6,8 @@ use std::{
 
 use super::{MemoryLog, MemoryRooms, MemorySearch, room_state::RoomState};
 use crate::{
-    Clock, Epoch, Error, MessageId, MessageLog, Result, RoomId, RoomKey, Rooms, Search, SystemClock, UserId,
+    Clock, Epoch, Error, MessageId, MessageLog, Result, RoomId, RoomKey, Rooms, Search, Storage, SystemClock,
+    UserId,
 };
 
 /// The rooms, members and logs that [`MemoryLog`], [`MemoryRooms`] and [`MemorySearch`] share. Cloning it gives another
@@ -68,24 +69,6 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { clock, state }) }
     }
 
-    /// The log of every room in this store.
-    #[must_use]
-    pub fn message_log(&self) -> Arc<dyn MessageLog> {
-        Arc::new(MemoryLog::new(self.clone()))
-    }
-
-    /// The rooms of this store.
-    #[must_use]
-    pub fn rooms(&self) -> Arc<dyn Rooms> {
-        Arc::new(MemoryRooms::new(self.clone()))
-    }
-
-    /// The search over this store.
-    #[must_use]
-    pub fn search(&self) -> Arc<dyn Search> {
-        Arc::new(MemorySearch::new(self.clone()))
-    }
-
     /// Copies everything, as a backup does.
     #[must_use]
     pub fn snapshot(&self) -> MemorySnapshot {
@@ -109,6 +92,20 @@ impl MemoryStore {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.shared.clock
+    }
+}
+
+impl Storage for MemoryStore {
+    fn message_log(&self) -> Arc<dyn MessageLog> {
+        Arc::new(MemoryLog::new(self.clone()))
+    }
+
+    fn rooms(&self) -> Arc<dyn Rooms> {
+        Arc::new(MemoryRooms::new(self.clone()))
+    }
+
+    fn search(&self) -> Arc<dyn Search> {
+        Arc::new(MemorySearch::new(self.clone()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chat_core::{AppendOutcome, Error, MessageLog, memory::MemoryFanout};
+use chat_core::{AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryFanout};
 use futures::future::join_all;
 
 use crate::support::{TestLog, builder, client_ids, draft, settings, store};

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chat_core::{
     AppendOutcome, Auth, Backend, Chat, ChatBuilder, ClientMessageId, Content, Draft, Durability, Error,
     Head, MemberChange, MessageLog, NewRoom, Page, Principal, ReadQuery, Result, Retention, Retry, Role,
-    RoomId, Rooms, Settings, StoredMessage, UserId,
+    RoomId, Rooms, Settings, Storage as _, StoredMessage, UserId,
     auth::{AuthError, Credentials},
     memory::{MemoryFanout, MemoryPresence, MemoryStore},
     rate_limit::{LocalRateLimiter, RateLimits},

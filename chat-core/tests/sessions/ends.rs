@@ -3,7 +3,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
-    Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, SystemClock, Timestamp,
+    Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, Storage as _, SystemClock,
+    Timestamp,
     auth::{AuthError, Credentials, Principal, Revocation, RevocationScope},
     presence::UserPresence,
     session::{CloseReason, LeftReason},

@@ -3,8 +3,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
-    ClientMessageId, Content, Draft, Event, JoinRequest, MessageLog, Retention, fanout::FanoutEvent,
-    session::JoinOutcome,
+    ClientMessageId, Content, Draft, Event, JoinRequest, MessageLog, Retention, Storage as _,
+    fanout::FanoutEvent, session::JoinOutcome,
 };
 
 use crate::counting_log::CountingLog;

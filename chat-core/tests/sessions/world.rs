@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chat_core::{
     Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, MessageLog,
-    NewRoom, Result, Role, RoomId, Session, SessionEvents, Settings, Timestamp, UserId,
+    NewRoom, Result, Role, RoomId, Session, SessionEvents, Settings, Storage as _, Timestamp, UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     session::JoinOutcome,

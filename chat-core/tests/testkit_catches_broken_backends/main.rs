@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use broken_log::{BrokenLog, Memory};
 use chat_core::{
+    Storage as _,
     memory::{MemorySnapshot, MemoryStore},
     testkit::{LogHarness, LogNode, Restore, RestoreHarness, fixtures, message_log as cases, run},
 };

@@ -6,7 +6,7 @@ use std::{
 use async_trait::async_trait;
 use chat_core::{
     Backend, Cursor, Member, MemberChange, MemberOutcome, MessageLog, NewRoom, ReadMarker, ReadQuery, Result,
-    Role, Room, RoomChange, RoomId, RoomKey, Rooms, UserId,
+    Role, Room, RoomChange, RoomId, RoomKey, Rooms, Storage as _, UserId,
     memory::MemoryStore,
     rooms::{ActivityCursor, MembersPage, RoomsPage},
     testkit::{LogHarness, LogNode, rooms as cases},

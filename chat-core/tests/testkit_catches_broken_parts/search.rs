@@ -5,7 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Result, Search, UserId,
+    Backend, Result, Search, Storage as _, UserId,
     memory::MemoryStore,
     search::{SearchPage, SearchQuery},
     testkit::{LogNode, SearchHarness, SearchNode, search as cases},

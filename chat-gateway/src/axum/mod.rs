@@ -1,5 +1,8 @@
-//! Ready-made routes for axum: the WebSocket and REST.
+//! Ready-made routes for axum: the WebSocket, the event stream and REST.
 
+#[cfg(feature = "compression")]
+mod compress;
+mod events;
 mod origin;
 mod socket;
 
@@ -16,7 +19,7 @@ pub(crate) struct Gateway {
     pub(crate) config: Arc<GatewayConfig>,
 }
 
-/// The routes of the WebSocket (`/ws`) and of REST, without a prefix: nest them where they are to be.
+/// The routes of the WebSocket (`/ws`), of the event stream (`/events`) and of REST, without a prefix: nest them where they are to be.
 ///
 /// ```
 /// # fn routes(chat: chat_core::Chat) -> axum::Router {
@@ -25,9 +28,13 @@ pub(crate) struct Gateway {
 /// ```
 pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
     let gateway = Gateway { chat, config: Arc::new(config) };
+    let rest = rest::routes(&gateway.config);
+    #[cfg(feature = "compression")]
+    let rest = compress::compressed(rest, &gateway.config);
     ::axum::Router::new()
         .route("/ws", ::axum::routing::get(socket::upgrade))
-        .merge(rest::routes(&gateway.config))
+        .route("/events", ::axum::routing::get(events::events))
+        .merge(rest)
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
         .with_state(gateway)

@@ -11,7 +11,7 @@ use crate::{
         command::{Action, Command},
         frame,
     },
-    limits,
+    limits, observe,
 };
 
 /// Does what the command says. `None` if nothing is answered, or not yet: a join is answered by an event.
@@ -27,7 +27,7 @@ pub(super) async fn execute(session: &Session, command: Command) -> Option<Bytes
                 Failure::Engine(error) => Problem::from(error),
                 Failure::Protocol(problem) => problem,
             };
-            metrics::counter!("chat_gateway_errors_total", "code" => problem.code).increment(1);
+            observe::error(problem.code);
             Some(frame::error(id, &problem, room.as_ref(), client_id.as_ref()))
         }
     }

@@ -1,9 +1,9 @@
 //! The JSON protocol, free of any web framework: see `PROTOCOL.md` beside this crate.
 
-mod close;
+pub(crate) mod close;
 mod command;
 mod execute;
-mod frame;
+pub(crate) mod frame;
 mod incoming;
 mod pace;
 mod serve;

@@ -21,6 +21,7 @@ use crate::{
         pace::Pace,
         writer::{Reply, Wire, Writer},
     },
+    observe::{self, Counted, Transport},
 };
 
 /// Replies that may wait for the writer; then the client is read no further.
@@ -28,22 +29,6 @@ const REPLIES: usize = 16;
 
 /// How long a client has to answer the server's close.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Counts a connection for as long as it is there.
-struct Counted;
-
-impl Counted {
-    fn new() -> Self {
-        metrics::gauge!("chat_gateway_connections").increment(1.0);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::gauge!("chat_gateway_connections").decrement(1.0);
-    }
-}
 
 /// How a connection ends before it began, or its reading half.
 enum End {
@@ -72,7 +57,7 @@ pub async fn serve<I, O, E>(
     O::Error: Send,
     E: Send + 'static,
 {
-    let _counted = Counted::new();
+    let _counted = Counted::new(Transport::WebSocket);
     let mut reader =
         Reader { incoming: Box::pin(incoming), limits: limits.clone(), pace: Pace::new(&limits) };
     let mut wire = Wire::new(outgoing, limits.write_timeout);
@@ -174,7 +159,7 @@ where
                 }
                 Err(error) => (error.id, Problem::from(error), Some(Goodbye::MALFORMED)),
             };
-            metrics::counter!("chat_gateway_errors_total", "code" => problem.code).increment(1);
+            observe::error(problem.code);
             let told = wire.send(frame::error(id, &problem, None, None)).await;
             match end {
                 _ if told.is_err() => return Err(End::Gone),
@@ -223,14 +208,13 @@ where
             Err(retry_after) => Problem::from(Error::RateLimited { retry_after }),
             Ok(()) => match decoded {
                 Ok(command) => {
-                    metrics::counter!("chat_gateway_commands_total", "type" => command.action.name())
-                        .increment(1);
+                    observe::command(command.action.name());
                     return execute(session, command).await;
                 }
                 Err(error) => error.into(),
             },
         };
-        metrics::counter!("chat_gateway_errors_total", "code" => problem.code).increment(1);
+        observe::error(problem.code);
         Some(frame::error(id, &problem, None, None))
     }
 

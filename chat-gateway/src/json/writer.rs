@@ -11,7 +11,10 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::json::{close::Goodbye, frame, incoming::Outgoing};
+use crate::{
+    json::{close::Goodbye, frame, incoming::Outgoing},
+    observe::{self, Transport},
+};
 
 /// Events written before there is a flush and a look at the replies.
 const BATCH: usize = 64;
@@ -61,7 +64,7 @@ impl<O: Sink<Outgoing>> Wire<O> {
 
     /// The last frames.
     pub(super) async fn close(&mut self, goodbye: &Goodbye) -> Result<(), Broken> {
-        metrics::counter!("chat_gateway_closings_total", "code" => goodbye.code).increment(1);
+        observe::closing(Transport::WebSocket, goodbye.code);
         debug!(code = goodbye.code, "a connection is closed");
         self.feed(Outgoing::Text(frame::closing(goodbye))).await?;
         self.feed(Outgoing::Close { code: goodbye.websocket_code(), reason: goodbye.code }).await?;
@@ -90,7 +93,7 @@ impl<O: Sink<Outgoing>> Writer<O> {
         match self.write().await {
             Ok(told) => told,
             Err(Broken::TooSlow) => {
-                metrics::counter!("chat_gateway_closings_total", "code" => "too_slow").increment(1);
+                observe::closing(Transport::WebSocket, "too_slow");
                 debug!("a connection could not be written to for too long");
                 false
             }
@@ -163,7 +166,7 @@ impl<O: Sink<Outgoing>> Writer<O> {
                 self.wire.feed(Outgoing::Ping).await?;
             }
             self.wire.flush().await?;
-            metrics::counter!("chat_gateway_frames_sent_total").increment(frames);
+            observe::frames_sent(Transport::WebSocket, frames);
             if !open {
                 return Ok(false);
             }

@@ -23,7 +23,7 @@ pub(super) fn ok(body: &impl Serialize) -> Response {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        metrics::counter!("chat_gateway_errors_total", "code" => self.code).increment(1);
+        crate::observe::error(self.code);
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers =
             [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];

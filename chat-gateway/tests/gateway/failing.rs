@@ -11,7 +11,7 @@ use crate::world::{Server, settings};
 
 /// A log whose server is gone.
 #[derive(Debug)]
-struct Broken;
+pub(crate) struct Broken;
 
 fn broken<T>(operation: &'static str) -> Result<T> {
     Err(Error::backend("broken", operation, Retry::Later, std::io::Error::other("password=hunter2")))

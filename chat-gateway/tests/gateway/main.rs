@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod compression;
 mod ends;
+mod events;
+mod events_ends;
 mod failing;
+mod metrics;
 mod refusals;
 mod rest;
 mod resume;
 mod slow;
+mod source;
 mod tables;
 mod world;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chat_core::{
-    Hooks, MemberChange, NewRoom, Role, RoomChange, RoomId, Verdict,
+    Hooks, MemberChange, NewRoom, Role, RoomChange, RoomId, Storage as _, Verdict,
     auth::JwtClaims,
     rate_limit::{LocalRateLimiter, Quota, RateLimits},
 };

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use chat_core::{
-    Chat, ChatBuilder, ClientMessageId, MemberChange, NewRoom, Role, RoomId, Settings, UserId,
+    Chat, ChatBuilder, ClientMessageId, MemberChange, NewRoom, Role, RoomId, Settings, Storage as _, UserId,
     auth::{JwtAuth, JwtClaims, JwtConfig, JwtSigner, Revocable},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     rate_limit::{LocalRateLimiter, RateLimits},

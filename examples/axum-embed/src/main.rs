@@ -4,6 +4,7 @@ use std::{env, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, routing::get};
+use chat_backend_sqlite::{SqliteBackend, SqliteConfig};
 use chat_core::{
     Chat,
     auth::{JwtAuth, JwtConfig, JwtKey},
@@ -15,7 +16,8 @@ use tokio::{net::TcpListener, signal::unix};
 async fn main() -> anyhow::Result<()> {
     let secret = env::var("CHAT_SECRET").context("CHAT_SECRET must hold what signs your users' tokens")?;
     let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret)?]))?;
-    let chat = Chat::builder().memory().auth(auth).build()?;
+    let file = SqliteBackend::open(SqliteConfig::new("chat.db")).await?;
+    let chat = Chat::builder().memory().storage(&file).auth(auth).build()?;
 
     let app = Router::new()
         .route("/", get(|| async { "hello" })) // your service as it was
@@ -32,5 +34,6 @@ async fn main() -> anyhow::Result<()> {
         // Clients are asked to come back within 2 s, and have 5 s to go.
         chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
     };
-    Ok(axum::serve(listener, app).with_graceful_shutdown(drained).await?)
+    axum::serve(listener, app).with_graceful_shutdown(drained).await?;
+    Ok(file.close().await?)
 }

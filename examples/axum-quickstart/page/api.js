@@ -66,6 +66,11 @@ export class Api {
     return this.#call('DELETE', `/rooms/${encodeURIComponent(room)}/members/me`);
   }
 
+  /** Who has read up to where. */
+  markers(room) {
+    return this.#call('GET', `/rooms/${encodeURIComponent(room)}/read?limit=100`);
+  }
+
   unread(room) {
     return this.#call('GET', `/rooms/${encodeURIComponent(room)}/unread`);
   }

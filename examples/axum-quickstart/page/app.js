@@ -3,9 +3,10 @@
 import { Api } from './api.js';
 import { ChatModel } from './model.js';
 import { Session } from './session.js';
+import { announce } from './views/announcer.js';
 import { ConnectionView } from './views/connection.js';
 import { ConversationView } from './views/conversation.js';
-import { confirmDialog, formDialog } from './views/dialogs.js';
+import { confirmDialog, formDialog, inviteDialog } from './views/dialogs.js';
 import { MembersView } from './views/members.js';
 import { RoomsView } from './views/rooms.js';
 import { showSignIn } from './views/signin.js';
@@ -57,7 +58,9 @@ function enter(data) {
   new RoomsView(part('rooms'), model, {
     onOpen: (room) => {
       goTo(room);
-      if (room === model.current) model.emit('opened', { room });
+      // At once, not only when the browser tells of the new address: what is typed next is for this room.
+      if (room === model.current) conversation.composer.focus();
+      follow();
     },
     onCreate: createRoom,
     onSignOut: () => leave(null),
@@ -94,16 +97,14 @@ function enter(data) {
 
   async function invite() {
     const { room } = model;
-    await formDialog(dialogs, {
+    const people = [...new Set([...model.rooms.values()].flatMap((other) => [...other.members.keys()]))];
+    await inviteDialog(dialogs, {
       title: `Invite to ${room.name}`,
-      label: 'User id',
-      hint: 'Everybody finds their own id under their name, for example ann-3f9a.',
-      action: 'Invite',
-      maxlength: 128,
-      testid: 'invite',
+      people: people.filter((user) => !room.members.has(user)).sort(),
       work: async (user) => {
         await api.invite(room.id, user);
-        model.loadMembers(room).catch(() => {});
+        announce('Invited.');
+        model.roster.load(room).catch(() => {});
       },
     });
   }
@@ -112,7 +113,7 @@ function enter(data) {
     const { room } = model;
     const sure = await ask({
       title: `Leave ${room.name}?`,
-      text: 'You will need a new invitation to come back.',
+      text: 'You need a new invitation to come back.',
       action: 'Leave',
       danger: true,
     });
@@ -131,11 +132,7 @@ function enter(data) {
     const { room } = model;
     if (!room) return;
     try {
-      if (!conversation.history.reveal(entry.id)) {
-        await model.showAround(room, entry);
-        conversation.history.render();
-        conversation.history.reveal(entry.id);
-      }
+      await conversation.history.jumpTo(entry);
     } catch (error) {
       conversation.say(error);
     }

@@ -1,44 +1,52 @@
-// What the page knows: the rooms, their timelines, who is there and who types. Views read it and listen for its events.
+// What the page knows: the rooms, their history, who is there and who types. Views read it and listen for its events.
 //
-// Events: `rooms` (the list or a summary), `timeline`, `typing`, `members` (with `detail.room`), `presence`, `connection`,
-// `opened`.
+// Events: `rooms` (the list or a summary), `timeline`, `typing`, `members` (with `detail.room`), `receipts`, `presence`,
+// `connection`, `outbox`, `opened`.
 
 import { ChatClient } from './chat-client.js';
-import { Timeline } from './timeline.js';
+import { Reading } from './reading.js';
 import { RoomState } from './room.js';
+import { Roster } from './roster.js';
 
 const ROOMS_PAGE = 30;
-const FIRST_PAGE = 40;
-const TYPING_SHOWN_MS = 5_000;
-const PRESENCE_AT_ONCE = 200;
+const PAGE = 30;
+/** Messages loaded on either side of one that is looked for. */
+const AROUND = 25;
 
 export class ChatModel extends EventTarget {
   rooms = new Map();
-  presence = new Map();
   current = null;
   moreRooms = null;
   roomsLoaded = false;
   connection = { state: 'connecting' };
+  /** Says whether somebody looks at the newest messages of the open room; the view knows. */
+  isAttended = () => false;
 
   constructor({ session, api, url }) {
     super();
     this.session = session;
     this.me = session.user;
     this.api = api;
-    this.client = new ChatClient({ url, token: () => session.connectionToken(), user: session.user, storage: session.unsent });
-    const on = (type, handler) => this.client.addEventListener(type, (event) => handler.call(this, event.detail ?? {}));
+    this.client = new ChatClient({ url, user: this.me, token: () => session.connectionToken(), storage: session.unsent });
+    this.roster = new Roster(this);
+    this.reading = new Reading(this);
+    const on = (type, handler) => this.client.on(type, (detail) => handler.call(this, detail));
+    const inRoom = (handler) => (detail) => {
+      const room = this.rooms.get(detail.room);
+      if (room) handler.call(this, room, detail);
+    };
     on('state', this.#onState);
-    on('joined', this.#onJoined);
-    on('resync', this.#onPage);
-    on('reset', this.#onPage);
-    on('entry', this.#onEntry);
+    on('joined', inRoom(this.#onJoined));
+    on('resync', inRoom(this.#onPage));
+    on('reset', inRoom((room, detail) => this.#onPage(room, { ...detail, outcome: 'reset' })));
+    on('entry', ({ entry }) => this.rooms.has(entry.room) && this.#onEntry(this.rooms.get(entry.room), entry));
     on('left', this.#onLeft);
-    on('typing', this.#onTyping);
-    on('read', this.#onRead);
-    on('presence', (detail) => this.#onPresence(detail.users));
-    on('room', (detail) => this.#onRoom(detail.room));
+    on('typing', inRoom((room, { user, active = true }) => this.roster.onTyping(room, user, active)));
+    on('read', inRoom((room, { user, cursor }) => this.reading.onRead(room, user, cursor)));
+    on('presence', ({ users }) => this.roster.onPresence(users));
+    on('room', this.#onRoom);
     on('member', this.#onMember);
-    on('outbox', this.#onOutbox);
+    on('outbox', inRoom(this.#onOutbox));
     on('noticesLost', this.#refresh);
   }
 
@@ -54,13 +62,13 @@ export class ChatModel extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
+  get room() {
+    return this.rooms.get(this.current) ?? null;
+  }
+
   /** The rooms, the one with the latest activity first. */
   sortedRooms() {
     return [...this.rooms.values()].sort((a, b) => b.activity - a.activity || (a.id < b.id ? -1 : 1));
-  }
-
-  get room() {
-    return this.rooms.get(this.current) ?? null;
   }
 
   /** Loads the next page of the list, or its first one again, and joins what is new so that its badge is live. */
@@ -76,10 +84,10 @@ export class ChatModel extends EventTarget {
     const { id } = summary.room;
     let room = this.rooms.get(id);
     if (!room) {
-      room = new RoomState(id, new Timeline());
+      room = new RoomState(id);
       this.rooms.set(id, room);
+      this.client.join(id, { limit: PAGE });
       this.#showUnsent(room);
-      this.client.join(id, { limit: FIRST_PAGE });
     }
     room.takeSummary(summary);
     return room;
@@ -87,25 +95,18 @@ export class ChatModel extends EventTarget {
 
   /** What was written before a reload and is not yet sent, or has failed. */
   #showUnsent(room) {
-    for (const { clientId, type, text, createdAt, state, error } of this.client.unsent(room.id)) {
-      if (type === 'send') {
-        room.live.addPending({ clientId, sender: this.me, text, createdAt });
-        room.outbox.set(clientId, { state, error });
-        if (state === 'failed') room.live.markFailed(clientId, error);
-      } else if (state === 'failed') {
-        this.client.discard(clientId);
-      }
+    for (const unsent of this.client.unsent(room.id)) {
+      if (unsent.type === 'send') this.#addPending(room, unsent);
+      else if (unsent.state === 'failed') this.client.discard(unsent.clientId);
     }
   }
 
-  /** Shows a room; one that is not in the list yet is joined first. */
   open(id) {
     if (this.current === id) return;
     this.current = id;
-    const room = this.room;
-    if (room) {
-      room.placeDivider(this.me);
-      if (!room.members.size) this.loadMembers(room).catch(() => {});
+    if (this.room) {
+      this.reading.placeDivider(this.room);
+      this.#loadPeople(this.room);
     }
     this.emit('opened', { room: id });
   }
@@ -126,45 +127,51 @@ export class ChatModel extends EventTarget {
     this.emit('rooms');
   }
 
-  async loadOlder(room) {
-    return room.loadOlder((fields) => this.client.request('history', { room: room.id, limit: FIRST_PAGE, ...fields }));
+  /** Asks for parts of a room's history. */
+  history(room) {
+    return (fields) => this.client.request('history', { room: room.id, limit: PAGE, ...fields });
   }
 
-  async loadNewer(room) {
-    return room.loadNewer((fields) => this.client.request('history', { room: room.id, limit: FIRST_PAGE, ...fields }));
+  loadOlder(room) {
+    return room.loadOlder(this.history(room));
   }
 
-  /** Loads the pages around a message that is not on the page, and shows those in place of the newest. */
+  loadNewer(room) {
+    return room.loadNewer(this.history(room));
+  }
+
+  /** Shows a message and what is around it, as the log has it now, in place of the newest. */
   async showAround(room, entry) {
-    const ask = (fields) => this.client.request('history', { room: room.id, limit: 25, ...fields });
-    const [before, after] = await Promise.all([ask({ before: entry.id }), ask({ after: entry.id })]);
-    room.showWindow(new Timeline(), before.page, entry, after.page);
+    const ask = this.history(room);
+    const { page: before } = await ask({ before: entry.id, limit: AROUND });
+    const last = before.entries.at(-1);
+    const { page: after } = await ask({ after: last?.id ?? entry.id, limit: AROUND + 1 });
+    const entries = last ? [...before.entries, ...after.entries] : [entry, ...after.entries];
+    room.showWindow({ ...after, entries, reachesStart: before.reachesStart });
     this.emit('timeline', { room: room.id });
   }
 
-  async loadMembers(room, after) {
-    const answer = await this.client.request('members', { room: room.id, limit: 100, ...(after && { after }) });
-    if (!after) room.members.clear();
-    for (const member of answer.members) room.members.set(member.user, member);
-    room.moreMembers = answer.next ?? null;
-    this.emit('members', { room: room.id });
-    await this.#askPresence(answer.members.map((member) => member.user));
-  }
-
-  async #askPresence(users) {
-    for (let at = 0; at < users.length; at += PRESENCE_AT_ONCE) {
-      const answer = await this.client.request('presence', { users: users.slice(at, at + PRESENCE_AT_ONCE) });
-      this.#onPresence(answer.users);
+  async #loadPeople(room) {
+    try {
+      await this.roster.load(room);
+      await this.reading.load(room);
+    } catch {
+      // They are loaded with the next connection, or when the room is opened again.
     }
   }
 
   send(room, text) {
     const clientId = this.client.send(room.id, { text });
-    room.live.addPending({ clientId, sender: this.me, text, createdAt: new Date().toISOString() });
-    room.outbox.set(clientId, { state: 'sending' });
+    this.#addPending(room, { clientId, text, createdAt: new Date().toISOString() });
     room.showLive();
-    room.divider = null;
+    room.dividerAfter = null;
     this.emit('timeline', { room: room.id, sent: true });
+  }
+
+  #addPending(room, { clientId, text, createdAt, error }) {
+    room.live.addPending({ clientId, sender: this.me, text, createdAt });
+    room.outbox.set(clientId, { state: error ? 'failed' : 'sending', error });
+    if (error) room.live.markFailed(clientId, error);
   }
 
   retry(room, clientId) {
@@ -181,69 +188,44 @@ export class ChatModel extends EventTarget {
     this.emit('timeline', { room: room.id });
   }
 
-  /** Tells the server that everything up to the newest message was seen. */
-  markRead(room) {
-    const cursor = room.newestCursor();
-    if (!cursor || cursor === room.read) return;
-    room.read = cursor;
-    this.client.read(room.id, cursor);
-    if (room.unread !== 0) {
-      room.unread = 0;
-      this.emit('rooms');
-    }
-  }
-
   #onState(detail) {
     const before = this.connection.state;
     this.connection = { ...detail };
-        this.emit('connection');
+    this.emit('connection', { before });
     if (detail.state === 'connected' && before !== 'connected') this.#refresh();
   }
 
-  /** Fetches what is only told once: the list, and the people of the room on the page. */
+  /** Fetches what is only told once: the list, and the people of the open room. */
   #refresh() {
     this.loadRooms().catch(() => {});
-    if (this.room) this.loadMembers(this.room).catch(() => {});
+    const { room } = this;
+    if (!room) return;
+    room.failed = null;
+    this.#loadPeople(room);
+    this.emit('timeline', { room: room.id });
   }
 
-  #onJoined(detail) {
-    const room = this.rooms.get(detail.room);
-    if (!room) return;
-    if (detail.page) this.#onPage(detail);
+  #onJoined(room, detail) {
+    if (detail.page) this.#onPage(room, detail);
     else if (detail.cursor !== room.newestCursor()) room.catchingUp = detail.cursor;
     // Between the list and the join something may have come, which nobody counted.
-    if (room.head !== detail.cursor) this.#countUnread(room);
+    if (room.head !== detail.cursor) this.reading.count(room);
   }
 
-  async #countUnread(room, triesLeft = 3) {
-    try {
-      const head = room.newestCursor();
-      const { unread } = await this.api.unread(room.id);
-      // What came meanwhile may or may not be in that number: ask again.
-      if (head !== room.newestCursor() && triesLeft > 0) return await this.#countUnread(room, triesLeft - 1);
-      room.unread = room.read === room.newestCursor() ? 0 : unread;
-      this.emit('rooms');
-    } catch {
-      // The next list of rooms brings the number.
-    }
-    return undefined;
-  }
-
-  #onPage(detail) {
-    const room = this.rooms.get(detail.room);
-    if (!room || !detail.page) return;
-    room.startFrom(detail.page);
-    if (room.id === this.current && room.divider === null) room.placeDivider(this.me);
+  /** A page takes the place of what was known. Without one, what was missed follows entry by entry. */
+  #onPage(room, { page, outcome }) {
+    if (!page) return;
+    const first = !room.joined;
+    room.startFrom(page, { reset: outcome === 'reset' });
+    if (first && room.id === this.current && room.dividerAfter === null) this.reading.placeDivider(room);
     this.emit('timeline', { room: room.id, replaced: true });
     this.emit('rooms');
   }
 
-  #onEntry(detail) {
-    const { entry } = detail;
-    const room = this.rooms.get(entry.room);
-    if (!room) return;
-    room.applyEntry(entry, this.me);
-    this.#stopTyping(room, entry.sender);
+  #onEntry(room, entry) {
+    const attended = room.id === this.current && this.isAttended();
+    room.applyEntry(entry, { me: this.me, attended });
+    this.roster.stopTyping(room, entry.sender);
     this.emit('timeline', { room: room.id, entry });
     this.emit('rooms');
   }
@@ -258,34 +240,7 @@ export class ChatModel extends EventTarget {
     }
   }
 
-  #onTyping({ room: id, user, active = true }) {
-    const room = this.rooms.get(id);
-    if (!room || user === this.me) return;
-    this.#stopTyping(room, user);
-    if (active) room.typing.set(user, setTimeout(() => this.#stopTyping(room, user), TYPING_SHOWN_MS));
-    this.emit('typing', { room: id });
-  }
-
-  #stopTyping(room, user) {
-    if (!room.typing.has(user)) return;
-    clearTimeout(room.typing.get(user));
-    room.typing.delete(user);
-    this.emit('typing', { room: room.id });
-  }
-
-  #onRead({ room: id, user, cursor }) {
-    const room = this.rooms.get(id);
-    if (!room || user !== this.me || cursor === room.read) return;
-    room.read = cursor;
-    this.#countUnread(room);
-  }
-
-  #onPresence(users = []) {
-    for (const presence of users) this.presence.set(presence.user, presence);
-    this.emit('presence');
-  }
-
-  #onRoom(data) {
+  #onRoom({ room: data }) {
     const room = this.rooms.get(data?.id);
     if (!room) return;
     room.takeRoom(data);
@@ -294,28 +249,22 @@ export class ChatModel extends EventTarget {
 
   #onMember({ room: id, member }) {
     const room = this.rooms.get(id);
-    if (member.user === this.me && member.leftAt) return this.forget(id);
-    if (!room) {
-      if (member.user === this.me) this.loadRooms().catch(() => {});
-      return undefined;
-    }
-    if (member.leftAt) room.members.delete(member.user);
-    else room.members.set(member.user, member);
-    this.emit('members', { room: id });
-    if (!member.leftAt && !this.presence.has(member.user)) this.#askPresence([member.user]).catch(() => {});
-    return undefined;
+    const mine = member.user === this.me;
+    if (mine && member.leftAt) this.forget(id);
+    else if (room) this.roster.onMember(room, member);
+    else if (mine) this.loadRooms().catch(() => {});
   }
 
-  #onOutbox({ clientId, room: id, state, error }) {
-    const room = this.rooms.get(id);
-    if (!room) return;
+  #onOutbox(room, { clientId, state, error, type }) {
     if (state === 'failed') {
+      // Edits, deletes and reactions are not kept for another try: the page says at once what became of them.
+      if (type !== 'send') this.client.discard(clientId);
       room.outbox.set(clientId, { state, error });
       room.live.markFailed(clientId, error);
-    } else {
+    } else if (state === 'sent' && room.outbox.has(clientId)) {
       room.outbox.set(clientId, { state });
     }
-    this.emit('timeline', { room: id });
-    this.emit('outbox', { clientId, room: id, state, error });
+    this.emit('timeline', { room: room.id });
+    this.emit('outbox', { clientId, room: room.id, state, error, command: type });
   }
 }

@@ -1,5 +1,13 @@
-// One room as the page knows it. Its live timeline always reaches the newest message; beside it there may be a window on
-// an older part, opened by a search result, until paging down joins the two.
+// One room as the page knows it. Its live part always reaches the newest message; beside it there may be a window on an
+// older part, opened by a search result or by scrolling far up, until paging down joins the two.
+
+import { Receipts } from './receipts.js';
+import { Span } from './span.js';
+
+/** What the live part keeps while it is not the one shown. */
+const TAIL = 60;
+const RANKS = ['reader', 'member', 'moderator', 'owner'];
+const isMessage = ({ kind }) => kind === 'chat' || kind === 'custom';
 
 export class RoomState {
   name;
@@ -15,25 +23,34 @@ export class RoomState {
   joined = false;
   /** Why it has no live connection, if the server refused one. */
   refused = null;
-  reachesStart = false;
   loading = null;
   failed = null;
-  divider = null;
   draft = '';
   members = new Map();
   moreMembers = null;
   typing = new Map();
   outbox = new Map();
+  receipts = new Receipts();
+  live = new Span();
   window = null;
-  scroll = null;
+  /** Whether the page follows the newest messages, or somebody reads further up. */
+  following = true;
+  /** Where one was reading when another room was opened. */
+  place = null;
+  /** The number after which the line "new messages" stands, while the room is open. */
+  dividerAfter = null;
+  /** The cursor of the same place. */
+  dividerCursor = null;
+  /** Whether what is below that line has been read, and whether the line was in sight. */
+  dividerRead = false;
+  dividerMet = false;
   /** The head at the time of joining, until the entries up to it have come. */
   catchingUp = null;
   #head = null;
 
-  constructor(id, timeline) {
+  constructor(id) {
     this.id = id;
     this.name = id;
-    this.live = timeline;
   }
 
   takeSummary(summary) {
@@ -53,49 +70,71 @@ export class RoomState {
     this.maxBodyChars = data.maxBodyChars ?? this.maxBodyChars;
   }
 
+  /** Whether one's role here is at least this one. The server decides; the page only does not offer what it would refuse. */
+  isAtLeast(role) {
+    return RANKS.indexOf(this.role) >= RANKS.indexOf(role);
+  }
+
   get shown() {
-    return this.window?.timeline ?? this.live;
+    return this.window ?? this.live;
   }
 
-  /** What to show. Holes are only ever above the oldest message, where scrolling up loads more anyway. */
   items() {
-    return this.shown.items().filter((item) => item.kind !== 'hole');
-  }
-
-  get shownReachesStart() {
-    return this.window ? this.window.reachesStart : this.reachesStart;
+    return this.shown.items();
   }
 
   newestCursor() {
     return this.#head;
   }
 
-  /** Forgets what it holds and begins with the newest page. */
-  startFrom(page) {
-    this.live.applyPage(page, { replace: true });
-    this.reachesStart = page.reachesStart;
-    this.#head = page.cursor ?? page.entries.at(-1)?.cursor ?? null;
+  /** Forgets what it holds, except what is not yet sent, and begins with the newest page. */
+  startFrom(page, { reset = false } = {}) {
+    const live = new Span(page);
+    live.adopt(this.live.pending());
+    this.live = live;
     this.window = null;
     this.joined = true;
     this.catchingUp = null;
-    const newest = page.entries.findLast((entry) => entry.kind === 'chat' || entry.kind === 'custom');
+    if (reset) {
+      this.receipts = new Receipts();
+      this.dividerAfter = null;
+    }
+    this.receipts.notePage(page);
+    this.#head = page.cursor ?? page.entries.at(-1)?.cursor ?? null;
+    const newest = page.entries.findLast(isMessage);
     if (newest) this.#see(newest);
   }
 
-  applyEntry(entry, me) {
+  /** @param {boolean} attended says that somebody looks at the newest messages */
+  applyEntry(entry, { me, attended }) {
     this.live.applyEntry(entry);
+    this.receipts.note(entry.cursor, entry.seq);
+    const head = this.#head;
     this.#head = entry.cursor;
     const missed = this.catchingUp !== null;
     if (entry.cursor === this.catchingUp) this.catchingUp = null;
     if (['edit', 'delete', 'reaction'].includes(entry.kind)) {
-      this.window?.timeline.applyEntry(entry);
+      this.window?.applyEntry(entry);
       if (this.preview?.id === entry.target) this.#foldPreview(entry);
       return;
     }
-    if (entry.kind !== 'chat' && entry.kind !== 'custom') return;
+    this.bound();
+    if (!isMessage(entry)) return;
     this.#see(entry);
+    if (entry.sender === me) {
+      this.outbox.delete(entry.clientId);
+      return;
+    }
     // While missed entries come in, the server's own number counts: it holds some of them already.
-    if (entry.sender !== me && !missed) this.unread += 1;
+    if (!missed) this.unread += 1;
+    if (!attended && (this.dividerAfter === null || this.dividerRead)) this.divideAfter(entry.seq - 1, head);
+  }
+
+  divideAfter(seq, cursor) {
+    this.dividerAfter = seq;
+    this.dividerCursor = cursor;
+    this.dividerRead = false;
+    this.dividerMet = false;
   }
 
   #see(entry) {
@@ -108,48 +147,53 @@ export class RoomState {
     if (entry.kind === 'edit') this.preview = { ...this.preview, text: entry.text };
   }
 
-  /** Remembers above which message the line "new messages" stands while the room is open. */
-  placeDivider(me) {
-    this.divider = null;
-    if (this.unread === 0) return;
-    let left = this.unread;
-    for (const item of this.live.items().toReversed()) {
-      if (!item.seq || item.sender === me || (item.kind !== 'chat' && item.kind !== 'custom')) continue;
-      this.divider = item.id;
-      left -= 1;
-      if (left === 0) return;
-    }
-  }
-
   /** Leaves the older part and shows the newest again. */
   showLive() {
     this.window = null;
+    this.following = true;
+    this.bound();
   }
 
-  showWindow(timeline, before, entry, after) {
-    const page = {
-      entries: [...before.entries, entry, ...after.entries],
-      reachesStart: before.reachesStart,
-      reachesHead: after.reachesHead,
-      cursor: after.cursor,
-    };
-    timeline.applyPage(page, { replace: true });
-    this.window = { timeline, pages: [page], reachesStart: page.reachesStart };
-    this.#joinWindow(page.reachesHead);
+  /** Shows a page from somewhere in the history. */
+  showWindow(page) {
+    this.window = new Span(page);
+    this.receipts.notePage(page);
+    this.following = false;
+    this.#meet(page);
+    this.bound();
   }
 
-  /** Once the window touches the live part, the two become one timeline. */
-  #joinWindow(reachesHead) {
-    const oldest = this.live.items().find((item) => item.seq);
-    const newest = this.window.timeline.items().findLast((item) => item.seq);
-    const touches = reachesHead || (oldest && newest && newest.seq >= oldest.seq);
+  /** Once the window's newest page reaches the live part, the two become one. */
+  #meet({ reachesHead, seq }) {
+    const { oldest } = this.live;
+    const touches = !oldest || this.window.newest?.seq >= oldest.seq || (reachesHead && seq >= oldest.seq - 1);
     if (!touches) return;
-    for (const page of this.window.pages.toReversed()) this.live.prependPage(page);
-    this.reachesStart = this.window.reachesStart;
+    this.live.joinOlder(this.window);
     this.window = null;
   }
 
-  /** Runs one load at a time for each direction. */
+  /** Keeps what is held within bounds. Not while a page is on its way that is to fit to what is here. */
+  bound() {
+    if (this.loading) return;
+    if (this.live.isLong && (this.window || this.following)) this.live.dropOldest(this.window ? TAIL : undefined);
+  }
+
+  /** Forgets the newest `count` messages of what is shown: somebody reads far above them. */
+  forgetNewest(count) {
+    if (this.loading) return;
+    if (!this.window) {
+      this.window = this.live.fork();
+      this.live.dropOldest(TAIL);
+    }
+    this.window.dropNewest(this.window.stored().length - count);
+  }
+
+  /** Forgets the oldest `count` messages of what is shown. */
+  forgetOldest(count) {
+    if (!this.loading) this.shown.dropOldest(this.shown.stored().length - count);
+  }
+
+  /** Runs one load at a time. */
   async #once(direction, work) {
     if (this.loading) return false;
     this.loading = direction;
@@ -165,33 +209,28 @@ export class RoomState {
     }
   }
 
-  loadOlder(ask) {
-    if (this.shownReachesStart) return Promise.resolve(false);
+  async loadOlder(ask) {
+    if (this.shown.reachesStart) return false;
     return this.#once('older', async () => {
-      const shown = this.shown;
-      const oldest = shown.items().find((item) => item.seq);
+      const { shown } = this;
+      const { oldest } = shown;
       const { page } = await ask(oldest ? { before: oldest.cursor ?? oldest.id } : {});
       if (shown !== this.shown) return;
-      shown.prependPage(page);
-      if (this.window) {
-        this.window.pages.unshift(page);
-        this.window.reachesStart = page.reachesStart;
-      } else {
-        this.reachesStart = page.reachesStart;
-      }
+      this.receipts.notePage(page);
+      shown.prepend(page);
     });
   }
 
-  loadNewer(ask) {
-    if (!this.window) return Promise.resolve(false);
+  async loadNewer(ask) {
+    if (!this.window) return false;
     return this.#once('newer', async () => {
       const { window } = this;
-      const newest = window.timeline.items().findLast((item) => item.seq);
+      const { newest } = window;
       const { page } = await ask({ after: newest.cursor ?? newest.id });
       if (window !== this.window) return;
-      window.timeline.applyPage(page, { replace: false });
-      window.pages.push(page);
-      this.#joinWindow(page.reachesHead);
+      this.receipts.notePage(page);
+      window.append(page);
+      this.#meet(page);
     });
   }
 }

@@ -25,6 +25,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::error;
+use unicode_normalization::char::is_combining_mark;
 
 /// The room that every guest is in.
 const LOBBY: &str = "lobby";
@@ -150,29 +151,25 @@ fn not_stored(guest: Guest) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "no-store")], Json(guest))
 }
 
-/// The name as it is kept: 1 to 24 letters, digits, spaces, `-` and `_`, of any script.
+/// The name as it is kept: 1 to 24 letters with their marks, digits, spaces, `-` and `_`, of any script.
 fn check_name(name: &str) -> Result<&str, Refusal> {
     let name = name.trim();
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    // Many scripts write part of their vowels as marks on a letter.
+    let allowed = |c: char| c.is_alphanumeric() || is_combining_mark(c) || matches!(c, ' ' | '-' | '_');
     if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || !name.chars().all(allowed) {
         return Err(Refusal::Name);
     }
     Ok(name)
 }
 
-/// The ASCII part of the name and six random hexadecimal digits, such as `ann-3f9a21`.
+/// The name in form encoding and six random hexadecimal digits, such as `Ann+Lee-3f9a21`: ids are ASCII, and whoever sees
+/// one can read the name in it, whatever its script.
 fn user_id(name: &str) -> Result<UserId, Refusal> {
     let mut random = [0; 3];
     getrandom::fill(&mut random).map_err(Refusal::internal)?;
     let [a, b, c] = random;
-    UserId::new(&format!("{}-{a:02x}{b:02x}{c:02x}", slug(name))).map_err(Refusal::internal)
-}
-
-/// Lower-case ASCII letters and digits, with `-` for what lies between; `guest` where there is none.
-fn slug(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let slug = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
-    if slug.is_empty() { "guest".to_owned() } else { slug }
+    let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    UserId::new(&format!("{name}-{a:02x}{b:02x}{c:02x}")).map_err(Refusal::internal)
 }
 
 /// Why somebody does not get in.

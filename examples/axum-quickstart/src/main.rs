@@ -1,4 +1,5 @@
-//! A whole chat in one program: a page to talk on, guests who only give a name, and one room, all in memory.
+//! A whole chat in one program: a page to talk on, guests who only give a name, rooms, and one SQLite file that keeps it
+//! all through restarts and crashes.
 //!
 //! ```sh
 //! cargo run -p example-axum-quickstart
@@ -10,6 +11,7 @@ mod guests;
 mod page;
 mod settings;
 mod shutdown;
+mod store;
 
 use std::{
     io::{self, IsTerminal},
@@ -24,8 +26,9 @@ use axum::Router;
 use chat_core::{
     Chat, Observed,
     auth::{JwtAuth, JwtConfig, JwtSigner},
-    memory::{MemoryFanout, MemoryPresence, MemoryStore},
+    memory::{MemoryFanout, MemoryPresence},
     observe,
+    rate_limit::{LocalRateLimiter, Quota, RateLimits},
 };
 use chat_gateway::GatewayConfig;
 use clap::Parser;
@@ -36,13 +39,11 @@ use crate::{
     guests::Guests,
     settings::{Arguments, Settings},
     shutdown::Asked,
+    store::Store,
 };
 
 /// Tokens name who issued them and for whom, so that those of another service with the same secret do not hold here.
 const SERVICE: &str = "chat-quickstart";
-
-/// Seconds: memory answers in microseconds, a store over the network in milliseconds.
-const DURATION_BUCKETS: [f64; 10] = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -66,11 +67,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
     let mut asked = Asked::new()?;
-    let metrics = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.install_recorder()?;
+    let metrics = PrometheusBuilder::new().set_buckets(&observe::DURATION_BUCKETS)?.install_recorder()?;
     observe::describe_metrics();
+    chat_gateway::observe::describe_metrics();
 
-    let signer = signer(settings.secret.as_deref(), settings.token_lifetime)?;
-    let chat = chat(&signer)?;
+    let store = Store::open(settings.data.as_deref()).await?;
+    let secret = settings.secret.or_else(|| store.secret.clone());
+    let signer = signer(secret.as_deref(), settings.token_lifetime)?;
+    let chat = chat(&store, &signer, settings.room_rate)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
 
@@ -78,6 +82,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
+    println!("messages are kept in {}", store.place());
 
     let (drained, ending) = oneshot::channel();
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -93,7 +98,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         // A request that never ends must not hold up the end of the server.
         () = async { let _ = ending.await; tokio::time::sleep(shutdown::PATIENCE).await } => {}
     }
-    Ok(())
+    store.close().await
 }
 
 fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router {
@@ -103,17 +108,19 @@ fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router
     Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
 }
 
-/// Everything in memory, with spans and metrics round it.
-fn chat(signer: &JwtSigner) -> anyhow::Result<Chat> {
+/// The store, and what one process needs beside it, with spans and metrics round everything.
+fn chat(store: &Store, signer: &JwtSigner, room_rate: u32) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
-    let store = MemoryStore::new();
+    let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
+    let limits = RateLimits::new().with_room_sends(Some(room_sends));
     let chat = Chat::builder()
-        .log(Observed::new(store.message_log()))
-        .rooms(Observed::new(store.rooms()))
-        .search(Observed::new(store.search()))
+        .log(Observed::new(Arc::clone(&store.log)))
+        .rooms(Observed::new(Arc::clone(&store.rooms)))
+        .search(Observed::new(Arc::clone(&store.search)))
         .fanout(Observed::new(MemoryFanout::new()))
         .presence(Observed::new(MemoryPresence::new()))
         .auth(Observed::new(JwtAuth::new(config)?))
+        .limiter(LocalRateLimiter::new(&limits))
         .build()?;
     Ok(chat)
 }

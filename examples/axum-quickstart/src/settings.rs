@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -15,9 +16,10 @@ const MIN_SECRET_BYTES: usize = 32;
 
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(5);
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
+const MAX_ROOM_RATE: u32 = 100_000;
 const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
 
-/// A chat in one program: a page, guests, one room. Messages live in memory.
+/// A chat in one program: a page, guests, rooms, and everything that was said in one SQLite file.
 ///
 /// Start it, open the address it prints in two browser windows, and talk to yourself.
 #[derive(Parser)]
@@ -27,8 +29,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", env = "CHAT_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
 
-    /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it a new one is made at each
-    /// start, and guests of an earlier start are asked for their name again
+    /// The folder for the messages (`chat.db`) and the secret; made if it is not there
+    #[arg(long, value_name = "FOLDER", env = "CHAT_DATA", default_value = "chat-data")]
+    data: PathBuf,
+
+    /// Keep everything in memory: it is gone when the program ends
+    #[arg(long, env = "CHAT_MEMORY")]
+    memory: bool,
+
+    /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it one is made and kept in the
+    /// data folder, or, with --memory, for this run: then guests of an earlier one are asked for their name again
     #[arg(long, value_name = "SECRET", env = "CHAT_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
@@ -44,6 +54,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "COUNT", env = "CHAT_MAX_BODY_CHARS", default_value = "1000")]
     max_body_chars: String,
 
+    /// How many messages per second one room takes, all senders together: 1 to 100000
+    #[arg(long, value_name = "COUNT", env = "CHAT_ROOM_RATE", default_value = "200")]
+    room_rate: String,
+
     /// When this server ends, its clients reconnect at random times within this one. 0s to 60s
     #[arg(long, value_name = "DURATION", env = "CHAT_DRAIN_WINDOW", default_value = "2s")]
     drain_window: String,
@@ -52,10 +66,13 @@ pub(crate) struct Arguments {
 /// Settings that can work.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    /// `None`: in memory.
+    pub(crate) data: Option<PathBuf>,
     pub(crate) secret: Option<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
     pub(crate) max_body_chars: u32,
+    pub(crate) room_rate: u32,
     pub(crate) drain_window: Duration,
 }
 
@@ -102,18 +119,36 @@ impl Arguments {
             let given = &self.max_body_chars;
             note(format!("--max-body-chars: {given:?} is not a number from 1 to {MAX_BODY_CHARS}"));
         }
+        let room_rate = self.room_rate.parse().ok().filter(|rate| (1..=MAX_ROOM_RATE).contains(rate));
+        if room_rate.is_none() {
+            note(format!("--room-rate: {:?} is not a number from 1 to {MAX_ROOM_RATE}", self.room_rate));
+        }
         let drain_window =
             humantime::parse_duration(&self.drain_window).ok().filter(|time| *time <= MAX_DRAIN_WINDOW);
         if drain_window.is_none() {
             note(format!("--drain-window: {:?} is not a time from 0s to 60s", self.drain_window));
         }
 
-        match (listen, token_lifetime, log, max_body_chars, drain_window) {
-            (Some(listen), Some(token_lifetime), Ok(log), Some(max_body_chars), Some(drain_window))
-                if problems.is_empty() =>
-            {
-                let secret = self.secret;
-                Ok(Settings { listen, secret, token_lifetime, log, max_body_chars, drain_window })
+        match (listen, token_lifetime, log, max_body_chars, room_rate, drain_window) {
+            (
+                Some(listen),
+                Some(token_lifetime),
+                Ok(log),
+                Some(max_body_chars),
+                Some(room_rate),
+                Some(drain_window),
+            ) if problems.is_empty() => {
+                let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
+                Ok(Settings {
+                    listen,
+                    data,
+                    secret,
+                    token_lifetime,
+                    log,
+                    max_body_chars,
+                    room_rate,
+                    drain_window,
+                })
             }
             _ => Err(WrongSettings(problems)),
         }
@@ -122,6 +157,7 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use chat_core::rate_limit::RateLimits;
     use clap::CommandFactory;
 
     use super::*;
@@ -136,19 +172,29 @@ mod tests {
     #[test]
     fn the_defaults_work() {
         let settings = parse(&[]).check().unwrap();
+        assert_eq!(settings.data, Some(PathBuf::from("chat-data")));
         assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
         assert_eq!(settings.max_body_chars, 1_000);
+        assert_eq!(settings.room_rate, RateLimits::DEFAULT_ROOM_SENDS.per_second);
         assert_eq!(settings.drain_window, Duration::from_secs(2));
     }
 
     #[test]
+    fn in_memory_there_is_no_folder() {
+        assert_eq!(parse(&["--memory", "--data=elsewhere"]).check().unwrap().data, None);
+    }
+
+    #[test]
     fn every_wrong_setting_is_named_at_once() {
-        let mut arguments = parse(&["--secret=short", "--token-lifetime=1s", "--max-body-chars=0"]);
+        let mut arguments =
+            parse(&["--secret=short", "--token-lifetime=1s", "--max-body-chars=0", "--room-rate=0"]);
         arguments.listen = "nowhere".to_owned();
         arguments.log = "a=b=c".to_owned();
         arguments.drain_window = "soon".to_owned();
         let text = arguments.check().err().unwrap().to_string();
-        for name in ["listen", "secret", "token-lifetime", "log", "max-body-chars", "drain-window"] {
+        for name in
+            ["listen", "secret", "token-lifetime", "log", "max-body-chars", "room-rate", "drain-window"]
+        {
             assert!(text.contains(&format!("\n  --{name}: ")), "{name} in {text}");
         }
         assert!(!text.contains("short"), "the secret shows in {text}");

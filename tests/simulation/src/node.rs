@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Auth, Backend, Chat, Mutation, Result, Settings, Timestamp, UserId,
+    Auth, Backend, Chat, Mutation, Result, Settings, Storage as _, Timestamp, UserId,
     auth::{AuthError, Credentials, Principal, Revocable},
     rate_limit::{LocalRateLimiter, RateLimits},
 };

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chat_core::{Cursor, Epoch, MessageLog, Presence, ReadQuery, RoomId, Rooms, Seq, StoredMessage};
+use chat_core::{
+    Cursor, Epoch, MessageLog, Presence, ReadQuery, RoomId, Rooms, Seq, Storage as _, StoredMessage,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,

@@ -8,7 +8,8 @@ use std::{
 };
 
 use chat_core::{
-    Chat, Epoch, MemberChange, MessageLog, NewRoom, Retention, Role, RoomId, Rooms, Seq, Timestamp, UserId,
+    Chat, Epoch, MemberChange, MessageLog, NewRoom, Retention, Role, RoomId, Rooms, Seq, Storage as _,
+    Timestamp, UserId,
     auth::{Credentials, Revocation, RevocationScope},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemorySnapshot, MemoryStore},
 };

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use super::{MemoryStore, test_clock::TestClock};
 use crate::{
     AppendOutcome, ClientMessageId, Content, Cursor, Draft, Error, MemberChange, MessageId, NewRoom, Page,
-    ReadQuery, Result, Retention, Role, RoomId, Seq, Timestamp, UserId, rooms::RoomSummary,
+    ReadQuery, Result, Retention, Role, RoomId, Seq, Storage as _, Timestamp, UserId, rooms::RoomSummary,
     search::SearchQuery,
 };
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Fixture, now, room, user};
 use crate::{
     AppendOutcome, Authority, Body, Content, Error, MemberChange, MessageId, Page, ReactionKey, ReactionOp,
-    ReadQuery, Refusal, Role, View,
+    ReadQuery, Refusal, Role, Storage as _, View,
 };
 
 /// One thing done to a room of three users, by number.

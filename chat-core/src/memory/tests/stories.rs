@@ -3,8 +3,8 @@
 use super::{Fixture, now, now_err, room, seq, user};
 use crate::{
     AppendOutcome, Body, ClientMessageId, Content, Error, Member, MemberChange, MemberOutcome, NewRoom,
-    ReactionKey, ReactionOp, ReadFrom, ReadQuery, Refusal, Retention, Role, RoomId, Timestamp, UserId, View,
-    search::SearchQuery,
+    ReactionKey, ReactionOp, ReadFrom, ReadQuery, Refusal, Retention, Role, RoomId, Storage as _, Timestamp,
+    UserId, View, search::SearchQuery,
 };
 
 #[test]

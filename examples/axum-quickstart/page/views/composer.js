@@ -10,17 +10,20 @@ export class Composer {
   #model;
   #room = null;
   #typedAt = 0;
+  #onUp;
   #counter = el('span.counter', { 'aria-live': 'polite', hidden: true, data: { testid: 'counter' } });
-  #problem = el('span.problem', { role: 'alert', data: { testid: 'composer-problem' } });
+  #problem = el('span.problem', { id: 'composer-problem', role: 'alert', data: { testid: 'composer-problem' } });
 
-  constructor(model) {
+  /** `onUp()`: the key that leads from an empty field to the messages. */
+  constructor(model, { onUp }) {
     this.#model = model;
+    this.#onUp = onUp;
     this.field = el('textarea.composer-field', {
       id: 'composer',
       rows: 1,
       dir: 'auto',
       'aria-label': 'Message',
-      'aria-describedby': 'composer-hint',
+      'aria-describedby': 'composer-problem composer-hint',
       enterkeyhint: 'send',
       oninput: () => this.#changed(),
       onkeydown: (event) => this.#key(event),
@@ -40,7 +43,7 @@ export class Composer {
         'div.composer-foot',
         {},
         this.#problem,
-        el('span.hint', { id: 'composer-hint' }, 'Enter to send, Shift + Enter for a new line'),
+        el('span.hint', { id: 'composer-hint' }, 'Enter sends, Shift + Enter begins a new line, ↑ goes to the messages'),
         this.#counter,
       ),
     );
@@ -53,20 +56,25 @@ export class Composer {
       this.#stopTyping();
     }
     this.#room = room;
+    this.complain('');
     this.field.value = room?.draft ?? '';
     this.refresh();
     this.#changed(false);
   }
 
-  /** The room's name or state may have changed. */
+  /** The room's name or state, or one's role in it, may have changed. */
   refresh() {
-    const room = this.#room;
-    const closed = !room?.active;
-    set(this.field, {
-      disabled: closed,
-      placeholder: closed ? 'This room is closed for new messages' : `Message ${room.name}`,
-    });
+    set(this.field, { disabled: !this.#open, placeholder: this.#invitation() });
     this.#enable();
+  }
+
+  get #open() {
+    return Boolean(this.#room?.active && this.#room.isAtLeast('member'));
+  }
+
+  #invitation() {
+    if (!this.#room?.active) return 'This room is closed for new messages';
+    return this.#open ? `Message ${this.#room.name}` : 'You can only read in this room';
   }
 
   focus() {
@@ -88,7 +96,7 @@ export class Composer {
 
   #enable() {
     const length = this.#length();
-    set(this.button, { disabled: !this.#room?.active || length === 0 || length > this.#limit });
+    set(this.button, { disabled: !this.#open || length === 0 || length > this.#limit });
   }
 
   #changed(byPerson = true) {
@@ -97,7 +105,7 @@ export class Composer {
     this.#counter.hidden = length < this.#limit * COUNT_FROM;
     setText(this.#counter, `${length} / ${this.#limit}`);
     this.#counter.classList.toggle('is-over', over);
-    this.field.toggleAttribute('aria-invalid', over);
+    set(this.field, { 'aria-invalid': over ? 'true' : null });
     setText(this.#problem, over ? `Too long by ${length - this.#limit} characters.` : '');
     this.#grow();
     this.#enable();
@@ -121,17 +129,22 @@ export class Composer {
   }
 
   #key(event) {
-    // While an input method is open, Enter belongs to it.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    event.preventDefault();
-    this.element.requestSubmit();
+    // While an input method is open, its keys belong to it.
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      this.element.requestSubmit();
+    } else if (event.key === 'ArrowUp' && this.field.value === '') {
+      event.preventDefault();
+      this.#onUp();
+    }
   }
 
   #submit(event) {
     event.preventDefault();
     const text = this.field.value.trim();
     const length = [...text].length;
-    if (!this.#room?.active || length === 0 || length > this.#limit) return;
+    if (!this.#open || length === 0 || length > this.#limit) return;
     this.field.value = '';
     // The message itself tells the others that the typing is over.
     this.#typedAt = 0;

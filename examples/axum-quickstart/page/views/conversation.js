@@ -1,10 +1,11 @@
 // The middle: the room's title, its history, who is typing, and the composer.
 
-import { coalesced, announce, el, iconButton, setText } from './dom.js';
-import { displayName, errorText, oneLine, typingLine } from './format.js';
+import { announce, announceMessage } from './announcer.js';
 import { Composer } from './composer.js';
+import { coalesced, el, iconButton, setText } from './dom.js';
+import { errorText, nameIn, oneLine, typingLine } from './format.js';
 import { HistoryView } from './history.js';
-import { editor, REACTIONS } from './message.js';
+import { onMessages } from './messagekeys.js';
 
 export class ConversationView {
   #root;
@@ -12,25 +13,25 @@ export class ConversationView {
   #ask;
   #room;
   #none;
-  #title = el('h1.room-title', { dir: 'auto' });
+  #title = el('h2.room-title', { dir: 'auto' });
   #subtitle = el('p.room-subtitle');
-  #typing = el('div.typing', { role: 'status', data: { testid: 'typing' } });
-  #picker = el('div.picker', { id: 'reactions', popover: 'auto', role: 'menu', 'aria-label': 'React' });
+  #typing = el('div.typing', { data: { testid: 'typing' } });
 
+  /** `ask(question)` promises whether somebody is sure. */
   constructor(root, model, { onBack, onMembers, ask }) {
     this.#root = root;
     this.#model = model;
     this.#ask = ask;
-    this.history = new HistoryView(model, {
-      seen: () => this.#seen(),
-      pickReaction: (item, button) => this.#pick(item, button),
-      react: (item, key, op) => model.client.react(model.current, item.id, key, op),
+    this.history = new HistoryView(model, { seen: () => this.#seen(), failed: (error) => this.say(error) });
+    this.composer = new Composer(model, { onUp: () => this.history.rows.active?.focus() });
+    this.tools = onMessages(this.history, {
+      react: (item, key) => this.#react(item, key),
       edit: (item) => this.#edit(item),
       remove: (item) => this.#remove(item),
       retry: (item) => model.retry(model.room, item.clientId),
       discard: (item) => model.discard(model.room, item.clientId),
+      leave: () => this.composer.focus(),
     });
-    this.composer = new Composer(model);
     this.membersButton = iconButton('people', 'People', { onclick: onMembers, 'aria-controls': 'members', data: { testid: 'show-members' } });
     this.#room = el(
       'div.room-view',
@@ -47,27 +48,25 @@ export class ConversationView {
       this.composer.element,
     );
     this.#none = el('div.no-room', {}, el('p.muted', {}, 'Choose a room to read and write in.'));
-    root.replaceChildren(this.#room, this.#none, this.#picker);
+    root.replaceChildren(this.#room, this.#none, this.tools.picker);
     this.#listen();
   }
 
   #listen() {
     const model = this.#model;
     const here = (handler) => (event) => event.detail.room === model.current && handler(event.detail);
-    const render = coalesced(() => {
-      this.history.render();
-      this.#seen();
-    });
+    const render = coalesced(() => this.history.render());
+    model.isAttended = () => this.#attentive;
     model.addEventListener('opened', () => this.#open());
     model.addEventListener('timeline', here((detail) => this.#changed(detail, render)));
+    model.addEventListener('receipts', here(render));
     model.addEventListener('typing', here(() => this.#drawTyping()));
-    for (const type of ['rooms', 'members', 'presence']) model.addEventListener(type, coalesced(() => this.#drawHead()));
-    model.addEventListener('outbox', here(({ state, error, clientId }) => {
-      // Edits, deletes and reactions have no row of their own to fail in.
-      if (state === 'failed' && !model.room.items().some((item) => item.clientId === clientId)) this.composer.complain(errorText(error));
-    }));
+    const head = coalesced(() => this.#drawHead());
+    for (const type of ['rooms', 'members', 'presence']) model.addEventListener(type, head);
+    model.addEventListener('rooms', render);
+    model.addEventListener('members', here(render));
+    model.addEventListener('outbox', here((detail) => this.#onOutbox(detail)));
     for (const type of ['focus', 'visibilitychange']) addEventListener(type, () => this.#seen(), true);
-    document.addEventListener('visibilitychange', () => this.#seen());
   }
 
   /** Says what went wrong, beside the composer. */
@@ -79,6 +78,7 @@ export class ConversationView {
     const { room } = this.#model;
     this.#room.hidden = !room;
     this.#none.hidden = Boolean(room);
+    this.tools.detach();
     this.#drawHead();
     this.composer.show(room);
     this.history.show(room);
@@ -86,35 +86,44 @@ export class ConversationView {
     if (room && matchMedia('(hover: hover)').matches) this.composer.focus();
   }
 
-  #changed({ entry, sent }, render) {
-    const { room, me } = this.#model;
+  #changed({ entry, sent, replaced }, render) {
     if (sent) {
       this.history.toNewest();
       return;
     }
-    if (entry?.kind === 'chat' && entry.sender !== me) {
-      if (!room.divider && !this.#attentive) room.divider = entry.id;
+    if (replaced) {
+      this.history.replaced();
+      return;
+    }
+    if (entry?.kind === 'chat' && entry.sender !== this.#model.me) {
       this.history.noticeNew();
-      announce(`${displayName(entry.sender)}: ${oneLine(entry)}`);
+      announceMessage(`${nameIn(entry.sender)}: ${oneLine(entry)}`);
     }
     render();
   }
 
+  /** A message that was not sent says so in its row; edits, deletes and reactions have none of their own. */
+  #onOutbox({ state, error, command }) {
+    if (state !== 'failed') return;
+    if (command === 'send') announce(`Your message was not sent. ${errorText(error)}`);
+    else this.say(error);
+  }
+
   get #attentive() {
-    return document.visibilityState === 'visible' && document.hasFocus() && this.history.showsNewest;
+    return document.visibilityState === 'visible' && document.hasFocus() && this.#root.offsetParent !== null && this.history.showsNewest;
   }
 
   /** What is in sight of somebody who looks has been read. */
   #seen() {
     const { room } = this.#model;
-    if (room?.joined && this.#root.offsetParent !== null && this.#attentive) this.#model.markRead(room);
+    if (room?.joined && this.#attentive) this.#model.reading.markRead(room);
   }
 
   #drawHead() {
-    const { room, presence } = this.#model;
+    const { room, roster } = this.#model;
     if (!room) return;
     setText(this.#title, room.name);
-    const online = [...room.members.keys()].filter((user) => presence.get(user)?.online).length;
+    const online = [...room.members.keys()].filter((user) => roster.isOnline(user)).length;
     const count = `${room.members.size}${room.moreMembers ? '+' : ''} ${room.members.size === 1 ? 'person' : 'people'}`;
     setText(this.#subtitle, room.members.size ? `${count}, ${online} online` : '');
     this.composer.refresh();
@@ -126,55 +135,34 @@ export class ConversationView {
     this.#typing.classList.toggle('is-on', users.length > 0);
   }
 
-  #pick(item, button) {
-    const choose = (key) => {
-      this.#picker.hidePopover();
-      const mine = item.reactions?.find((reaction) => reaction.key === key)?.users?.includes(this.#model.me);
-      this.#model.client.react(this.#model.current, item.id, key, mine ? 'remove' : 'add');
-      this.history.rowOf(item)?.querySelector('[data-testid=react]')?.focus({ preventScroll: true });
-    };
-    this.#picker.replaceChildren(
-      ...REACTIONS.map((key) =>
-        el('button.pick', { type: 'button', role: 'menuitem', 'aria-label': `React with ${key}`, onclick: () => choose(key), data: { testid: 'pick', key } }, key),
-      ),
-    );
-    this.#picker.onkeydown = (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      const all = [...this.#picker.children];
-      all.at((all.indexOf(document.activeElement) + step) % all.length).focus();
-    };
-    this.#picker.showPopover();
-    const box = button.getBoundingClientRect();
-    const { offsetWidth, offsetHeight } = this.#picker;
-    const left = Math.min(Math.max(8, box.left + box.width / 2 - offsetWidth / 2), innerWidth - offsetWidth - 8);
-    const above = box.top - offsetHeight - 6;
-    this.#picker.style.left = `${left}px`;
-    this.#picker.style.top = `${above > 8 ? above : box.bottom + 6}px`;
-    this.#picker.firstChild.focus();
+  #react(item, key) {
+    const { current, client, me } = this.#model;
+    const mine = item.reactions?.find((reaction) => reaction.key === key)?.users?.includes(me);
+    client.react(current, item.id, key, mine ? 'remove' : 'add');
   }
 
   #edit(item) {
-    const row = this.history.rowOf(item);
+    const { room, client } = this.#model;
+    const row = this.history.rows.withId(item.id);
     if (!row) return;
-    const { id: room, maxBodyChars } = this.#model.room;
-    this.history.beginEdit(item);
-    editor(row, item, maxBodyChars, (text) => {
-      if (text !== null) this.#model.client.edit(room, item.id, { text });
-      this.history.endEdit();
-      this.composer.focus();
+    this.tools.detach();
+    this.history.rows.edit(row, room.maxBodyChars, (text, shown) => {
+      if (text !== null) client.edit(room.id, item.id, { text });
+      (shown ?? this.composer.field).focus({ preventScroll: true });
     });
+    row.scrollIntoView({ block: 'nearest' });
   }
 
   async #remove(item) {
-    const room = this.#model.current;
+    const { current, client } = this.#model;
     const sure = await this.#ask({
       title: 'Delete this message?',
       text: 'It disappears for everybody in the room.',
       action: 'Delete',
       danger: true,
     });
-    if (sure) this.#model.client.delete(room, item.id);
+    if (!sure) return;
+    client.delete(current, item.id);
+    this.history.rows.withId(item.id)?.focus({ preventScroll: true });
   }
 }
-

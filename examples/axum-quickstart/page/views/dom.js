@@ -29,18 +29,17 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Brings the children of `parent` to be exactly `nodes`, moving as little as possible. */
+/** Brings the children of `parent` to be exactly `nodes`. What stays is not moved, and keeps the focus if it is. */
 export function arrange(parent, nodes) {
+  const focused = document.activeElement;
+  const wanted = new Set(nodes);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
   let at = parent.firstChild;
   for (const node of nodes) {
     if (node === at) at = at.nextSibling;
     else parent.insertBefore(node, at);
   }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
-  }
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 const ICONS = {
@@ -56,6 +55,7 @@ const ICONS = {
   smile: 'M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17M8.5 14a4.2 4.2 0 0 0 7 0M9 9.5v.5M15 9.5v.5',
   close: 'M6 6l12 12M18 6L6 18',
   down: 'M12 5v13M6 13l6 6 6-6',
+  up: 'M12 19V6M6 11l6-6 6 6',
   check: 'M5 12.5l4.5 4.5L19 7.5',
   clock: 'M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16M12 8v4.5l3 1.5',
   alert: 'M12 20.5a8.5 8.5 0 1 0 0-17 8.5 8.5 0 0 0 0 17M12 8v5M12 16v.2',
@@ -79,20 +79,17 @@ export function iconButton(name, label, attributes = {}) {
   return el('button.icon-button', { type: 'button', 'aria-label': label, title: label, ...attributes }, icon(name));
 }
 
-/** Runs `work` once after the present turn, however often it is asked for. */
+/** Runs `work` once in the next frame, however often it is asked for; in a hidden page, where there are none, soon. */
 export function coalesced(work) {
   let waiting = false;
   return () => {
     if (waiting) return;
     waiting = true;
-    queueMicrotask(() => {
+    const run = () => {
       waiting = false;
       work();
-    });
+    };
+    if (document.visibilityState === 'hidden') setTimeout(run, 100);
+    else requestAnimationFrame(run);
   };
-}
-
-/** Says something to screen readers without showing it. */
-export function announce(text) {
-  setText(document.getElementById('announcements'), text);
 }

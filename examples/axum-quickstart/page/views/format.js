@@ -5,18 +5,56 @@ const WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
 const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const LONG_DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const LONG_DAY_YEAR = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
+/** The longest line. */
+const LINE = 2_000;
+const SEGMENTS = new Intl.Segmenter();
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 
-/** The name shown for a user: what stands before the last hyphen of the id. */
-export function displayName(user) {
+/** Where the name in an id ends and the part begins that tells two people of one name apart. */
+function splitId(user) {
   const hyphen = user.lastIndexOf('-');
-  return hyphen > 0 ? user.slice(0, hyphen) : user;
+  return hyphen > 0 ? [user.slice(0, hyphen), user.slice(hyphen)] : [user, ''];
+}
+
+/** The name in a user's id, which is ASCII: it holds names of any script in form encoding. */
+export function displayName(user) {
+  const [encoded] = splitId(user);
+  try {
+    // Characters that show as nothing could make one name look like another, or turn the text around.
+    return decodeURIComponent(encoded.replaceAll('+', ' ')).replace(/\p{C}/gu, '') || encoded;
+  } catch {
+    return encoded;
+  }
+}
+
+/** What tells two people of one name apart. */
+export function nameTag(user) {
+  return splitId(user)[1].slice(1);
+}
+
+/** A text of unknown direction that does not disturb the one around it. */
+export function isolate(text) {
+  return `\u2068${text}\u2069`;
+}
+
+/** A name within a sentence. */
+export function nameIn(user) {
+  return isolate(displayName(user));
+}
+
+/** “Ann, Bob and 3 more”: at most `most` names. */
+export function nameList(users, most = 3) {
+  const shown = users.length > most ? users.slice(0, most - 1) : users;
+  const names = shown.map(nameIn);
+  const rest = users.length - shown.length;
+  if (rest > 0) names.push(`${rest} more`);
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }
 
 /** One or two letters for the avatar. */
 export function initials(user) {
   const words = displayName(user).split(/[\s_.-]+/u).filter(Boolean);
-  const letters = words.slice(0, 2).map((word) => [...word][0]);
+  const letters = words.slice(0, 2).map((word) => [...SEGMENTS.segment(word)][0].segment);
   return letters.join('').toLocaleUpperCase() || '?';
 }
 
@@ -46,8 +84,19 @@ export function dayTitle(time) {
   return days > 300 ? LONG_DAY_YEAR.format(date) : LONG_DAY.format(date);
 }
 
+const minutes = new Map();
+
+/** The time of day. Many messages share a minute, and formatting one is dear. */
 export function clock(time) {
-  return CLOCK.format(new Date(time));
+  const date = new Date(time);
+  const minute = Math.floor(date.getTime() / 60_000);
+  let text = minutes.get(minute);
+  if (text === undefined) {
+    if (minutes.size > 500) minutes.clear();
+    text = CLOCK.format(date);
+    minutes.set(minute, text);
+  }
+  return text;
 }
 
 export function fullTime(time) {
@@ -74,19 +123,16 @@ export function lastSeen(time) {
 }
 
 export function typingLine(users) {
-  const names = users.map(displayName);
-  if (names.length === 0) return '';
-  if (names.length === 1) return `${names[0]} is typing…`;
-  if (names.length === 2) return `${names[0]} and ${names[1]} are typing…`;
-  return `${names[0]}, ${names[1]} and ${names.length - 2} more are typing…`;
+  if (users.length === 0) return '';
+  return `${nameList(users)} ${users.length === 1 ? 'is' : 'are'} typing…`;
 }
 
 /** What an entry says in one line, for the list of rooms and for search. */
 export function oneLine(entry) {
   if (entry.deleted) return 'Message deleted';
-  if (entry.kind === 'join') return `${displayName(entry.user ?? entry.sender)} joined`;
-  if (entry.kind === 'leave') return `${displayName(entry.user ?? entry.sender)} left`;
-  if (typeof entry.text === 'string') return entry.text.replace(/\s+/gu, ' ').slice(0, 200);
+  if (entry.kind === 'join') return `${nameIn(entry.user ?? entry.sender)} joined`;
+  if (entry.kind === 'leave') return `${nameIn(entry.user ?? entry.sender)} left`;
+  if (typeof entry.text === 'string') return entry.text.replace(/\s+/gu, ' ').slice(0, LINE);
   return entry.name ? `Shared: ${entry.name}` : 'Shared something';
 }
 
@@ -94,7 +140,11 @@ const WORDS = {
   body_blank: 'A message needs some text.',
   body_too_long: 'This message is too long.',
   body_invalid: 'This message contains characters that cannot be stored.',
-  rate_limited: 'You are sending quickly. Wait a moment and try again.',
+  rejected: 'This message was not accepted.',
+  frame_too_large: 'This message is too long.',
+  outbox_full: 'Too many messages are waiting to be sent. Wait until you are connected again.',
+  rate_limited: 'That was a bit fast. Wait a moment and try again.',
+  disconnected: 'There is no connection at the moment. Try again when you are connected.',
   busy: 'The server is busy. Try again in a moment.',
   unavailable: 'The chat cannot be reached at the moment. Try again soon.',
   timeout: 'The server took too long to answer. Try again.',
@@ -107,6 +157,10 @@ const WORDS = {
   target_not_own: 'You can only change your own messages.',
   client_id_conflict: 'This message was already sent with another text.',
   limit_exceeded: 'That is more than the server allows.',
+  invalid_name: 'A name has 1 to 24 letters, digits, spaces, - or _.',
+  unauthenticated: 'Your session is no longer valid. Please sign in again.',
+  internal: 'Something went wrong on the server. Try again in a moment.',
+  other_user: 'This was written by somebody else who was signed in here.',
   unsupported: 'This server was built without that feature.',
 };
 

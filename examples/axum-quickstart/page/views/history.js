@@ -1,52 +1,57 @@
-// The scrolling history of one room: it keeps its place when older messages come in above, and follows new ones below.
+// The scrolling history of one room: it keeps its place when messages come in above, goes on loading in both directions,
+// and follows new messages at its end. Only what is near is in the document (see span.js), so every row can be measured.
 
 import { arrange, el, icon, set, setText } from './dom.js';
-import { dayKey, errorText } from './format.js';
-import { daySeparator, messageRow, noticeRow, unreadDivider } from './message.js';
+import { errorText } from './format.js';
+import { roomAvatar } from './people.js';
+import { Rows } from './rows.js';
 
-/** Messages of one person this close together are one group. */
-const GROUP_MS = 5 * 60_000;
-const LOAD_WITHIN_PX = 600;
+/** Messages are loaded when fewer than this many screens of them are left to scroll, and forgotten beyond this many. */
+const AHEAD_SCREENS = 2;
+const KEPT_SCREENS = 4;
+/** Fewer are not worth the work. */
+const FORGOTTEN_AT_ONCE = 20;
 const BOTTOM_WITHIN_PX = 48;
 
 export class HistoryView {
   #model;
   #actions;
   #room = null;
-  #rows = new Map();
   #stick = true;
+  /** The room was just opened, and its place is to be found once it is there. */
+  #opening = false;
+  /** The rows stay as they are until the messages around them are loaded anew. */
+  #holding = false;
   #missed = 0;
-  #editing = null;
-  #top = el('div.history-top', {}, el('span'), el('button.link', { type: 'button', hidden: true, onclick: () => this.#older() }, 'Try again'));
-  #log = el('div.log', { role: 'log', 'aria-live': 'polite', 'aria-relevant': 'additions', 'aria-label': 'Messages' });
-  #jump = el(
-    'button.jump',
-    { type: 'button', hidden: true, onclick: () => this.toNewest(), data: { testid: 'jump-down' } },
-    el('span'),
-    icon('down'),
-  );
+  #topText = el('span');
+  #top = el('div.history-top', {}, this.#topText, el('button.link', { type: 'button', hidden: true, onclick: () => this.#load('loadOlder') }, 'Try again'));
+  #log = el('div.log');
+  #jump = el('button.jump', { type: 'button', hidden: true, onclick: () => this.toNewest(true), data: { testid: 'jump-down' } }, el('span'), icon('down'));
+  #unread = el('button.jump.to-unread', { type: 'button', hidden: true, onclick: () => this.#toUnread(), data: { testid: 'jump-unread' } }, icon('up'), el('span', {}, 'New messages above'));
 
+  /** `actions`: `seen()`, `failed(error)`. */
   constructor(model, actions) {
     this.#model = model;
     this.#actions = actions;
-    this.scroller = el('div.scroller', { tabindex: 0, 'aria-label': 'Message history', role: 'region' }, this.#top, this.#log);
+    this.rows = new Rows(this.#log, model.me);
+    this.scroller = el('section.scroller', { tabindex: -1, 'aria-label': 'Messages', data: { testid: 'history' } }, this.#top, this.#log);
     this.scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    this.element = el('div.history', {}, this.scroller, this.#jump);
+    this.element = el('div.history', {}, this.#unread, this.scroller, this.#jump);
     // A taller composer or a keyboard on the screen must not hide the newest message.
-    new ResizeObserver(() => this.#stick && this.#toBottom()).observe(this.scroller);
+    const observer = new ResizeObserver(() => this.#stick && this.#toBottom());
+    observer.observe(this.scroller);
+    observer.observe(this.#log);
   }
 
   show(room) {
-    if (this.#room) this.#room.scroll = this.#stick ? null : this.#anchor();
+    if (this.#room) this.#room.place = this.#stick ? null : this.#anchor();
     this.#room = room;
-    this.#rows.clear();
-    this.#log.replaceChildren();
+    this.rows.clear();
     this.#missed = 0;
-    this.#editing = null;
-    this.#stick = !room?.scroll;
+    this.#holding = false;
+    this.#stick = !room?.place;
+    this.#opening = true;
     this.render();
-    if (room?.scroll) this.#restore(room.scroll);
-    this.#scrolled();
   }
 
   get atBottom() {
@@ -61,190 +66,214 @@ export class HistoryView {
 
   /** Somebody else's message came in. */
   noticeNew() {
-    if (this.showsNewest || this.#stick) return;
-    this.#missed += 1;
+    if (!this.showsNewest && !this.#stick) this.#missed += 1;
   }
 
-  toNewest() {
+  toNewest(focus = false) {
     this.#room.showLive();
     this.#missed = 0;
     this.#stick = true;
     this.render();
     this.#toBottom();
     this.#scrolled();
+    if (focus) this.rows.newest?.focus({ preventScroll: true });
   }
 
-  /** Scrolls to a message and marks it for a moment. */
-  reveal(id) {
-    const row = [...this.#rows.values()].find(({ node }) => node.dataset.id === id)?.node;
-    if (!row) return false;
+  /** Scrolls to a message, loading what is around it if need be, and marks it for a moment. */
+  async jumpTo(entry) {
+    const room = this.#room;
+    if (!this.rows.withId(entry.id)) {
+      await this.#model.showAround(room, entry);
+      if (room !== this.#room) return;
+      this.#stick = false;
+      this.#opening = false;
+      this.render();
+    }
+    this.#reveal(this.rows.withId(entry.id));
+  }
+
+  #reveal(row) {
+    if (!row) return;
     this.#stick = false;
     row.scrollIntoView({ block: 'center' });
     row.classList.remove('is-found');
     void row.offsetWidth;
     row.classList.add('is-found');
     row.focus({ preventScroll: true });
-    return true;
+    this.#scrolled();
+  }
+
+  /** All that was known of the room gave way to its newest page. Who reads further up stays there. */
+  async replaced() {
+    const room = this.#room;
+    const place = this.#stick || this.#opening ? null : this.#anchor();
+    if (!place?.item?.id) {
+      this.render();
+      return;
+    }
+    this.#holding = true;
+    try {
+      await this.#model.showAround(room, place.item);
+    } catch {
+      this.#stick = true;
+    } finally {
+      if (room === this.#room) {
+        this.#holding = false;
+        this.render();
+      }
+    }
   }
 
   render() {
     const room = this.#room;
-    if (!room) return;
+    if (!room || this.#holding) return;
     const anchor = this.#stick ? null : this.#anchor();
+    if (!this.#opening) this.#forgetFar();
     this.#drawTop();
-    arrange(this.#log, this.#nodes(room.items()));
-    if (this.#stick && !room.window) this.#toBottom();
+    const lost = this.rows.draw(room, { arriving: this.#stick && !this.#opening });
+    if (lost) this.scroller.focus({ preventScroll: true });
+    if (this.#opening && room.joined) this.#open();
+    else if (this.#stick && !room.window) this.#toBottom();
     else if (anchor) this.#restore(anchor);
-    this.#drawJump();
+    this.#scrolled();
   }
 
-  #nodes(items) {
-    const nodes = [];
-    const used = new Set();
-    const take = (key, signature, make) => {
-      let row = this.#rows.get(key);
-      if (!row || (row.signature !== signature && this.#editing !== key)) {
-        const again = row !== undefined;
-        row = { signature, node: make() };
-        row.node.classList.toggle('is-new', !again && this.#stick && this.#rows.size > 0);
-        this.#rows.set(key, row);
+  /** Finds the place to begin: where one was, at what is new, or at the end. */
+  #open() {
+    const room = this.#room;
+    this.#opening = false;
+    const row = room.place && this.rows.withId(room.place.item?.id);
+    const { divider } = this.rows;
+    if (row) {
+      this.#restore({ node: row, offset: room.place.offset });
+    } else {
+      this.#stick = !room.window;
+      this.#toBottom();
+      const above = divider && divider.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top;
+      if (above < 0) {
+        this.#stick = false;
+        this.scroller.scrollTop += above - 80;
       }
-      used.add(key);
-      nodes.push(row.node);
-    };
-    items.forEach((item, at) => {
-      const before = items[at - 1];
-      const time = item.createdAt ?? Date.now();
-      const newDay = !before || dayKey(before.createdAt ?? Date.now()) !== dayKey(time);
-      if (newDay) take(`day ${dayKey(time)}`, '', () => daySeparator(time));
-      const divided = this.#room.divider !== null && item.id === this.#room.divider;
-      if (divided) take('unread', '', unreadDivider);
-      const key = keyOf(item);
-      if (item.kind !== 'chat' && item.kind !== undefined) {
-        take(key, item.kind, () => noticeRow(item));
-        return;
-      }
-      const after = items[at + 1];
-      const place = {
-        own: item.sender === this.#model.me,
-        me: this.#model.me,
-        first: newDay || divided || !sameGroup(before, item),
-        last: !sameGroup(item, after) || after.id === this.#room.divider,
-        ...this.#stateOf(item),
-      };
-      if (!item.pending && this.#room.active) place.editable = place.own && item.text !== undefined;
-      const signature = JSON.stringify([place, item.id, item.text, item.edited, item.deleted, item.reactions, item.createdAt]);
-      take(key, signature, () => messageRow(item, place, this.#actions));
-    });
-    for (const key of this.#rows.keys()) if (!used.has(key)) this.#rows.delete(key);
-    return nodes;
-  }
-
-  #stateOf(item) {
-    if (!item.pending) return { state: 'sent' };
-    if (item.failed) return { state: 'failed' };
-    return { state: this.#room.outbox.get(item.clientId)?.state === 'sent' ? 'sent' : 'sending' };
-  }
-
-  rowOf(item) {
-    return this.#rows.get(keyOf(item))?.node;
-  }
-
-  /** While a message is edited its row is left alone. */
-  beginEdit(item) {
-    this.#editing = keyOf(item);
-  }
-
-  endEdit() {
-    this.#rows.delete(this.#editing);
-    this.#editing = null;
-    this.render();
+    }
+    room.place = null;
   }
 
   #drawTop() {
     const room = this.#room;
-    const [text, again] = this.#top.children;
+    const [text, again] = [this.#topText, this.#top.lastChild];
+    const isEmpty = room.joined && room.shown.reachesStart && room.items().length === 0;
+    this.scroller.classList.toggle('is-empty', isEmpty);
+    arrange(this.#top, isEmpty ? [roomAvatar(room), text, again] : [text, again]);
     const failed = room.failed?.direction === 'older' ? room.failed.error : null;
     again.hidden = !failed;
-    if (!room.joined) setText(text, 'Loading messages…');
+    if (room.refused) setText(text, errorText(room.refused));
+    else if (!room.joined) setText(text, 'Loading messages…');
     else if (failed) setText(text, errorText(failed));
-    else if (room.shownReachesStart) setText(text, room.items().length ? 'This is where the room begins.' : 'No messages yet. Say hello!');
-    else setText(text, room.loading === 'older' ? 'Loading older messages…' : '');
+    else if (room.shown.reachesStart) setText(text, room.items().length ? 'This is where the room begins.' : 'No messages yet. Say hello!');
+    else setText(text, 'Loading older messages…');
   }
 
-  #drawJump() {
-    const away = Boolean(this.#room.window) || !(this.#stick || this.atBottom);
-    this.#jump.hidden = !away;
+  #drawJumps() {
+    const room = this.#room;
+    this.#jump.hidden = !room.window && (this.#stick || this.atBottom);
     setText(this.#jump.firstChild, this.#missed > 0 ? `${this.#missed} new ${this.#missed === 1 ? 'message' : 'messages'}` : 'Newest messages');
     set(this.#jump, { data: { missed: String(this.#missed) } });
+    if (room.dividerAfter === null || room.dividerMet) {
+      this.#unread.hidden = true;
+      return;
+    }
+    const { divider } = this.rows;
+    const above = divider
+      ? divider.getBoundingClientRect().bottom < this.scroller.getBoundingClientRect().top
+      : room.shown.oldest?.seq > room.dividerAfter;
+    if (divider && !above) room.dividerMet = true;
+    this.#unread.hidden = !above;
+  }
+
+  async #toUnread() {
+    const room = this.#room;
+    try {
+      const entry = this.rows.divider ? null : await this.#model.reading.firstUnread(room);
+      if (entry) await this.jumpTo(entry);
+      const next = this.rows.divider?.nextElementSibling;
+      room.dividerMet = true;
+      this.#reveal(next);
+    } catch (error) {
+      this.#actions.failed(error);
+    }
   }
 
   #scrolled() {
     const room = this.#room;
-    if (!room) return;
-    this.#stick = this.atBottom && !room.window;
-    if (this.#stick) this.#missed = 0;
-    this.#drawJump();
-    this.#actions.seen();
+    if (!room || this.#opening) return;
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    if (scrollTop < LOAD_WITHIN_PX && room.joined && !room.failed) this.#older();
-    if (room.window && scrollHeight - scrollTop - clientHeight < LOAD_WITHIN_PX) this.#newer();
+    this.#stick = !room.window && scrollHeight - scrollTop - clientHeight < BOTTOM_WITHIN_PX;
+    room.following = this.#stick;
+    if (this.#stick) this.#missed = 0;
+    this.#drawJumps();
+    this.#actions.seen();
+    if (room.loading || !room.joined || clientHeight === 0) return;
+    const ahead = AHEAD_SCREENS * clientHeight;
+    if (scrollTop < ahead && !room.shown.reachesStart && !room.failed) this.#load('loadOlder');
+    else if (room.window && scrollHeight - scrollTop - clientHeight < ahead && !room.failed) this.#load('loadNewer');
   }
 
-  #older() {
-    this.#load((room) => this.#model.loadOlder(room));
-  }
-
-  #newer() {
-    this.#load((room) => this.#model.loadNewer(room));
-  }
-
-  async #load(work) {
+  async #load(what) {
     const room = this.#room;
-    if (room.loading) return;
+    room.failed = null;
     try {
-      const loading = work(room);
-      this.#drawTop();
-      const loaded = await loading;
-      if (room !== this.#room) return;
-      this.render();
-      // A short page may leave the top in sight still.
-      if (loaded) this.#scrolled();
+      await this.#model[what](room);
     } catch {
-      if (room === this.#room) this.render();
+      // What went wrong stands above the messages; scrolling on after a moment tries again.
+      setTimeout(() => (room.failed = null), 5_000);
     }
+    if (room === this.#room) this.render();
   }
 
   #toBottom() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
+  /** Lets go of what is many screens away. */
+  #forgetFar() {
+    const { top, bottom, height } = this.scroller.getBoundingClientRect();
+    const rows = [...this.#log.children];
+    if (height === 0 || this.rows.isEditing) return;
+    const messages = (some) => some.filter((row) => this.rows.of(row)?.item?.seq).length;
+    const above = messages(rows.slice(0, this.#firstBelow(top - KEPT_SCREENS * height)));
+    if (above >= FORGOTTEN_AT_ONCE) this.#room.forgetOldest(above);
+    if (this.#stick) return;
+    const below = messages(rows.slice(this.#firstBelow(bottom + KEPT_SCREENS * height)));
+    if (below >= FORGOTTEN_AT_ONCE) this.#room.forgetNewest(below);
+  }
+
+  /** The place among the rows of the first that ends below this height. */
+  #firstBelow(y) {
+    const rows = this.#log.children;
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rows[middle].getBoundingClientRect().bottom > y) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
   /** The first message in sight and where it stands. */
   #anchor() {
-    const top = this.scroller.getBoundingClientRect().top;
-    for (const [key, { node }] of this.#rows) {
-      if (!node.isConnected || key === 'unread' || key.startsWith('day ')) continue;
-      const box = node.getBoundingClientRect();
-      if (box.bottom > top) return { key, offset: box.top - top };
+    const { top } = this.scroller.getBoundingClientRect();
+    const rows = this.#log.children;
+    for (let at = this.#firstBelow(top); at < rows.length; at += 1) {
+      const item = this.rows.of(rows[at])?.item;
+      if (item) return { node: rows[at], item, offset: rows[at].getBoundingClientRect().top - top };
     }
     return null;
   }
 
-  #restore({ key, offset }) {
-    const node = this.#rows.get(key)?.node;
-    if (!node) return;
-    const top = this.scroller.getBoundingClientRect().top;
-    this.scroller.scrollTop += node.getBoundingClientRect().top - top - offset;
+  #restore({ node, offset }) {
+    if (!node.isConnected) return;
+    const { top } = this.scroller.getBoundingClientRect();
+    const moved = node.getBoundingClientRect().top - top - offset;
+    if (Math.abs(moved) >= 0.5) this.scroller.scrollTop += moved;
   }
-}
-
-function keyOf(item) {
-  return item.clientId ? `${item.sender} ${item.clientId}` : item.id;
-}
-
-function sameGroup(one, other) {
-  if (!one || !other || one.sender !== other.sender || one.kind === 'join' || one.kind === 'leave') return false;
-  if (other.kind !== undefined && other.kind !== 'chat') return false;
-  const [from, to] = [one, other].map((item) => Date.parse(item.createdAt ?? '') || Date.now());
-  return to - from < GROUP_MS && dayKey(from) === dayKey(to);
 }

@@ -1,7 +1,7 @@
 // The right column: who is in the room, who of them is there now, and what one can do about it.
 
 import { arrange, coalesced, el, iconButton, set, setText } from './dom.js';
-import { errorText, lastSeen } from './format.js';
+import { displayName, errorText, lastSeen } from './format.js';
 import { avatar, fullName } from './people.js';
 
 const MINUTE_MS = 60_000;
@@ -20,15 +20,10 @@ export class MembersView {
     this.#root = root;
     this.#model = model;
     this.leave = el('button.button.quiet.danger.wide', { type: 'button', onclick: onLeave, data: { testid: 'leave-room' } }, 'Leave this room');
+    this.invite = iconButton('invite', 'Invite somebody', { onclick: onInvite, data: { testid: 'invite-user' } });
     root.replaceChildren(
-      el(
-        'header.members-head',
-        {},
-        this.#title,
-        iconButton('invite', 'Invite somebody', { onclick: onInvite, data: { testid: 'invite-user' } }),
-        iconButton('close', 'Close', { onclick: onClose, data: { testid: 'close-members' } }),
-      ),
-      el('div.members-scroll', {}, this.#list, this.#status, this.#more),
+      el('header.members-head', {}, this.#title, this.invite, iconButton('close', 'Close', { onclick: onClose, data: { testid: 'close-members' } })),
+      el('div.members-scroll', { tabindex: 0, role: 'group', 'aria-label': 'Who is here' }, this.#list, this.#status, this.#more),
       el('footer.members-foot', {}, this.leave),
     );
     root.addEventListener('keydown', (event) => event.key === 'Escape' && onClose());
@@ -43,9 +38,9 @@ export class MembersView {
   }
 
   async #loadMore() {
-    const { room } = this.#model;
+    const { room, roster } = this.#model;
     try {
-      await this.#model.loadMembers(room, room.moreMembers);
+      await roster.load(room, room.moreMembers);
       this.#status.hidden = true;
     } catch (error) {
       this.#status.hidden = false;
@@ -53,35 +48,33 @@ export class MembersView {
     }
   }
 
-  #online(user) {
-    return Boolean(this.#model.presence.get(user)?.online);
-  }
-
   #render() {
-    const { room } = this.#model;
+    const { room, roster } = this.#model;
     this.#root.classList.toggle('is-empty', !room);
     if (!room) return;
     const members = [...room.members.values()].sort(
-      (a, b) => this.#online(b.user) - this.#online(a.user) || a.user.localeCompare(b.user),
+      (a, b) => roster.isOnline(b.user) - roster.isOnline(a.user) || displayName(a.user).localeCompare(displayName(b.user)) || (a.user < b.user ? -1 : 1),
     );
     for (const user of this.#items.keys()) if (!room.members.has(user)) this.#items.delete(user);
     arrange(this.#list, members.map((member) => this.#item(member)));
-    const online = members.filter((member) => this.#online(member.user)).length;
+    const online = members.filter((member) => roster.isOnline(member.user)).length;
     setText(this.#title, `People · ${online} online`);
     this.#more.hidden = !room.moreMembers;
-    // Everybody belongs to the lobby.
+    // Only what the server would allow; and everybody belongs to the lobby.
+    this.invite.hidden = !room.isAtLeast('moderator');
     this.leave.hidden = room.id === 'lobby';
   }
 
   #item(member) {
     const { user, role } = member;
+    const { me, roster } = this.#model;
     let item = this.#items.get(user);
     if (!item) {
       const status = el('span.member-status');
       const roleTag = el('span.role');
       const dot = el('span.dot', { 'aria-hidden': 'true' });
       const name = el('span.member-name', {}, fullName(user));
-      if (user === this.#model.me) name.append(el('span.you', {}, 'you'));
+      if (user === me) name.append(el('span.you', {}, 'you'));
       const picture = el('span.avatar-box', {}, avatar(user), dot);
       const element = el(
         'li.member',
@@ -93,10 +86,9 @@ export class MembersView {
       item = { element, status, roleTag };
       this.#items.set(user, item);
     }
-    const presence = this.#model.presence.get(user);
-    const online = this.#online(user);
+    const online = roster.isOnline(user);
     set(item.element, { data: { online: String(online) } });
-    setText(item.status, online ? 'Online' : lastSeen(presence?.lastSeen));
+    setText(item.status, online ? 'Online' : lastSeen(roster.presence.get(user)?.lastSeen));
     setText(item.roleTag, role && role !== 'member' ? role : '');
     return item.element;
   }

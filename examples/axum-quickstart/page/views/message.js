@@ -1,66 +1,87 @@
 // One message as it stands in the history, and the other things that stand there.
 
-import { el, icon, iconButton, set, setText } from './dom.js';
-import { clock, dayTitle, displayName, errorText, fullTime, hueOf } from './format.js';
+import { el, icon } from './dom.js';
+import { clock, dayTitle, displayName, errorText, fullTime, hueOf, nameIn, nameList } from './format.js';
 import { avatar } from './people.js';
+import { isOnlyEmoji, richText } from './text.js';
 
-export const REACTIONS = ['👍', '❤️', '😂', '🎉', '😮', '😢'];
+/** The longest text that is read out when a message gets the focus. */
+const READ_OUT = 400;
 
 export function daySeparator(time) {
-  return el('div.day', { role: 'separator', data: { testid: 'day-separator' } }, el('span', {}, dayTitle(time)));
+  return el('div.day', { role: 'separator', 'aria-label': dayTitle(time), data: { testid: 'day-separator' } }, el('span', {}, dayTitle(time)));
 }
 
 export function unreadDivider() {
-  return el('div.unread-line', { role: 'separator', data: { testid: 'unread-divider' } }, el('span', {}, 'New messages'));
+  return el('div.unread-line', { role: 'separator', 'aria-label': 'New messages', data: { testid: 'unread-divider' } }, el('span', {}, 'New messages'));
 }
 
-/** Somebody came or went, or the application added an entry of its own. */
+/** Somebody came or went. */
 export function noticeRow(item) {
-  const who = displayName(item.user ?? item.sender ?? '');
-  const text =
-    item.kind === 'join' ? `${who} joined the room`
-    : item.kind === 'leave' ? `${who} left the room`
-    : item.text || `${who} shared ${item.name ?? 'something'}`;
-  return el('div.event', { dir: 'auto', title: fullTime(item.createdAt), data: { seq: item.seq } }, text);
+  const who = el('bdi', {}, displayName(item.user ?? item.sender ?? ''));
+  const what = item.kind === 'join' ? ' joined the room' : ' left the room';
+  return el('div.event', { title: fullTime(item.createdAt), data: { seq: item.seq, id: item.id } }, who, what);
 }
 
-/** Builds a message. `place` says whose it is, where in its group it stands and whether it may be changed. */
-export function messageRow(item, place, actions) {
-  const row = el(`article.message${place.own ? '.own' : ''}${place.first ? '.first' : ''}${place.last ? '.last' : ''}`, {
-    tabindex: -1,
-    hue: hueOf(item.sender),
-    'aria-label': `${place.own ? 'You' : displayName(item.sender)}, ${fullTime(item.createdAt ?? Date.now())}`,
-    data: { testid: 'message', state: place.state, ...(item.seq && { seq: item.seq }), ...(item.id && { id: item.id }) },
-  });
-  const text = item.deleted
-    ? el('div.text.is-deleted', { data: { testid: 'message-text' } }, 'Message deleted')
-    : el('div.text', { dir: 'auto', data: { testid: 'message-text' } }, item.text ?? oneValue(item));
-  if (!item.deleted && isOnlyEmoji(item.text)) text.classList.add('only-emoji');
-  const bubble = el('div.bubble', {}, text, foot(item, place));
-  const body = el('div.message-body', {});
-  if (place.first && !place.own) body.append(el('div.sender', { dir: 'auto' }, displayName(item.sender)));
-  body.append(el('div.bubble-row', {}, bubble, place.editable !== undefined && toolbar(item, place, actions)));
-  if (item.reactions?.length && !item.deleted) body.append(reactionRow(item, place, actions));
-  if (place.state === 'failed') body.append(failedRow(item, place, actions));
-  row.append(place.own ? '' : place.first ? avatar(item.sender) : el('span.avatar-gap'), body);
-  return row;
+/** A message without content; `fillMessage` gives and changes it. */
+export function messageRow() {
+  return el('article.message', { tabindex: -1, data: { testid: 'message' } });
+}
+
+/** Puts the time in full beside the pointer. Not before it is there: most messages are only scrolled by. */
+export function tellTime(row, item) {
+  const edited = item.edited && !item.deleted ? `, edited ${fullTime(item.edited.at)}` : '';
+  row.querySelector('time')?.setAttribute('title', `${fullTime(item.createdAt)}${edited}`);
+}
+
+/** `place` says whose it is, where in its group it stands, how far it got and who has seen it. */
+export function fillMessage(row, item, place) {
+  const { own, first, last, state } = place;
+  row.className = ['message', own && 'own', first && 'first', last && 'last'].filter(Boolean).join(' ');
+  row.style.setProperty('--hue', hueOf(item.sender));
+  row.setAttribute('aria-label', spoken(item, place));
+  row.dataset.state = state;
+  if (item.seq) row.dataset.seq = item.seq;
+  if (item.id) row.dataset.id = item.id;
+  const body = el('div.message-body');
+  if (first && !own) body.append(el('div.sender', {}, el('bdi', {}, displayName(item.sender))));
+  body.append(el('div.bubble', {}, textOf(item), foot(item, place)));
+  if (item.reactions?.length && !item.deleted) body.append(reactionRow(item, place));
+  if (state === 'failed') body.append(failedRow(item));
+  if (place.seenBy.length > 0) body.append(seenLine(place.seenBy));
+  row.replaceChildren(...(first && !own ? [avatar(item.sender), body] : [body]));
+}
+
+/** What a screen reader says of a message that gets the focus. */
+function spoken(item, place) {
+  const who = place.own ? 'You' : nameIn(item.sender);
+  const what = item.deleted ? 'Message deleted' : (item.text ?? oneValue(item)).slice(0, READ_OUT);
+  const more = [clock(item.createdAt ?? Date.now())];
+  if (item.edited && !item.deleted) more.push('edited');
+  if (place.state === 'sending') more.push('sending');
+  if (place.state === 'failed') more.push('not sent');
+  for (const { key, count } of (!item.deleted && item.reactions) || []) more.push(`${key} ${count}`);
+  if (place.seenBy.length > 0) more.push(`seen by ${nameList(place.seenBy)}`);
+  return `${who}: ${what}, ${more.join(', ')}`;
+}
+
+function textOf(item) {
+  const data = { testid: 'message-text' };
+  if (item.deleted) return el('div.text.is-deleted', { data }, 'Message deleted');
+  if (item.text === undefined) return el('div.text', { data }, el('pre.code', { dir: 'ltr' }, oneValue(item)));
+  const text = el('div.text', { dir: 'auto', data }, richText(item.text));
+  text.classList.toggle('only-emoji', isOnlyEmoji(item.text));
+  return text;
 }
 
 function oneValue(item) {
   return item.json === undefined ? '' : JSON.stringify(item.json, null, 2);
 }
 
-function isOnlyEmoji(text) {
-  return typeof text === 'string' && /^(?:\p{Extended_Pictographic}|\p{Emoji_Component}|\s){1,12}$/u.test(text)
-    && /\p{Extended_Pictographic}/u.test(text);
-}
-
-function foot(item, place) {
-  const time = item.createdAt
-    ? el('time', { datetime: item.createdAt, title: fullTime(item.createdAt) }, clock(item.createdAt))
-    : null;
+function foot(item, { own, state }) {
+  const time = el('time', { datetime: item.createdAt }, clock(item.createdAt ?? Date.now()));
   const edited = item.edited && !item.deleted ? el('span', {}, 'edited') : null;
-  return el('div.foot', {}, edited, place.own && place.state === 'sending' ? null : time, place.own && mark(place.state));
+  return el('div.foot', {}, edited, state === 'sent' && time, own && mark(state));
 }
 
 function mark(state) {
@@ -69,36 +90,20 @@ function mark(state) {
   return el('span.mark', { role: 'img', 'aria-label': 'sent', title: 'Sent' }, icon('check'));
 }
 
-function toolbar(item, place, actions) {
-  if (item.deleted) return null;
-  const react = iconButton('smile', 'React', {
-    'aria-haspopup': 'true',
-    'aria-expanded': 'false',
-    onclick: (event) => actions.pickReaction(item, event.currentTarget),
-    data: { testid: 'react' },
-  });
-  const own = place.editable
-    ? [
-        iconButton('edit', 'Edit', { onclick: () => actions.edit(item), data: { testid: 'edit' } }),
-        iconButton('trash', 'Delete', { onclick: () => actions.remove(item), data: { testid: 'delete' } }),
-      ]
-    : [];
-  return el('div.tools', { role: 'group', 'aria-label': 'Actions' }, react, own);
-}
-
-function reactionRow(item, place, actions) {
+function reactionRow(item, { me, mayReact }) {
   const chips = item.reactions.map(({ key, count, users = [] }) => {
-    const mine = users.includes(place.me);
-    const names = users.map((user) => (user === place.me ? 'You' : displayName(user))).join(', ');
+    const mine = users.includes(me);
+    const others = users.filter((user) => user !== me);
+    const names = [mine && 'You', others.length > 0 && nameList(others, 12)].filter(Boolean).join(', ');
     return el(
       'button.chip',
       {
         type: 'button',
+        tabindex: -1,
         'aria-pressed': String(mine),
         'aria-label': `${key}, ${count}${names ? `: ${names}` : ''}`,
         title: names,
-        disabled: place.editable === undefined,
-        onclick: () => actions.react(item, key, mine ? 'remove' : 'add'),
+        disabled: !mayReact,
         data: { testid: 'reaction', key },
       },
       el('span.chip-key', {}, key),
@@ -108,50 +113,16 @@ function reactionRow(item, place, actions) {
   return el('div.reactions', {}, chips);
 }
 
-function failedRow(item, place, actions) {
+function failedRow(item) {
   return el(
     'div.failed',
-    { role: 'alert' },
+    {},
     el('span', {}, errorText(item.error)),
-    el('button.link', { type: 'button', onclick: () => actions.retry(item), data: { testid: 'retry' } }, 'Retry'),
-    el('button.link', { type: 'button', onclick: () => actions.discard(item), data: { testid: 'discard' } }, 'Discard'),
+    el('button.link', { type: 'button', data: { testid: 'retry' } }, 'Retry'),
+    el('button.link', { type: 'button', data: { testid: 'discard' } }, 'Discard'),
   );
 }
 
-/** Puts a small editor in the place of the text. `done` gets the new text, or null when it was left as it was. */
-export function editor(row, item, limit, done) {
-  const field = el('textarea.field.edit-field', { rows: 1, dir: 'auto', 'aria-label': 'Edit message', data: { testid: 'edit-field' } });
-  field.value = item.text;
-  const problem = el('span.problem', { role: 'alert' });
-  const finish = (text) => {
-    row.classList.remove('is-editing');
-    done(text);
-  };
-  const save = () => {
-    const text = field.value.trim();
-    if (!text) return setText(problem, 'A message needs some text. Delete it instead?');
-    if ([...text].length > limit) return setText(problem, `At most ${limit} characters.`);
-    return finish(text === item.text ? null : text);
-  };
-  set(field, {
-    onkeydown: (event) => {
-      if (event.isComposing) return;
-      if (event.key === 'Escape') finish(null);
-      if (event.key === 'Enter' && !event.shiftKey) {
-        event.preventDefault();
-        save();
-      }
-    },
-  });
-  const buttons = el(
-    'div.edit-buttons',
-    {},
-    problem,
-    el('button.button.quiet.small', { type: 'button', onclick: () => finish(null) }, 'Cancel'),
-    el('button.button.primary.small', { type: 'button', onclick: save, data: { testid: 'edit-save' } }, 'Save'),
-  );
-  row.classList.add('is-editing');
-  row.querySelector('.bubble').replaceChildren(field, buttons);
-  field.focus();
-  field.setSelectionRange(field.value.length, field.value.length);
+function seenLine(users) {
+  return el('div.seen', { title: nameList(users, 50), data: { testid: 'seen' } }, `Seen by ${nameList(users)}`);
 }

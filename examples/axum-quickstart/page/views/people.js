@@ -1,7 +1,7 @@
 // The round picture of a person or a room: initials on a colour of its own.
 
 import { el } from './dom.js';
-import { displayName, hueOf, initials } from './format.js';
+import { displayName, hueOf, initials, nameTag } from './format.js';
 
 export function avatar(user, extra = '') {
   return el(`span.avatar${extra}`, { hue: hueOf(user), 'aria-hidden': 'true' }, initials(user));
@@ -14,7 +14,5 @@ export function roomAvatar(room) {
 
 /** A name with the short part of the id that tells two people of one name apart. */
 export function fullName(user) {
-  const name = displayName(user);
-  const rest = user.slice(name.length);
-  return el('span.full-name', { dir: 'auto' }, name, rest && el('span.tag', {}, rest));
+  return el('span.full-name', {}, el('bdi', {}, displayName(user)), el('span.tag', {}, nameTag(user)));
 }

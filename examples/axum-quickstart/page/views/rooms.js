@@ -1,7 +1,8 @@
 // The left column: who I am, the search box, and my rooms with what is new in them.
 
+import { announce } from './announcer.js';
 import { arrange, coalesced, el, iconButton, set, setText } from './dom.js';
-import { displayName, errorText, listTime, oneLine, typingLine } from './format.js';
+import { errorText, listTime, nameIn, oneLine, typingLine } from './format.js';
 import { avatar, roomAvatar } from './people.js';
 import { SearchBox } from './search.js';
 
@@ -23,7 +24,7 @@ export class RoomsView {
         'header.rooms-head',
         {},
         avatar(model.me),
-        el('div.me', {}, el('strong.me-name', { dir: 'auto' }, model.session.name), el('span.me-id', {}, model.me)),
+        el('div.me', {}, el('strong.me-name', { dir: 'auto' }, model.session.name), copyId(model.me)),
         iconButton('plus', 'Create a room', { onclick: onCreate, data: { testid: 'create-room' } }),
         iconButton('exit', 'Sign out', { onclick: onSignOut, data: { testid: 'sign-out' } }),
       ),
@@ -83,7 +84,7 @@ export class RoomsView {
     if (!preview) return 'No messages yet';
     const line = oneLine(preview);
     if (preview.kind === 'join' || preview.kind === 'leave') return line;
-    return preview.sender === this.#model.me ? `You: ${line}` : `${displayName(preview.sender)}: ${line}`;
+    return preview.sender === this.#model.me ? `You: ${line}` : `${nameIn(preview.sender)}: ${line}`;
   }
 
   #make(room) {
@@ -99,5 +100,23 @@ export class RoomsView {
     );
     return { element: el('li', {}, button), button, name, time, preview, badge };
   }
+}
+
+/** For others to invite one by: names are not unique. */
+function copyId(user) {
+  const label = el('span', {}, 'Copy my id');
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(user);
+      setText(label, 'Copied');
+      announce('Your id was copied.');
+      setTimeout(() => setText(label, 'Copy my id'), 2_000);
+    } catch {
+      // Without leave to write the clipboard the id is shown, to be copied by hand.
+      setText(label, user);
+      getSelection().selectAllChildren(label);
+    }
+  };
+  return el('button.me-id', { type: 'button', title: user, onclick: copy, data: { testid: 'copy-id', user } }, label);
 }
 

@@ -1,0 +1,71 @@
+//! A copy of the file while it is in use, and how it is put back.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use sqlx::{Connection as _, SqlitePool};
+
+use crate::{OpenError, SqliteError, SqliteErrorKind, Synchronous, open, owner::Owner};
+
+/// `VACUUM INTO` copies one instant of the file without its free pages
+/// ([manual](https://www.sqlite.org/lang_vacuum.html#vacuuminto)).
+pub(crate) async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
+    let failed = |error: std::io::Error| SqliteError::new(SqliteErrorKind::Disk, error);
+    if target.try_exists().map_err(failed)? {
+        return Err(SqliteError::new(SqliteErrorKind::Other, "the target of the backup is there already"));
+    }
+    let partial = &beside(target, ".partial");
+    // What an earlier try may have left.
+    if let Err(error) = std::fs::remove_file(partial)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(failed(error));
+    }
+    let written = copy(readers, partial).await;
+    let placed = written.and_then(|()| std::fs::rename(partial, target).map_err(failed));
+    if placed.is_err() {
+        let _ = std::fs::remove_file(partial);
+    }
+    placed
+}
+
+async fn copy(readers: &SqlitePool, partial: &Path) -> Result<(), SqliteError> {
+    let name = partial
+        .to_str()
+        .ok_or_else(|| SqliteError::new(SqliteErrorKind::Other, "the target's path is not Unicode"))?;
+    sqlx::query("VACUUM INTO ?").bind(name).execute(readers).await?;
+    // No witness knows this token: whoever opens the copy takes a new epoch.
+    let mut connection = open::alone(partial).await?;
+    sqlx::query("UPDATE store SET token = ''").execute(&mut connection).await?;
+    connection.close().await?;
+    let synced = std::fs::File::open(partial).and_then(|file| file.sync_all());
+    synced.map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))
+}
+
+/// Puts a copy in the place of `target`, which nobody may be using.
+pub(crate) fn restore(backup: &Path, target: &Path) -> Result<(), OpenError> {
+    let (_owner, _) = Owner::lock(target, Synchronous::Full)?;
+    put_back(backup, target).map_err(|source| OpenError::File { path: target.to_owned(), source })
+}
+
+fn put_back(backup: &Path, target: &Path) -> io::Result<()> {
+    let partial = beside(target, ".partial");
+    std::fs::copy(backup, &partial)?;
+    std::fs::File::open(&partial)?.sync_all()?;
+    // What a crash left there belongs to the old file, and SQLite would apply it to the new one.
+    for name in ["-wal", "-shm"] {
+        match std::fs::remove_file(beside(target, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::rename(&partial, target)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

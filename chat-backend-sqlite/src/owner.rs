@@ -1,0 +1,252 @@
+//! The file beside the database: who owns it, and a witness of what the database must still hold.
+//!
+//! Positions are trusted as long as the file goes on where it stopped. A backup that was put back, a file that was
+//! exchanged or copied, or commits that a power cut took: each shows as a difference between the database and this
+//! witness, which is written after every commit and before the answer. Then the epoch is renewed.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{OpenError, Synchronous};
+
+const FIRST_LINE: &str = "chat-sqlite-owner 1";
+/// More than was ever written is not read.
+const MAX_BYTES: u64 = 1_024;
+
+/// What the last owner wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// Changes with each opening; the database holds the same.
+    pub(crate) token: String,
+    /// The last entry that was committed.
+    pub(crate) last_entry: i64,
+    /// The owner closed the file.
+    pub(crate) clean: bool,
+    /// Its commits waited for the disk.
+    pub(crate) durable: bool,
+    /// The run of the operating system it was in, if that has a name.
+    pub(crate) boot: String,
+    /// The database's file, as the file system names it.
+    pub(crate) file: String,
+    pub(crate) process: u32,
+}
+
+impl Witness {
+    /// Whether a database with this token and last entry, in this file and run of the operating system, is what this
+    /// witness saw, with nothing lost.
+    pub(crate) fn vouches_for(&self, token: &str, last_entry: i64, boot: &str, file: &str) -> bool {
+        let may_have_lost = !self.clean && !self.durable && (boot.is_empty() || self.boot != boot);
+        self.token == token && self.file == file && last_entry >= self.last_entry && !may_have_lost
+    }
+
+    /// Every line has the same length each time, so writing it anew replaces it whole.
+    fn to_text(&self) -> String {
+        format!(
+            "{FIRST_LINE}\ntoken {:<26}\nlast {:020}\nclean {}\ndurable {}\nboot {:<36}\nfile {:<41}\nprocess {:010}\n",
+            self.token,
+            self.last_entry,
+            u8::from(self.clean),
+            u8::from(self.durable),
+            self.boot,
+            self.file,
+            self.process
+        )
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        if lines.next()? != FIRST_LINE {
+            return None;
+        }
+        let mut field = |name: &str| Some(lines.next()?.strip_prefix(name)?.trim().to_owned());
+        let witness = Self {
+            token: field("token ")?,
+            last_entry: field("last ")?.parse().ok()?,
+            clean: field("clean ")? == "1",
+            durable: field("durable ")? == "1",
+            boot: field("boot ")?,
+            file: field("file ")?,
+            process: field("process ")?.parse().ok()?,
+        };
+        Some(witness)
+    }
+}
+
+/// The lock on a database, for as long as this lives, and the witness.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    file: File,
+    witness: Witness,
+}
+
+impl Owner {
+    /// Takes the lock. The second answer is what the last owner left, if it can be read.
+    pub(crate) fn lock(
+        database: &Path,
+        synchronous: Synchronous,
+    ) -> Result<(Self, Option<Witness>), OpenError> {
+        let failed = |source| OpenError::File { path: database.to_owned(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path_beside(database))
+            .map_err(failed)?;
+        let locked = file.try_lock();
+        let last = read(&mut file).ok().as_deref().and_then(Witness::parse);
+        match locked {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let owner = last.map(|witness| witness.process);
+                return Err(OpenError::InUse { path: database.to_owned(), owner });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let witness = Witness {
+            token: String::new(),
+            last_entry: 0,
+            clean: false,
+            durable: synchronous == Synchronous::Full,
+            boot: boot(),
+            file: String::new(),
+            process: std::process::id(),
+        };
+        Ok((Self { file, witness }, last))
+    }
+
+    /// Takes over what the database holds from now on.
+    pub(crate) fn begin(&mut self, database: &Path, token: String, last_entry: i64) -> io::Result<()> {
+        self.witness.token = token;
+        self.witness.last_entry = last_entry;
+        self.witness.file = identity(database)?;
+        self.write()?;
+        self.file.sync_all()
+    }
+
+    /// Notes a commit, before anybody is told of it.
+    pub(crate) fn committed(&mut self, last_entry: i64) -> io::Result<()> {
+        if last_entry == self.witness.last_entry {
+            return Ok(());
+        }
+        self.witness.last_entry = last_entry;
+        self.write()
+    }
+
+    /// Notes that everything is on the disk.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.witness.clean = true;
+        self.write()?;
+        self.file.sync_all()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(self.witness.to_text().as_bytes())
+    }
+}
+
+fn read(file: &mut File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The owner's file of a database.
+pub(crate) fn path_beside(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-owner");
+    name.into()
+}
+
+/// Names this run of the operating system; empty where it has no name.
+pub(crate) fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().chars().take(36).collect()
+}
+
+/// Names the file itself rather than its path: a copy has another one.
+#[cfg(unix)]
+pub(crate) fn identity(database: &Path) -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(database)?;
+    Ok(format!("{}:{}", metadata.dev(), metadata.ino()))
+}
+
+/// Elsewhere the token has to do.
+#[cfg(not(unix))]
+pub(crate) fn identity(_: &Path) -> io::Result<String> {
+    Ok(String::from("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn witness() -> Witness {
+        Witness {
+            token: String::from("01K0000000000000000000000A"),
+            last_entry: 10,
+            clean: false,
+            durable: true,
+            boot: String::from("boot-1"),
+            file: String::from("1:2"),
+            process: 77,
+        }
+    }
+
+    #[test]
+    fn what_was_written_reads_back_and_has_one_length() {
+        let first = witness();
+        assert_eq!(Witness::parse(&first.to_text()), Some(first.clone()));
+        let long =
+            Witness { last_entry: i64::MAX, clean: true, process: u32::MAX, boot: boot(), ..first.clone() };
+        assert_eq!(long.to_text().len(), first.to_text().len());
+        assert_eq!(Witness::parse(""), None);
+        assert_eq!(Witness::parse(&first.to_text()[..60]), None);
+    }
+
+    #[test]
+    fn it_vouches_only_for_the_file_that_goes_on_where_it_stopped() {
+        let token = witness().token;
+        let vouches = |witness: &Witness, last| witness.vouches_for(&token, last, "boot-1", "1:2");
+        assert!(vouches(&witness(), 10));
+        assert!(vouches(&witness(), 11), "a commit that was not noted yet");
+        assert!(!vouches(&witness(), 9), "entries were lost");
+        assert!(!witness().vouches_for("other", 10, "boot-1", "1:2"), "an older copy");
+        assert!(!witness().vouches_for(&token, 10, "boot-1", "1:3"), "a copy of both files");
+        assert!(witness().vouches_for(&token, 10, "boot-2", "1:2"), "a power cut loses nothing");
+    }
+
+    #[test]
+    fn without_waiting_for_the_disk_only_a_clean_end_or_the_same_boot_is_trusted() {
+        let token = witness().token;
+        let crashed = Witness { durable: false, ..witness() };
+        assert!(crashed.vouches_for(&token, 10, "boot-1", "1:2"), "the process was killed");
+        assert!(!crashed.vouches_for(&token, 10, "boot-2", "1:2"), "the machine went down");
+        assert!(!Witness { boot: String::new(), ..crashed.clone() }.vouches_for(&token, 10, "", "1:2"));
+        assert!(Witness { clean: true, ..crashed }.vouches_for(&token, 10, "boot-2", "1:2"));
+    }
+
+    #[test]
+    fn a_second_owner_is_refused_and_told_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("chat.db");
+        File::create(&database).unwrap();
+        let (mut first, last) = Owner::lock(&database, Synchronous::Full).unwrap();
+        assert_eq!(last, None);
+        first.begin(&database, witness().token, 3).unwrap();
+        let refused = Owner::lock(&database, Synchronous::Full).unwrap_err();
+        assert!(matches!(refused, OpenError::InUse { owner: Some(pid), .. } if pid == std::process::id()));
+        assert!(refused.to_string().contains("in use by another process"));
+        first.committed(5).unwrap();
+        first.end().unwrap();
+        drop(first);
+        let (_, last) = Owner::lock(&database, Synchronous::Full).unwrap();
+        let last = last.unwrap();
+        assert_eq!((last.last_entry, last.clean), (5, true));
+    }
+}

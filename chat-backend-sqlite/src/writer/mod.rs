@@ -1,0 +1,260 @@
+//! The one task that writes. Calls wait in a bounded queue; all that wait are done in one transaction, so a commit, and
+//! the disk it waits for, is shared by as many as there are. A caller who goes away changes nothing: what it asked for is
+//! done as a whole or not at all.
+
+mod append;
+mod index;
+mod job;
+mod plan;
+mod rooms;
+mod transaction;
+mod trim;
+
+pub(crate) use self::append::json;
+
+use std::sync::Arc;
+
+use chat_core::{
+    AppendOutcome, Clock, Cursor, Draft, Epoch, Error, Head, MemberChange, MemberOutcome, MessageId, NewRoom,
+    ReadMarker, Result, Retention, Room, RoomChange, RoomId, UserId,
+};
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    index::Progress,
+    job::{Answer, Job, Request},
+};
+use crate::{SqliteError, SqliteErrorKind, owner::Owner};
+
+/// A transaction takes at most this many entries, so that those who wait for its end do not wait long.
+const MAX_DRAFTS: usize = 1_024;
+/// And at most this many calls.
+const MAX_JOBS: usize = 512;
+
+/// How to reach the task.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What the task has.
+#[derive(Debug)]
+pub(crate) struct WriterParts {
+    pub(crate) connection: SqliteConnection,
+    pub(crate) owner: Owner,
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counters: Counters,
+    pub(crate) indexed_entry: i64,
+    /// The statement that sets what was asked for.
+    pub(crate) synchronous: &'static str,
+}
+
+/// What is given out across rooms, as of the last commit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counters {
+    pub(crate) last_entry: i64,
+    pub(crate) last_id: Option<MessageId>,
+}
+
+struct Task {
+    connection: SqliteConnection,
+    owner: Owner,
+    epoch: Epoch,
+    clock: Arc<dyn Clock>,
+    counters: Counters,
+    index: Progress,
+    synchronous: &'static str,
+    jobs: mpsc::Receiver<Job>,
+}
+
+impl Writer {
+    /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
+    pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
+        let (sender, jobs) = mpsc::channel(queue);
+        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, synchronous } = parts;
+        let index = Progress::new(indexed_entry);
+        let task = Task { connection, owner, epoch, clock, counters, index, synchronous, jobs };
+        tokio::spawn(task.run());
+        Self { jobs: sender }
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || SqliteError::closed().during(operation);
+        self.jobs.send(Job { operation, request: request(reply) }).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub(crate) async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let drafts = drafts.to_vec();
+        self.ask("append", |reply| Request::Append(drafts, reply)).await
+    }
+
+    pub(crate) async fn trim(&self, room: &RoomId, retention: Retention) -> Result<Head> {
+        // In steps, so that appends are not held up for as long as the whole takes.
+        loop {
+            let (room, retention) = (room.clone(), retention.clone());
+            let (head, done) = self.ask("trim", |reply| Request::Trim(room, retention, reply)).await?;
+            if done {
+                return Ok(head);
+            }
+        }
+    }
+
+    pub(crate) async fn create(&self, room: NewRoom) -> Result<(Room, bool)> {
+        self.ask("create room", |reply| Request::Create(room, reply)).await
+    }
+
+    pub(crate) async fn update(&self, room: &RoomId, change: RoomChange) -> Result<Room> {
+        self.ask("update room", |reply| Request::Update(room.clone(), change, reply)).await
+    }
+
+    pub(crate) async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome> {
+        self.ask("change member", |reply| Request::ChangeMember(room.clone(), change, reply)).await
+    }
+
+    pub(crate) async fn mark_read(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        cursor: &Cursor,
+    ) -> Result<ReadMarker> {
+        self.ask("mark read", |reply| Request::MarkRead(room.clone(), user.clone(), cursor.clone(), reply))
+            .await
+    }
+
+    /// Returns once everything stored before can be found.
+    pub(crate) async fn settle_index(&self) -> Result<()> {
+        self.ask("index", Request::SettleIndex).await
+    }
+
+    /// Writes what waits and ends the task.
+    pub(crate) async fn close(&self) -> Result<()> {
+        match self.ask("close", Request::Close).await {
+            // It was closed before.
+            Err(Error::Backend { .. }) if self.jobs.is_closed() => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut batch = Vec::new();
+        let mut closing = None;
+        while closing.is_none() {
+            if !self.gather(&mut batch).await {
+                break;
+            }
+            closing = self.serve(std::mem::take(&mut batch)).await;
+        }
+        self.jobs.close();
+        let ended = self.end().await;
+        if let Err(error) = &ended {
+            tracing::warn!(error = %error, cause = ?error, "the SQLite file was not closed cleanly");
+        }
+        if let Some(reply) = closing {
+            let _ = reply.send(ended.map_err(|error| error.during("close")));
+        }
+    }
+
+    /// Waits for work and takes what there is; without any, the index catches up. False when nobody can ask any more.
+    async fn gather(&mut self, batch: &mut Vec<Job>) -> bool {
+        loop {
+            let next = if self.index.behind(self.counters.last_entry) {
+                tokio::time::timeout(index::PAUSE, self.jobs.recv()).await
+            } else {
+                Ok(self.jobs.recv().await)
+            };
+            match next {
+                Ok(Some(job)) => {
+                    batch.push(job);
+                    break;
+                }
+                Ok(None) => return false,
+                Err(_) => self.index_some().await,
+            }
+        }
+        let mut drafts = batch.iter().map(Job::drafts).sum::<usize>();
+        while batch.len() < MAX_JOBS && drafts < MAX_DRAFTS {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            drafts += job.drafts();
+            batch.push(job);
+        }
+        true
+    }
+
+    /// Does a batch and answers it. Says who waits for the end, if somebody does.
+    async fn serve(&mut self, batch: Vec<Job>) -> Option<oneshot::Sender<Result<()>>> {
+        let (work, mut closing) = (Vec::with_capacity(batch.len()), None);
+        let mut work = batch.into_iter().fold(work, |mut work, job| {
+            match job.request {
+                Request::Close(reply) => closing = Some(reply),
+                _ => work.push(job),
+            }
+            work
+        });
+        let settle = extract(&mut work, |job| matches!(job.request, Request::SettleIndex(_)));
+        let trims = work.iter().any(|job| matches!(job.request, Request::Trim(..)));
+        match self.commit(&work).await {
+            Ok(answers) => work.into_iter().zip(answers).for_each(|(job, answer)| job.answer(answer)),
+            // One of them may be to blame: each for itself.
+            Err(error) if work.len() > 1 && error.kind() == SqliteErrorKind::Other => {
+                for job in work {
+                    self.serve_alone(job).await;
+                }
+            }
+            Err(error) => work.into_iter().for_each(|job| job.fail(&error)),
+        }
+        if trims {
+            self.give_pages_back().await;
+        }
+        if !settle.is_empty() {
+            let settled = self.index_all().await;
+            for job in settle {
+                match &settled {
+                    Ok(()) => job.answer(Answer::Done),
+                    Err(error) => job.fail(error),
+                }
+            }
+        } else if self.index.is_far_behind(self.counters.last_entry) {
+            self.index_some().await;
+        }
+        closing
+    }
+
+    async fn serve_alone(&mut self, job: Job) {
+        match self.commit(std::slice::from_ref(&job)).await {
+            Ok(mut answers) => match answers.pop() {
+                Some(answer) => job.answer(answer),
+                None => job.fail(&SqliteError::closed()),
+            },
+            Err(error) => job.fail(&error),
+        }
+    }
+
+    /// Everything on the disk, in one file.
+    async fn end(mut self) -> std::result::Result<(), SqliteError> {
+        sqlx::query("PRAGMA optimize").execute(&mut self.connection).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
+        self.connection.close().await?;
+        self.owner.end().map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))
+    }
+}
+
+fn extract(jobs: &mut Vec<Job>, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {
+    jobs.extract_if(.., |job| wanted(job)).collect()
+}
