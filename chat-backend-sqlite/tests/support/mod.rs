@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod child;
+pub mod load;
 
 use std::path::Path;
 
