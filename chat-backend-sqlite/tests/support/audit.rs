@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_backend_sqlite::SqliteBackend;
 use chat_core::{
-    Body, Content, Cursor, EntryKind, Head, MessageId, ReactionKey, ReactionOp, ReadQuery, RoomId,
-    SearchQuery, Seq, Storage as _, StoredMessage, UserId, View, testkit::fixtures::room,
+    Body, Content, Cursor, EntryKind, Head, MessageId, ReactionKey, ReactionOp, ReadQuery, RoomId, Seq,
+    Storage as _, StoredMessage, UserId, View, search::SearchQuery, testkit::fixtures::room,
 };
 use sqlx::{Connection as _, Row as _};
 
@@ -46,7 +46,8 @@ pub async fn everything(backend: &SqliteBackend) -> BTreeMap<RoomId, RoomRead> {
         counts_agree(backend, &id, &read).await;
         rooms.insert(id, read);
     }
-    let mut all: Vec<_> = rooms.values().flat_map(|room| &room.entries).map(|entry| entry.position.id).collect();
+    let mut all: Vec<_> =
+        rooms.values().flat_map(|room| &room.entries).map(|entry| entry.position.id).collect();
     let count = all.len();
     all.sort_unstable();
     all.dedup();
@@ -152,7 +153,11 @@ async fn counts_agree(backend: &SqliteBackend, id: &RoomId, read: &RoomRead) {
                 && entry.sender != marker.user
         });
         let unread = unread.count() as u64;
-        assert_eq!(rooms.unread(&marker.user, std::slice::from_ref(id)).await.unwrap(), [unread], "{marker:?} {id}");
+        assert_eq!(
+            rooms.unread(&marker.user, std::slice::from_ref(id)).await.unwrap(),
+            [unread],
+            "{marker:?} {id}"
+        );
         let page = rooms.rooms_of(&marker.user, None, 200).await.unwrap();
         let listed = page.rooms.iter().find(|listed| listed.room.id == *id).unwrap();
         assert_eq!((listed.unread, listed.preview.as_ref()), (unread, expected), "{marker:?} {id}");
@@ -161,7 +166,13 @@ async fn counts_agree(backend: &SqliteBackend, id: &RoomId, read: &RoomRead) {
 }
 
 /// A search by this member finds exactly what is there: every message of the room that has the word.
-pub async fn finds_what_is_there(backend: &SqliteBackend, id: &RoomId, read: &RoomRead, user: &UserId, word: &str) {
+pub async fn finds_what_is_there(
+    backend: &SqliteBackend,
+    id: &RoomId,
+    read: &RoomRead,
+    user: &UserId,
+    word: &str,
+) {
     backend.settle_search().await.unwrap();
     let mut query = SearchQuery::new(user.clone(), word);
     (query.room, query.limit) = (Some(id.clone()), 100);
@@ -177,7 +188,9 @@ pub async fn finds_what_is_there(backend: &SqliteBackend, id: &RoomId, read: &Ro
         }
     }
     let has = |entry: &&StoredMessage| match entry.content.body() {
-        Some(Body::Text(text)) => entry.content.kind() == EntryKind::Chat && text.split(' ').any(|one| one == word),
+        Some(Body::Text(text)) => {
+            entry.content.kind() == EntryKind::Chat && text.split(' ').any(|one| one == word)
+        }
         _ => false,
     };
     let there: BTreeSet<_> = read.entries.iter().filter(has).map(|entry| entry.position.id).collect();

@@ -27,7 +27,12 @@ pub enum Said {
     /// It was told that this entry is stored there.
     Stored(RoomId, UserId, ClientMessageId, Seq, MessageId),
     Read(RoomId, UserId, Seq),
-    Member { room: RoomId, user: UserId, current: bool, version: u64 },
+    Member {
+        room: RoomId,
+        user: UserId,
+        current: bool,
+        version: u64,
+    },
     Trimmed(RoomId, Seq),
     Copied(PathBuf),
 }
