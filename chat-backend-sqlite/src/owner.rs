@@ -94,7 +94,7 @@ impl Owner {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path_beside(database))
+            .open(path_beside(&real_path(database).map_err(failed)?))
             .map_err(failed)?;
         let locked = file.try_lock();
         let last = read(&mut file).ok().as_deref().and_then(Witness::parse);
@@ -153,6 +153,18 @@ fn read(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// The file itself, by whichever link it was named: it has one owner, not one for each of its names.
+fn real_path(database: &Path) -> io::Result<PathBuf> {
+    match database.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // An empty file is a new database.
+            OpenOptions::new().append(true).create(true).open(database)?;
+            database.canonicalize()
+        }
+        path => path,
+    }
 }
 
 /// The owner's file of a database.
