@@ -61,7 +61,9 @@ async fn the_error_names_the_file_and_the_process() {
     let refused = SqliteBackend::open(SqliteConfig::new(&file)).await.unwrap_err();
     let expected = format!("{} is in use by another process (process {})", file.display(), process.id());
     assert_eq!(refused.to_string(), expected);
-    assert!(matches!(&refused, OpenError::InUse { path, owner } if *path == file && *owner == Some(process.id())));
+    assert!(
+        matches!(&refused, OpenError::InUse { path, owner } if *path == file && *owner == Some(process.id()))
+    );
     process.kill().unwrap();
     process.wait().unwrap();
 }
