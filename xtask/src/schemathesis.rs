@@ -23,8 +23,10 @@ pub(crate) fn run(workspace: &Workspace, server: &str) -> Result<()> {
     let folder = workspace.target().join("schemathesis");
     let programs = environment(&sources, &folder.join("venv"))?;
 
+    let data = folder.join("data");
+    remove(&data)?;
     let mut command = Command::new(workspace.program(server));
-    command.args(["--memory", "--no-rate-limits", "--log", "warn"]);
+    command.args(["--no-rate-limits", "--log", "warn", "--data"]).arg(&data);
     let server = Server::start(command)?;
     let url = format!("http://{}", server.address());
 

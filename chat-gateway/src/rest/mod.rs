@@ -1,5 +1,6 @@
 //! The protocol's lists and commands under plain HTTP.
 
+mod docs;
 mod extract;
 mod health;
 mod limit;
@@ -11,7 +12,12 @@ mod respond;
 mod rooms;
 mod search;
 
-use axum::{Router, extract::DefaultBodyLimit, http::Uri, routing::MethodRouter};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::Uri,
+    routing::{MethodRouter, get},
+};
 
 pub(crate) use self::extract::bearer;
 use crate::{GatewayConfig, Problem, axum::Gateway};
@@ -23,8 +29,12 @@ macro_rules! table {
         $($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+
         beside $($beside_path:literal => { $beside_method:ident: $($beside:ident)::+ })+
     ) => {
-        fn table() -> Router<Gateway> {
-            Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
+        fn table(metrics: bool) -> Router<Gateway> {
+            let mut routes = Router::new();
+            $(if metrics || $path != "/metrics" {
+                routes = routes.route($path, MethodRouter::new()$(.$method($($handler)::+))+);
+            })+
+            routes
         }
 
         #[cfg(feature = "openapi")]
@@ -67,7 +77,8 @@ pub(crate) use self::described::Operations;
 pub(crate) use self::described::ROUTES;
 
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
-    let routes = table();
+    // Unless the application gives metrics, the path is its own.
+    let routes = table(config.metrics.is_some()).route("/asyncapi.json", get(docs::asyncapi));
     #[cfg(feature = "openapi")]
     let routes = if config.openapi { routes.merge(crate::document::routes()) } else { routes };
     routes.layer(DefaultBodyLimit::max(config.limits.frame_bytes))
