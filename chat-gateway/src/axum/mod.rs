@@ -2,7 +2,7 @@
 
 #[cfg(feature = "compression")]
 mod compress;
-mod events;
+pub(crate) mod events;
 mod origin;
 mod socket;
 
