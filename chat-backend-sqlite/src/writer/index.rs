@@ -34,6 +34,11 @@ impl Progress {
         self.indexed < last && self.failed_at != Some(last)
     }
 
+    /// There may be space again.
+    pub(super) const fn try_again(&mut self) {
+        self.failed_at = None;
+    }
+
     pub(super) fn is_far_behind(&self, last: i64) -> bool {
         self.behind(last) && last - self.indexed > FAR_BEHIND
     }
