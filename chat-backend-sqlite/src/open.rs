@@ -46,6 +46,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
         .connect_with(reading(&config))
         .await
         .map_err(|error| failed(error.into()))?;
+    let max_pages = config.max_bytes.map(pages);
     let parts = WriterParts {
         connection,
         owner,
@@ -58,6 +59,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
             Synchronous::Normal => "PRAGMA synchronous = NORMAL",
             Synchronous::Off => "PRAGMA synchronous = OFF",
         },
+        max_pages,
     };
     let writer = Writer::start(parts, config.queue);
     Ok(Shared { path: config.path, epoch: life.epoch, readers, writer })
@@ -104,9 +106,13 @@ fn writing(config: &SqliteConfig) -> SqliteConnectOptions {
         .synchronous(synchronous)
         .pragma("journal_size_limit", MAX_IDLE_WAL_BYTES.to_string());
     match config.max_bytes {
-        Some(bytes) => options.pragma("max_page_count", (bytes / PAGE_BYTES).to_string()),
+        Some(bytes) => options.pragma("max_page_count", pages(bytes).to_string()),
         None => options,
     }
+}
+
+const fn pages(bytes: u64) -> u64 {
+    bytes / PAGE_BYTES
 }
 
 fn reading(config: &SqliteConfig) -> SqliteConnectOptions {

@@ -29,12 +29,8 @@ macro_rules! table {
         $($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+
         beside $($beside_path:literal => { $beside_method:ident: $($beside:ident)::+ })+
     ) => {
-        fn table(metrics: bool) -> Router<Gateway> {
-            let mut routes = Router::new();
-            $(if metrics || $path != "/metrics" {
-                routes = routes.route($path, MethodRouter::new()$(.$method($($handler)::+))+);
-            })+
-            routes
+        fn table() -> Router<Gateway> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
         }
 
         #[cfg(feature = "openapi")]
@@ -66,9 +62,10 @@ table! {
     "/search" => { get: search::search }
     "/presence" => { get: presence::presence }
     "/health" => { get: health::health }
-    "/metrics" => { get: health::metrics }
     // Not compressed, as everything here is.
     beside "/events" => { get: crate::axum::events::events }
+    // Unless the application gives metrics, the path is its own.
+    "/metrics" => { get: health::metrics }
 }
 
 #[cfg(feature = "openapi")]
@@ -77,8 +74,10 @@ pub(crate) use self::described::Operations;
 pub(crate) use self::described::ROUTES;
 
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
-    // Unless the application gives metrics, the path is its own.
-    let routes = table(config.metrics.is_some()).route("/asyncapi.json", get(docs::asyncapi));
+    let mut routes = table().route("/asyncapi.json", get(docs::asyncapi));
+    if config.metrics.is_some() {
+        routes = routes.route("/metrics", get(health::metrics));
+    }
     #[cfg(feature = "openapi")]
     let routes = if config.openapi { routes.merge(crate::document::routes()) } else { routes };
     routes.layer(DefaultBodyLimit::max(config.limits.frame_bytes))
