@@ -1,6 +1,8 @@
 //! The search index follows behind the log: an append does not wait for it, and what is missing is known by one number
 //! that is stored with it, so nothing is forgotten when the process dies in between.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, Row as _};
 
 use super::Task;
@@ -11,6 +13,9 @@ const STEP: i64 = 128;
 /// So far behind, appends wait for the index now and then, or it would never be done under steady load.
 const FAR_BEHIND: i64 = 8_192;
 
+/// After a failure it is tried again so much later, or after the next write.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 const NEXT: &str = "
 SELECT entry, room, body FROM entries
 WHERE entry > ?1 AND entry <= ?1 + ?2 AND body IS NOT NULL AND kind IN (0, 6) AND deleted_seq IS NULL
@@ -20,13 +25,15 @@ ORDER BY entry";
 #[derive(Debug)]
 pub(super) struct Progress {
     indexed: i64,
-    /// It failed: not tried again before something is written.
+    /// It failed: not tried again before something is written, or some time has passed.
     failed_at: Option<i64>,
+    /// It failed the last time: that was logged.
+    failing: bool,
 }
 
 impl Progress {
     pub(super) const fn new(indexed: i64) -> Self {
-        Self { indexed, failed_at: None }
+        Self { indexed, failed_at: None, failing: false }
     }
 
     /// There is something to do.
@@ -34,7 +41,12 @@ impl Progress {
         self.indexed < last && self.failed_at != Some(last)
     }
 
-    /// There may be space again.
+    /// How long to wait for something to do, before it is tried again; `None` if it did not fail.
+    pub(super) fn wait_after_failure(&self, last: i64) -> Option<Duration> {
+        (self.indexed < last && self.failed_at.is_some()).then_some(RETRY_AFTER)
+    }
+
+    /// There may be space again, or a lock may be gone.
     pub(super) const fn try_again(&mut self) {
         self.failed_at = None;
     }
@@ -64,7 +76,10 @@ impl Task {
     /// One step of catching up. A failure is logged; the index stays where it was.
     pub(super) async fn index_some(&mut self) {
         if let Err(error) = self.try_index_some().await {
-            tracing::warn!(%error, "the search index cannot go on; it will try again after the next write");
+            if !self.index.failing {
+                tracing::warn!(%error, "the search index cannot go on; it will try again and again");
+            }
+            self.index.failing = true;
             self.index.failed_at = Some(self.counters.last_entry);
         }
     }
@@ -92,6 +107,7 @@ impl Task {
         transaction.commit().await?;
         self.index.indexed = to;
         self.index.failed_at = None;
+        self.index.failing = false;
         Ok(())
     }
 }

@@ -68,6 +68,13 @@ struct Task {
     jobs: mpsc::Receiver<Job>,
 }
 
+/// What waiting came to.
+enum Waited {
+    Job(Job),
+    ForTheIndex,
+    Disconnected,
+}
+
 impl Writer {
     /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
     pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
@@ -181,12 +188,13 @@ impl Task {
                 }
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,
                 Err(mpsc::error::TryRecvError::Empty) if behind => self.index_some().await,
-                Err(mpsc::error::TryRecvError::Empty) => match self.jobs.recv().await {
-                    Some(job) => {
+                Err(mpsc::error::TryRecvError::Empty) => match self.wait().await {
+                    Waited::Job(job) => {
                         batch.push(job);
                         break;
                     }
-                    None => return false,
+                    Waited::ForTheIndex => self.index.try_again(),
+                    Waited::Disconnected => return false,
                 },
             }
         }
@@ -197,6 +205,21 @@ impl Task {
             batch.push(job);
         }
         true
+    }
+
+    /// Waits for a call; not for ever, if the index failed and is to be tried again.
+    async fn wait(&mut self) -> Waited {
+        let again = async {
+            match self.index.wait_after_failure(self.counters.last_entry) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            job = self.jobs.recv() => job.map_or(Waited::Disconnected, Waited::Job),
+            () = again => Waited::ForTheIndex,
+        }
     }
 
     /// Does a batch and answers it. Says who waits for the end, if somebody does.
