@@ -1,14 +1,37 @@
 //! A copy of the file while it is in use.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use sqlx::{Connection as _, SqlitePool};
+use tokio::sync::Semaphore;
 
 use crate::{SqliteError, SqliteErrorKind, open};
 
+/// Makes one copy after the other: two for one target would be in each other's way.
+#[derive(Debug, Clone)]
+pub(crate) struct Copier {
+    turn: Arc<Semaphore>,
+}
+
+impl Copier {
+    pub(crate) fn new() -> Self {
+        Self { turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// SQLite cannot be stopped in the middle of a copy, so it is finished and put in its place when the caller goes away.
+    pub(crate) async fn write(&self, readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
+        let (copier, readers, target) = (self.clone(), readers.clone(), target.to_owned());
+        let written = tokio::spawn(async move {
+            let _turn = copier.turn.acquire().await.map_err(|_| SqliteError::closed())?;
+            write(&readers, &target).await
+        });
+        written.await.unwrap_or_else(|error| Err(SqliteError::new(SqliteErrorKind::Other, error)))
+    }
+}
+
 /// `VACUUM INTO` copies one instant of the file without its free pages
 /// ([manual](https://www.sqlite.org/lang_vacuum.html#vacuuminto)).
-pub(crate) async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
+async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
     let failed = |error: std::io::Error| SqliteError::new(SqliteErrorKind::Disk, error);
     if target.try_exists().map_err(failed)? {
         return Err(SqliteError::new(SqliteErrorKind::Other, "the target of the backup is there already"));

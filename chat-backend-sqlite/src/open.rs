@@ -13,6 +13,7 @@ use sqlx::{
 use crate::{
     OpenError, SqliteConfig, SqliteError, SqliteErrorKind, Synchronous,
     backend::Shared,
+    backup::Copier,
     owner::{self, Owner, Witness},
     rows, schema,
     writer::{Counters, Writer, WriterParts},
@@ -57,7 +58,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
         max_pages,
     };
     let writer = Writer::start(parts, config.queue);
-    Ok(Shared { path: config.path, epoch: life.epoch, readers, writer })
+    Ok(Shared { path: config.path, epoch: life.epoch, readers, writer, copier: Copier::new() })
 }
 
 fn check(config: &SqliteConfig) -> Result<(), OpenError> {
