@@ -321,6 +321,10 @@ impl FromStr for ActivityCursor {
 
     fn from_str(text: &str) -> std::result::Result<Self, InvalidActivityCursor> {
         let (at, room) = text.split_once('.').ok_or(InvalidActivityCursor)?;
+        // One text per place: no sign, no leading zeros.
+        if !at.starts_with(|c: char| c.is_ascii_digit()) || (at.len() > 1 && at.starts_with('0')) {
+            return Err(InvalidActivityCursor);
+        }
         let at = at.parse().map_err(|_| InvalidActivityCursor)?;
         Ok(Self {
             at: Timestamp::from_millis(at),

@@ -41,6 +41,11 @@ pub(crate) fn tools_for_the_page(browser: bool) -> Result<()> {
     Ok(())
 }
 
+/// Always so with a browser; without one it is taken where it is.
+pub(crate) fn npm_is_there() -> bool {
+    NPM.is_there()
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let packages = packages.join(" ");
     let root = process::output(command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");

@@ -22,7 +22,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Runs every test: Rust, documentation, page, browser.
+    /// Runs every test: the protocol's document, Rust, documentation, page, browser.
     Test(TestOptions),
     /// Looks at the code without running it: format, lints, documentation, features, dependencies.
     Check,
@@ -40,7 +40,7 @@ enum Task {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct TestOptions {
-    /// Leaves out the tests that drive a browser (and npm and Chromium with them).
+    /// Leaves out the tests that drive a browser (npm and Chromium are then not installed).
     #[arg(long)]
     no_browser: bool,
 }

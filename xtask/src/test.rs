@@ -20,6 +20,7 @@ pub(crate) const EVERYTHING: [&str; 6] =
     ["--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"];
 
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
+const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const BROWSER_TESTS: &str = "tests/e2e";
 const QUICKSTART: &str = "example-axum-quickstart";
 
@@ -28,6 +29,15 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     let root = &workspace.root;
     let browser = !options.no_browser;
     steps.run("tools for the page's tests", || install::tools_for_the_page(browser))?;
+    if install::npm_is_there() {
+        steps.run("the protocol's AsyncAPI document", || {
+            let folder = root.join(DOCUMENT_TESTS);
+            npm_packages(&folder)?;
+            node_tests(&folder, &folder, |_| {})
+        })?;
+    } else {
+        steps.leave_out("the protocol's AsyncAPI document", "there is no npm");
+    }
     // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
     steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
     steps.run("tests", || process::run(cargo(root, ["test"].iter().chain(&EVERYTHING))))?;
@@ -45,13 +55,18 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
 
 fn browser_tests(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root.join(BROWSER_TESTS);
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
-    process::run(npm)?;
+    npm_packages(&folder)?;
     let server = workspace.program(QUICKSTART);
     node_tests(&folder, &folder, |node| {
         node.env("CHAT_QUICKSTART_BIN", &server);
     })
+}
+
+/// Installs the packages that the folder's lock file names.
+fn npm_packages(folder: &Path) -> Result<()> {
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder);
+    process::run(npm)
 }
 
 /// Runs Node's own test runner on every `*.test.js` and `*.test.mjs` under `folder`. Files are named one by one: what a

@@ -367,6 +367,9 @@ pub(crate) fn error(
 }
 
 #[cfg(test)]
+mod documented;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

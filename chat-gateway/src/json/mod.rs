@@ -1,5 +1,6 @@
 //! The JSON protocol, free of any web framework: see `PROTOCOL.md` beside this crate.
 
+mod asyncapi;
 pub(crate) mod close;
 mod command;
 mod execute;
@@ -13,6 +14,7 @@ mod writer;
 #[cfg(feature = "axum")]
 pub(crate) use self::command::read_query;
 pub use self::{
+    asyncapi::ASYNCAPI,
     close::CLOSE_CODES,
     command::{Action, Command, DecodeError, DecodeErrorKind, decode},
     incoming::{Incoming, Outgoing},

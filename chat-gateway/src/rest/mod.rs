@@ -1,5 +1,6 @@
 //! The protocol's lists and commands under plain HTTP.
 
+mod docs;
 mod extract;
 mod health;
 mod members;
@@ -31,6 +32,7 @@ pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
         .route("/rooms/{room}/unread", get(read::unread))
         .route("/search", get(search::search))
         .route("/presence", get(presence::presence))
+        .route("/asyncapi.json", get(docs::asyncapi))
         .route("/health", get(health::health));
     if config.metrics.is_some() {
         routes = routes.route("/metrics", get(health::metrics));

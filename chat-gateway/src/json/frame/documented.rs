@@ -1,0 +1,106 @@
+//! Every frame, made by the encoders that clients are served by, is what the AsyncAPI document says of it.
+
+#[allow(dead_code, reason = "the tests of the commands use the rest")]
+#[path = "../../../tests/asyncapi/document.rs"]
+mod document;
+mod samples;
+mod seen;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use self::{
+    document::{DOCUMENT, fitting, messages, validators},
+    seen::Seen,
+};
+use super::Frame;
+
+macro_rules! documented {
+    ($($variant:ident $message:literal)*) => {
+        /// The message of every frame.
+        const MESSAGES: &[&str] = &["entryFrame", $($message),*];
+
+        /// This does not compile when there is a new frame: write its message into asyncapi.json
+        /// (`components.messages`, `channels.chat.messages`, `operations`) and its row into PROTOCOL.md, name it below,
+        /// and make it by its encoder in `samples`.
+        fn message(frame: &Frame<'_>) -> &'static str {
+            match frame {
+                $(Frame::$variant { .. } => $message,)*
+            }
+        }
+    };
+}
+
+documented! {
+    Connected "connectedFrame"
+    Joined "joinedFrame"
+    Resync "resyncFrame"
+    Reset "resetFrame"
+    Left "leftFrame"
+    Typing "typingFrame"
+    Signal "signalFrame"
+    Read "readFrame"
+    Presence "presenceFrame"
+    Room "roomFrame"
+    Member "memberFrame"
+    NoticesLost "noticesLostFrame"
+    Heads "headsFrame"
+    Expiring "expiringFrame"
+    Closing "closingFrame"
+    Sent "sentFrame"
+    History "historyFrame"
+    Rooms "roomsFrame"
+    Members "membersFrame"
+    Ok "okFrame"
+    Pong "pongFrame"
+    Error "errorFrame"
+}
+
+#[test]
+fn every_frame_is_in_the_document_and_every_documented_one_is_there() {
+    let documented: BTreeSet<String> = messages("Frame").into_iter().collect();
+    let there: BTreeSet<String> = MESSAGES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(documented, there, "write the missing message into asyncapi.json, or take it out");
+    assert_eq!(message(&Frame::NoticesLost), "noticesLostFrame");
+}
+
+#[tokio::test]
+async fn every_frame_is_of_its_own_message_and_of_no_other() {
+    let (open, closed) = (validators("Frame", false), validators("Frame", true));
+    let mut made = BTreeSet::new();
+    for sample in samples::all().await {
+        let frame: Value = serde_json::from_slice(&sample).unwrap();
+        let name = format!("{}Frame", frame["type"].as_str().unwrap());
+        let validator =
+            closed.get(&name).unwrap_or_else(|| panic!("{name} is not in asyncapi.json: {frame}"));
+        if let Err(error) = validator.validate(&frame) {
+            let at = error.instance_path();
+            panic!(
+                "asyncapi.json says something else of this frame than its encoder; mend the wrong one: {error} at {at}: {frame}"
+            );
+        }
+        assert_eq!(fitting(&open, &frame), [name.as_str()], "{frame}");
+        made.insert(name);
+    }
+    let documented: BTreeSet<String> = messages("Frame").into_iter().collect();
+    assert_eq!(made, documented, "`samples` makes no such frame");
+}
+
+/// Otherwise a field could stand in the document that is never sent, or one as optional that always is.
+#[tokio::test]
+async fn every_documented_field_and_value_is_sent_and_every_optional_field_is_left_out_too() {
+    let mut seen = Seen::default();
+    for sample in samples::all().await {
+        let frame: Value = serde_json::from_slice(&sample).unwrap();
+        let name = format!("{}Frame", frame["type"].as_str().unwrap());
+        let payload = &DOCUMENT["components"]["messages"][&name]["payload"];
+        seen.visit(&format!("/components/messages/{name}/payload"), payload, &frame);
+    }
+    let missing = seen.missing();
+    assert!(
+        missing.is_empty(),
+        "never made by `samples`, or wrong in asyncapi.json:\n{}",
+        missing.join("\n")
+    );
+}

@@ -1,0 +1,10 @@
+//! The AsyncAPI document says what the program does. The frames have their own tests beside their code.
+
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+#[allow(dead_code, reason = "the tests of the frames use the rest")]
+mod document;
+mod generate;
+mod names;
+mod served;
