@@ -6,9 +6,10 @@ mod document;
 mod samples;
 mod seen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use jsonschema::Validator;
+use serde_json::{Value, json};
 
 use self::{
     document::{DOCUMENT, fitting, messages, validators},
@@ -103,4 +104,57 @@ async fn every_documented_field_and_value_is_sent_and_every_optional_field_is_le
         "never made by `samples`, or wrong in asyncapi.json:\n{}",
         missing.join("\n")
     );
+}
+
+/// Whether the schema takes the frame with this field of its entry put in or taken out.
+fn takes(validator: &Validator, entry: &Value, field: &str, value: Option<&Value>) -> bool {
+    let mut entry = entry.clone();
+    let fields = entry.as_object_mut().unwrap();
+    match value {
+        Some(value) => drop(fields.insert(field.to_owned(), value.clone())),
+        None => drop(fields.remove(field)),
+    }
+    validator.is_valid(&json!({ "type": "entry", "entry": entry }))
+}
+
+#[tokio::test]
+async fn an_entry_has_the_fields_of_its_kind_and_no_others() {
+    let validator = &validators("Frame", true)["entryFrame"];
+    let frames = samples::all().await;
+    let frames = frames.iter().map(|sample| serde_json::from_slice::<Value>(sample).unwrap());
+    let entries: Vec<Value> = frames.filter_map(|frame| frame.get("entry").cloned()).collect();
+    let fields: BTreeMap<&String, &Value> =
+        entries.iter().flat_map(|entry| entry.as_object().unwrap()).collect();
+    for entry in &entries {
+        let changeable = ["chat", "custom"].iter().any(|kind| entry["kind"] == *kind);
+        for (field, value) in &fields {
+            let optional = match field.as_str() {
+                "edited" | "reactions" => changeable,
+                "system" => true,
+                _ => false,
+            };
+            let is_there = entry.get(field.as_str()).is_some();
+            let other = if is_there { None } else { Some(*value) };
+            assert_eq!(takes(validator, entry, field, other), optional, "{field} in {entry}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_join_has_the_fields_of_its_outcome_and_no_others() {
+    let validator = &validators("Frame", true)["joinedFrame"];
+    let frames = samples::all().await;
+    let frames = frames.iter().map(|sample| serde_json::from_slice::<Value>(sample).unwrap());
+    let joined: Vec<Value> = frames.filter(|frame| frame["type"] == "joined").collect();
+    let limited = joined.iter().find(|frame| frame["outcome"] == "limited").unwrap();
+    for frame in &joined {
+        for field in ["page", "hole"] {
+            let mut other = frame.clone();
+            let fields = other.as_object_mut().unwrap();
+            if fields.remove(field).is_none() {
+                fields.insert(field.to_owned(), limited[field].clone());
+            }
+            assert!(!validator.is_valid(&other), "{other}");
+        }
+    }
 }

@@ -286,12 +286,11 @@ async fn live_pages() -> [Arc<LivePage>; 2] {
         }
         session.join(JoinRequest::new(room())).await.unwrap();
         pages.push(loop {
-            match events.next().await.unwrap() {
-                Event::Joined(joined) => match joined.outcome {
+            if let Event::Joined(joined) = events.next().await.unwrap() {
+                match joined.outcome {
                     JoinOutcome::New { page } => break page,
                     other => panic!("{other:?}"),
-                },
-                _ => {}
+                }
             }
         });
     }
