@@ -8,3 +8,4 @@ mod document;
 mod generate;
 mod names;
 mod served;
+mod specification;
