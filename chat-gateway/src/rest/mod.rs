@@ -1,6 +1,5 @@
 //! The protocol's lists and commands under plain HTTP.
 
-mod docs;
 mod extract;
 mod health;
 mod members;
@@ -32,7 +31,6 @@ pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
         .route("/rooms/{room}/unread", get(read::unread))
         .route("/search", get(search::search))
         .route("/presence", get(presence::presence))
-        .route("/asyncapi.json", get(docs::asyncapi))
         .route("/health", get(health::health));
     if config.metrics.is_some() {
         routes = routes.route("/metrics", get(health::metrics));
