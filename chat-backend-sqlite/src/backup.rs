@@ -1,10 +1,13 @@
-//! A copy of the file while it is in use.
+//! A copy of the file while it is in use, and how it is put back.
 
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use sqlx::{Connection as _, SqlitePool};
 
-use crate::{SqliteError, SqliteErrorKind, open};
+use crate::{OpenError, SqliteError, SqliteErrorKind, Synchronous, open, owner::Owner};
 
 /// `VACUUM INTO` copies one instant of the file without its free pages
 /// ([manual](https://www.sqlite.org/lang_vacuum.html#vacuuminto)).
@@ -13,9 +16,7 @@ pub(crate) async fn write(readers: &SqlitePool, target: &Path) -> Result<(), Sql
     if target.try_exists().map_err(failed)? {
         return Err(SqliteError::new(SqliteErrorKind::Other, "the target of the backup is there already"));
     }
-    let mut name = target.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = Path::new(&name);
+    let partial = &beside(target, ".partial");
     // What an earlier try may have left.
     if let Err(error) = std::fs::remove_file(partial)
         && error.kind() != std::io::ErrorKind::NotFound
@@ -41,4 +42,30 @@ async fn copy(readers: &SqlitePool, partial: &Path) -> Result<(), SqliteError> {
     connection.close().await?;
     let synced = std::fs::File::open(partial).and_then(|file| file.sync_all());
     synced.map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))
+}
+
+/// Puts a copy in the place of `target`, which nobody may be using.
+pub(crate) fn restore(backup: &Path, target: &Path) -> Result<(), OpenError> {
+    let (_owner, _) = Owner::lock(target, Synchronous::Full)?;
+    put_back(backup, target).map_err(|source| OpenError::File { path: target.to_owned(), source })
+}
+
+fn put_back(backup: &Path, target: &Path) -> io::Result<()> {
+    let partial = beside(target, ".partial");
+    std::fs::copy(backup, &partial)?;
+    std::fs::File::open(&partial)?.sync_all()?;
+    // What a crash left there belongs to the old file, and SQLite would apply it to the new one.
+    for name in ["-wal", "-shm"] {
+        match std::fs::remove_file(beside(target, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::rename(&partial, target)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

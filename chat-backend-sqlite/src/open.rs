@@ -52,6 +52,11 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
         clock: config.clock,
         counters: life.counters,
         indexed_entry: life.indexed_entry,
+        synchronous: match config.synchronous {
+            Synchronous::Full => "PRAGMA synchronous = FULL",
+            Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+            Synchronous::Off => "PRAGMA synchronous = OFF",
+        },
     };
     let writer = Writer::start(parts, config.queue);
     Ok(Shared { path: config.path, epoch: life.epoch, readers, writer })

@@ -73,7 +73,7 @@ impl Restore for Backup {
 
     async fn restore(&mut self) -> LogNode {
         self.backend.close().await.unwrap();
-        std::fs::copy(self.copy(), self.backend.path()).unwrap();
+        SqliteBackend::restore(self.copy(), self.backend.path()).unwrap();
         self.backend = SqliteBackend::open(SqliteConfig::new(self.backend.path())).await.unwrap();
         node(&self.backend)
     }

@@ -321,8 +321,8 @@ impl FromStr for ActivityCursor {
 
     fn from_str(text: &str) -> std::result::Result<Self, InvalidActivityCursor> {
         let (at, room) = text.split_once('.').ok_or(InvalidActivityCursor)?;
-        // One text per place: no sign, no leading zeros.
-        if !at.starts_with(|c: char| c.is_ascii_digit()) || (at.len() > 1 && at.starts_with('0')) {
+        // One text per place, as for a cursor: no sign, no leading zeros.
+        if !at.bytes().all(|byte| byte.is_ascii_digit()) || (at.len() > 1 && at.starts_with('0')) {
             return Err(InvalidActivityCursor);
         }
         let at = at.parse().map_err(|_| InvalidActivityCursor)?;
@@ -428,4 +428,18 @@ pub trait Rooms: Backend {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<ReadMarker>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_list_of_rooms_has_one_text() {
+        let place = ActivityCursor { at: Timestamp::from_millis(5), room: RoomId::new("a.b").unwrap() };
+        assert_eq!(place.to_string().parse(), Ok(place));
+        for bad in ["", "5", ".a", "+5.a", "-5.a", "05.a", "5.", "5.a b", "99999999999999999999.a"] {
+            assert_eq!(bad.parse::<ActivityCursor>(), Err(InvalidActivityCursor), "{bad:?}");
+        }
+    }
 }

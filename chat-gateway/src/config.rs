@@ -26,6 +26,8 @@ pub struct GatewayConfig {
     /// Bytes from which an answer is compressed; `None` for never.
     #[cfg_attr(not(feature = "compression"), allow(dead_code, reason = "nothing is compressed"))]
     pub(crate) compression: Option<u16>,
+    #[cfg(feature = "openapi")]
+    pub(crate) openapi: bool,
 }
 
 impl GatewayConfig {
@@ -36,7 +38,7 @@ impl GatewayConfig {
     /// --bench compression`). On a line of 10 Mbit/s those 12 KB are 10 ms.
     pub const COMPRESSION_FROM: u16 = 1_024;
 
-    /// Default limits, pages of the same origin only, no metrics route, compression from 1 KiB on.
+    /// Default limits, pages of the same origin only, no metrics route, no document, compression from 1 KiB on.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -44,6 +46,8 @@ impl GatewayConfig {
             origins: Origins::Same,
             metrics: None,
             compression: Some(Self::COMPRESSION_FROM),
+            #[cfg(feature = "openapi")]
+            openapi: false,
         }
     }
 
@@ -92,6 +96,19 @@ impl GatewayConfig {
         self.compression = None;
         self
     }
+
+    /// Turns on `GET /openapi.json`, the OpenAPI document of these routes, and with the feature `docs` the page `GET /docs`
+    /// to browse it and try it out. Neither needs a token: they say what the routes are, not what is behind them. Off
+    /// unless set.
+    ///
+    /// The page comes from this program alone and names no other host.
+    #[cfg(feature = "openapi")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+    #[must_use]
+    pub const fn with_openapi(mut self) -> Self {
+        self.openapi = true;
+        self
+    }
 }
 
 impl Default for GatewayConfig {
@@ -102,11 +119,13 @@ impl Default for GatewayConfig {
 
 impl fmt::Debug for GatewayConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GatewayConfig")
-            .field("limits", &self.limits)
+        let mut f = f.debug_struct("GatewayConfig");
+        f.field("limits", &self.limits)
             .field("origins", &self.origins)
             .field("metrics", &self.metrics.is_some())
-            .field("compression", &self.compression)
-            .finish()
+            .field("compression", &self.compression);
+        #[cfg(feature = "openapi")]
+        f.field("openapi", &self.openapi);
+        f.finish()
     }
 }

@@ -4,6 +4,8 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 mod config;
+#[cfg(feature = "openapi")]
+mod document;
 pub mod json;
 mod limits;
 pub mod observe;
@@ -14,6 +16,9 @@ pub mod sse;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;
+#[cfg(feature = "openapi")]
+#[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
+pub use self::document::openapi;
 pub use self::{
     config::GatewayConfig,
     limits::Limits,

@@ -89,12 +89,21 @@ impl Default for Limits {
     }
 }
 
+/// Rooms of a page unless asked for another number.
+pub(crate) const ROOMS: usize = 50;
+/// Most rooms of a page.
+pub(crate) const MAX_ROOMS: usize = 200;
+/// Members, or read markers, of a page unless asked for another number.
+pub(crate) const MEMBERS: usize = 100;
+/// Most members, or read markers, of a page.
+pub(crate) const MAX_MEMBERS: usize = 1_000;
+
 /// How many rooms a page of them has.
 pub(crate) fn rooms(asked: Option<usize>) -> usize {
-    asked.unwrap_or(50).clamp(1, 200)
+    asked.unwrap_or(ROOMS).clamp(1, MAX_ROOMS)
 }
 
 /// How many members, or read markers, a page of them has.
 pub(crate) fn members(asked: Option<usize>) -> usize {
-    asked.unwrap_or(100).clamp(1, 1_000)
+    asked.unwrap_or(MEMBERS).clamp(1, MAX_MEMBERS)
 }

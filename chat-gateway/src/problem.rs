@@ -49,6 +49,35 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("upgrade_required", 426, "Open a WebSocket"),
 ];
 
+/// The status and the title of one of [`CODES`].
+pub(crate) fn status_and_title(code: &str) -> (u16, &'static str) {
+    let found = CODES.iter().find(|(known, ..)| *known == code);
+    found.map_or((500, "Internal error"), |(_, status, title)| (*status, *title))
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatProblem))]
+pub(crate) struct ProblemBody<'a> {
+    /// The code in words.
+    title: &'a str,
+    /// The HTTP status.
+    #[cfg_attr(feature = "openapi", schema(minimum = 400, maximum = 599))]
+    status: u16,
+    /// What is wrong with this request, for people.
+    detail: &'a str,
+    /// What went wrong, for programs.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::document::Code))]
+    code: &'a str,
+    /// The same request may succeed later.
+    retryable: bool,
+    /// How long to wait, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, minimum = 0))]
+    retry_after_ms: Option<u64>,
+}
+
 /// An error as a client is told it. It names what is wrong, never what lies behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,8 +106,7 @@ impl Problem {
     }
 
     fn known(&self) -> (u16, &'static str) {
-        let found = CODES.iter().find(|(code, ..)| *code == self.code);
-        found.map_or((500, "Internal error"), |(_, status, title)| (*status, *title))
+        status_and_title(self.code)
     }
 
     /// The HTTP status.
@@ -102,19 +130,8 @@ impl Problem {
     /// The body of an `application/problem+json` response.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            retryable: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            retry_after_ms: Option<u64>,
-        }
         let (status, title) = self.known();
-        let body = Body {
+        let body = ProblemBody {
             title,
             status,
             detail: &self.message,

@@ -1,45 +1,14 @@
-// Two browsers and a cut connection: nothing is lost, nothing comes twice, and both pages show one order.
+// Two people talk: what one writes the other sees at once, is told of once, and knows to be new, seen and in order.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { test } from 'node:test';
 
-import { Person } from './person.mjs';
-import { startProxy } from './proxy.mjs';
-import { startServer } from './server.mjs';
+import { guest, post, rest } from './crowd.mjs';
+import { goodbye, stage, until } from './stage.mjs';
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-let server;
-let browser;
-
-before(async () => {
-  assert.ok(existsSync(executablePath), `no Chromium at ${executablePath}: install Debian's package chromium, or set CHROMIUM`);
-  mkdirSync(new URL('out', import.meta.url), { recursive: true });
-  server = await startServer();
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-});
-
-after(async () => {
-  await browser?.close();
-  if (server) assert.equal(await server.stop(), 0, 'the server ends cleanly');
-});
-
-/** Waits until `read` gives what `wanted` accepts. */
-async function until(what, read, wanted, patience = 30_000) {
-  const end = Date.now() + patience;
-  for (;;) {
-    const value = await read();
-    if (wanted(value)) return value;
-    if (Date.now() > end) assert.fail(`${what}: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-const texts = (messages) => messages.map((message) => message.text);
+const shared = stage();
 
 test('two people chat, with typing, presence and the other one’s messages at once', async () => {
-  const ann = await Person.signIn(browser, server.url, 'Ann');
-  const bob = await Person.signIn(browser, server.url, 'Bob');
+  const [ann, bob] = [await shared.person('Ann'), await shared.person('Bob')];
   await ann.say('Hello Bob');
   await bob.sees('Hello Bob');
   await bob.page.getByTestId('composer').pressSequentially('Hi', { delay: 30 });
@@ -47,119 +16,180 @@ test('two people chat, with typing, presence and the other one’s messages at o
   await bob.say('Hi Ann');
   await ann.sees('Hi Ann');
   await ann.page.locator('[data-testid=member][data-online=true]').filter({ hasText: 'Bob' }).first().waitFor();
-  assert.deepEqual([...ann.problems, ...bob.problems], []);
-  await ann.page.context().close();
-  await bob.page.context().close();
+  await goodbye(ann, bob);
 });
 
-test('a cut connection loses nothing and doubles nothing', async () => {
-  const proxy = await startProxy(server.port);
-  const cy = await Person.signIn(browser, proxy.url, 'Cy');
-  const di = await Person.signIn(browser, server.url, 'Di');
-  await cy.say('before the cut');
-  await di.sees('before the cut');
-
-  proxy.cut();
-  await cy.page.locator('[data-testid=connection]:not([data-state=connected])').waitFor();
-  await cy.shot('reconnecting');
-  for (let n = 1; n <= 30; n += 1) await di.say(`while away ${n}`);
-  for (let n = 1; n <= 3; n += 1) await cy.say(`into the void ${n}`);
-  await di.sees('while away 30');
-  assert.ok(!texts(await di.messages()).some((text) => text.includes('into the void')));
-
-  proxy.mend();
-  await cy.connected();
-  const wanted = [
-    ...Array.from({ length: 30 }, (_, n) => `while away ${n + 1}`),
-    ...Array.from({ length: 3 }, (_, n) => `into the void ${n + 1}`),
-  ];
-  const complete = (messages) => wanted.every((text) => texts(messages).includes(text)) && messages.every((message) => message.seq > 0);
-  const [atCy, atDi] = await Promise.all([
-    until('everything on the cut page', () => cy.messages(), complete),
-    until('everything on the other page', () => di.messages(), complete),
-  ]);
-  for (const messages of [atCy, atDi]) {
-    const ours = messages.filter((message) => wanted.includes(message.text));
-    assert.equal(ours.length, wanted.length, 'each once');
-    assert.deepEqual(messages.map((message) => message.seq), messages.map((message) => message.seq).toSorted((a, b) => a - b));
-  }
-  const shared = (messages) => messages.filter((message) => wanted.includes(message.text)).map(({ seq, text }) => ({ seq, text }));
-  assert.deepEqual(shared(atCy), shared(atDi), 'one order on both pages');
-
-  await cy.page.reload();
-  await cy.connected();
-  await cy.sees('into the void 3');
-  const again = await until('everything after a reload', () => cy.messages(), complete);
-  assert.deepEqual(shared(again), shared(atDi), 'and after a reload');
-  assert.deepEqual([...cy.problems, ...di.problems], []);
-  await cy.page.context().close();
-  await di.page.context().close();
-  await proxy.stop();
+test('who has seen one’s message stands under it', async () => {
+  const [ann, bob] = [await shared.person('Ann'), await shared.person('Bob')];
+  await ann.createRoom('Receipts');
+  await ann.invite(await bob.user());
+  await ann.say('one');
+  await ann.say('two');
+  await ann.sees('two');
+  assert.equal(await ann.page.getByTestId('seen').count(), 0);
+  await bob.room('Receipts').click();
+  await bob.sees('two');
+  const seen = ann.message('two').getByTestId('seen');
+  await seen.waitFor();
+  assert.match(await seen.textContent(), /^Seen by .?Bob/);
+  // Bob turns to another room; what is written meanwhile is not seen yet.
+  await bob.room('Lobby').click();
+  await ann.say('three');
+  await ann.sees('three');
+  await ann.page.waitForTimeout(300);
+  assert.equal(await ann.message('three').getByTestId('seen').count(), 0);
+  assert.equal(await ann.message('two').getByTestId('seen').count(), 1);
+  await bob.room('Receipts').click();
+  await ann.message('three').getByTestId('seen').waitFor();
+  assert.equal(await ann.page.getByTestId('seen').count(), 1, 'one line for all');
+  // And it is known after a reload, too.
+  await ann.page.reload();
+  await ann.room('Receipts').click();
+  await ann.message('three').getByTestId('seen').waitFor();
+  await goodbye(ann, bob);
 });
 
-test('messages can be edited, deleted and reacted to, and others see it', async () => {
-  const eve = await Person.signIn(browser, server.url, 'Eve');
-  const fay = await Person.signIn(browser, server.url, 'Fay');
-  await eve.say('first version');
-  await fay.sees('first version');
-  const own = eve.page.getByTestId('message').filter({ hasText: 'first version' });
-  await own.hover();
-  await own.getByTestId('edit').click();
-  await eve.page.getByTestId('edit-field').fill('second version');
-  await eve.page.getByTestId('edit-save').click();
-  await fay.sees('second version');
-  const other = fay.page.getByTestId('message').filter({ hasText: 'second version' });
-  await other.hover();
-  await other.getByTestId('react').click();
-  await fay.page.getByTestId('pick').first().click();
-  await eve.page.getByTestId('reaction').first().waitFor();
-  const edited = eve.page.getByTestId('message').filter({ hasText: 'second version' });
-  await edited.hover();
-  await edited.getByTestId('delete').click();
-  await eve.page.getByTestId('confirm').click();
-  await until('the deleted text', () => fay.messages(), (messages) => !texts(messages).includes('second version'));
-  assert.deepEqual([...eve.problems, ...fay.problems], []);
-  await eve.page.context().close();
-  await fay.page.context().close();
+test('a line stands above what is new, and stays right while messages come, change and go', async () => {
+  const [ann, bob] = [await shared.person('Ann'), await shared.person('Bob')];
+  await ann.createRoom('Divided');
+  await ann.invite(await bob.user());
+  await bob.room('Divided').click();
+  await ann.say('old');
+  await bob.sees('old');
+  await bob.room('Lobby').click();
+  for (const text of ['new one', 'new two', 'new three']) await ann.say(text);
+  await until('the badge', () => bob.room('Divided').getAttribute('data-unread'), (unread) => unread === '3');
+  const below = () => bob.page.evaluate(() => {
+    const line = document.querySelector('[data-testid=unread-divider]');
+    return [document.querySelectorAll('[data-testid=unread-divider]').length, line?.nextElementSibling.querySelector('[data-testid=message-text]')?.textContent];
+  });
+  // After a reload the line is found by what the server knows.
+  await bob.page.reload();
+  await bob.connected();
+  await bob.room('Divided').click();
+  await bob.sees('new three');
+  assert.deepEqual(await until('the line', below, ([count]) => count === 1), [1, 'new one']);
+  await until('the badge, read', () => bob.room('Divided').getAttribute('data-unread'), (unread) => unread === '0');
+  await ann.say('even newer');
+  await bob.sees('even newer');
+  assert.deepEqual(await below(), [1, 'new one'], 'it does not move while one reads on');
+  await ann.message('new one').hover();
+  await ann.page.getByTestId('delete').click();
+  await ann.page.getByTestId('confirm').click();
+  await until('the delete', below, ([, text]) => text === 'Message deleted');
+  assert.deepEqual((await below())[0], 1);
+  // Somebody who answers has taken notice.
+  await bob.say('an answer');
+  await bob.sees('an answer');
+  assert.deepEqual(await until('no line', below, ([count]) => count === 0), [0, undefined]);
+  await goodbye(ann, bob);
 });
 
-test('a room of one’s own, an invitation, and a badge for what is unread', async () => {
-  const gil = await Person.signIn(browser, server.url, 'Gil');
-  const hal = await Person.signIn(browser, server.url, 'Hal');
-  await gil.page.getByTestId('create-room').click();
-  await gil.page.getByTestId('room-name-field').fill('Quiet corner');
-  await gil.page.getByTestId('room-name-submit').click();
-  const room = gil.page.getByTestId('room-item').filter({ hasText: 'Quiet corner' });
-  await room.waitFor();
-  await gil.page.getByTestId('invite-user').click();
-  await gil.page.getByTestId('invite-field').fill(await hal.user());
-  await gil.page.getByTestId('invite-submit').click();
-  const invited = hal.page.getByTestId('room-item').filter({ hasText: 'Quiet corner' });
-  await invited.waitFor();
-  await gil.say('are you there?');
-  await until('the badge', () => invited.getAttribute('data-unread'), (unread) => Number(unread) > 0);
-  await hal.shot('unread');
-  await invited.click();
-  await hal.sees('are you there?');
-  await until('the badge, read', () => invited.getAttribute('data-unread'), (unread) => Number(unread ?? 0) === 0);
-  assert.deepEqual([...gil.problems, ...hal.problems], []);
-  await gil.page.context().close();
-  await hal.page.context().close();
+test('who was away for long is led to the first of many new messages', async () => {
+  const { url } = shared.server;
+  const [ann, bob] = [await shared.person('Ann'), await shared.person('Bob')];
+  await ann.createRoom('Busy');
+  await ann.invite(await bob.user());
+  const session = await ann.session();
+  const { rooms } = await (await rest(url, session, 'GET', '/rooms')).json();
+  const { id } = rooms.map(({ room }) => room).find(({ metadata }) => metadata.name === 'Busy');
+  await bob.room('Busy').click();
+  await ann.say('seen before');
+  await bob.sees('seen before');
+  await bob.room('Lobby').click();
+  for (let n = 1; n <= 90; n += 1) await post(url, session, id, `m-${n}`, `missed ${n}`);
+  await until('the badge', () => bob.room('Busy').getAttribute('data-unread'), (unread) => unread === '90');
+  await bob.page.reload();
+  await bob.connected();
+  await bob.room('Busy').click();
+  await bob.sees('missed 90');
+  await bob.page.getByTestId('jump-unread').click();
+  const first = bob.page.getByTestId('message').filter({ hasText: /missed 1\d\d:/ });
+  await first.waitFor();
+  await until('its focus', () => first.evaluate((row) => row === document.activeElement), Boolean);
+  assert.equal(await bob.page.getByTestId('unread-divider').evaluate((line) => line.nextElementSibling === document.activeElement), true);
+  assert.equal(await bob.page.getByTestId('jump-unread').isVisible(), false);
+  await goodbye(ann, bob);
+});
+
+test('each day has its heading, once', async () => {
+  const ann = await shared.person('Ann');
+  await ann.say('today');
+  await ann.sees('today');
+  assert.deepEqual(await ann.page.getByTestId('day-separator').allTextContents(), ['Today']);
+  // The page is left open over midnight.
+  await ann.page.clock.install({ time: Date.now() + 24 * 3_600_000 });
+  await ann.page.reload();
+  await ann.connected();
+  await ann.sees('today');
+  assert.deepEqual(await ann.page.getByTestId('day-separator').allTextContents(), ['Yesterday']);
+  await goodbye(ann);
+});
+
+test('a new message is told to screen readers exactly once, and scrolling tells nothing', async () => {
+  const ann = await shared.person('Ann');
+  const bob = await guest(shared.server.url, 'Bob');
+  await ann.page.evaluate(() => {
+    window.told = [];
+    const live = '[aria-live]:not([aria-live=off]), [role=log], [role=status], [role=alert]';
+    new MutationObserver((changes) => {
+      for (const { addedNodes, target } of changes) {
+        for (const node of addedNodes) if ((node.parentElement ?? target).closest(live)) window.told.push(node.textContent);
+      }
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+  });
+  await post(shared.server.url, bob, 'lobby', 'a', 'listen to this');
+  await ann.sees('listen to this');
+  await ann.page.waitForTimeout(600);
+  const told = (part) => ann.page.evaluate((text) => window.told.filter((line) => line.includes(text)).length, part);
+  assert.equal(await told('listen to this'), 1);
+  // The same words again are another message.
+  await post(shared.server.url, bob, 'lobby', 'b', 'listen to this');
+  await until('told again', () => told('listen to this'), (times) => times === 2, 5_000);
+  // Many at once are counted, not read out.
+  for (let n = 0; n < 12; n += 1) await post(shared.server.url, bob, 'lobby', `c-${n}`, `burst ${n}`);
+  await ann.sees('burst 11');
+  await ann.page.waitForTimeout(600);
+  assert.ok((await told('new messages')) >= 1);
+  const before = await ann.page.evaluate(() => window.told.length);
+  await ann.page.getByTestId('history').hover();
+  await ann.page.mouse.wheel(0, -5_000);
+  await ann.page.waitForTimeout(300);
+  assert.equal(await ann.page.evaluate(() => window.told.length), before);
+  await goodbye(ann);
+});
+
+test('names and texts of every script are shown, each in its own direction', async () => {
+  const sara = await shared.person('שרה לוי');
+  const ann = await shared.person('Ann');
+  await sara.say('שלום, Ann! 123');
+  await sara.say('👩‍👩‍👧‍👦🏳️‍🌈');
+  await ann.say('Hello, שרה!');
+  const row = ann.message('שלום');
+  await row.waitFor();
+  assert.equal(await row.locator('.sender').textContent(), 'שרה לוי');
+  assert.equal(await row.getByTestId('message-text').evaluate((text) => getComputedStyle(text).direction), 'rtl');
+  assert.equal(await ann.message('Hello, ').getByTestId('message-text').evaluate((text) => getComputedStyle(text).direction), 'ltr');
+  assert.equal(await row.locator('bdi').count(), 1, 'the name is kept apart from the text around it');
+  assert.ok(await ann.page.locator('.only-emoji').count() > 0);
+  assert.match(await ann.room('Lobby').textContent(), /\u2068|You/u);
+  await ann.page.locator('[data-testid=member]').filter({ hasText: 'שרה לוי' }).first().waitFor();
+  await goodbye(sara, ann);
 });
 
 test('the page in light, dark and on a phone', async () => {
   for (const [name, options] of [
     ['light', { colorScheme: 'light' }],
     ['dark', { colorScheme: 'dark' }],
-    ['phone', { colorScheme: 'light', viewport: { width: 390, height: 780 } }],
+    ['phone', { colorScheme: 'light', viewport: { width: 390, height: 844 } }],
   ]) {
-    const person = await Person.signIn(browser, server.url, 'Iris', options);
+    const person = await shared.person('Iris', options);
     await person.say(`A look at ${name}: 👋🏽 שלום ${'long'.repeat(30)}`);
+    await person.say('```\nlet code = "that is much too long for the width of a telephone, and scrolls within its own box";\n```');
     await person.sees(`A look at ${name}`);
     const overflows = await person.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
     assert.ok(!overflows, `${name} does not scroll sideways`);
     await person.shot(name);
-    assert.deepEqual(person.problems, []);
-    await person.page.context().close();
+    await goodbye(person);
   }
 });

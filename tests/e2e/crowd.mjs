@@ -1,6 +1,7 @@
 // Many people who write a lot, without a page: to make a long history in little time.
 
-const IN_A_ROW = 8;
+const IN_A_ROW = 20;
+let filled = 0;
 
 /** Signs `count` guests in over REST. */
 export async function guests(url, count) {
@@ -34,10 +35,12 @@ export async function post(url, author, room, clientId, text) {
 /** `count` messages, a few in a row by each of the authors in turn; gives `{id, user}` of each. */
 export async function fill(url, authors, room, count, textOf) {
   const stored = [];
+  filled += 1;
+  const round = filled;
   for (let n = 0; n < count; n += IN_A_ROW) {
     const author = authors[(n / IN_A_ROW) % authors.length];
     const numbers = Array.from({ length: Math.min(IN_A_ROW, count - n) }, (_, at) => n + at + 1);
-    const answers = await Promise.all(numbers.map((number) => post(url, author, room, `n-${number}`, textOf(number))));
+    const answers = await Promise.all(numbers.map((number) => post(url, author, room, `n-${round}-${number}`, textOf(number))));
     stored.push(...answers.map(({ id }) => ({ id, user: author.user })));
   }
   return stored;

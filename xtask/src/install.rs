@@ -1,18 +1,27 @@
-//! What the tests of the page need beside Rust: Node.js, npm, Chromium.
+//! What some tests need beside Rust: Node.js, npm, Chromium, Python.
 
-use std::{env, fs, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 
 use crate::process;
 
-/// The oldest Node.js whose test runner we use.
-const NODE_MAJOR: u32 = 18;
+/// The oldest Node.js that the browser's driver (playwright-core) runs on.
+const NODE_MAJOR: u32 = 20;
+
+/// The Node.js that is fetched where the system's own is older, as Debian 12's is: npm's package `node`.
+const NODE_FROM_NPM: &str = "node@22.23.3";
 
 /// Debian's packages, by the program we look for.
 const NODE: Tool = Tool { program: "node", package: "nodejs" };
 const NPM: Tool = Tool { program: "npm", package: "npm" };
 const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
+/// Debian has what makes virtual environments in a package apart from `python3` itself.
+const VENV: &str = "python3-venv";
 
 #[derive(Debug, Clone, Copy)]
 struct Tool {
@@ -27,33 +36,63 @@ impl Tool {
     }
 }
 
-/// Sees to it that the tools are there: installs them where that is ours to do, else says how.
-pub(crate) fn tools_for_the_page(browser: bool) -> Result<()> {
+/// Sees to it that the tools are there: installs them where that is ours to do, else says how. Answers which Node.js to
+/// use; one that had to be fetched is under `target`.
+pub(crate) fn tools_for_the_page(browser: bool, target: &Path) -> Result<PathBuf> {
     let needed: &[Tool] = if browser { &[NODE, NPM, CHROMIUM] } else { &[NODE] };
-    let missing: Vec<&str> = needed.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
-    if !missing.is_empty() {
-        install(&missing)?;
+    install_missing(needed, "what needs a browser: cargo xtask test --no-browser")?;
+    let node = node(target)?;
+    println!("node: {}", version(&node)?);
+    for tool in &needed[1..] {
+        println!("{}: {}", tool.program, version(tool.program)?);
     }
-    check_node_version(&process::output(command("node", &["--version"]))?)?;
-    for tool in needed {
-        println!("{}: {}", tool.program, process::output(command(tool.program, &["--version"]))?.trim());
+    Ok(node)
+}
+
+fn node(target: &Path) -> Result<PathBuf> {
+    if is_new_enough(&version(NODE.program)?) {
+        return Ok(NODE.program.into());
     }
+    let folder = target.join("node");
+    let fetched = folder.join("node_modules/.bin/node");
+    if !version(&fetched).is_ok_and(|version| is_new_enough(&version)) {
+        install_missing(&[NPM], &format!("npm, with Node.js {NODE_MAJOR} or later as `node`"))?;
+        fs::create_dir_all(&folder)?;
+        let mut npm = command("npm", &["install", "--no-save", "--no-audit", "--no-fund", NODE_FROM_NPM]);
+        npm.arg("--prefix").arg(&folder);
+        process::run(npm)?;
+    }
+    let version = version(&fetched)?;
+    if !is_new_enough(&version) {
+        bail!("Node.js {NODE_MAJOR} or later is needed, this is {version}");
+    }
+    Ok(fetched)
+}
+
+/// Sees to it that Python can make virtual environments.
+pub(crate) fn python() -> Result<()> {
+    let can =
+        |module: &str| process::output(command("python3", &["-c", &format!("import {module}")])).is_ok();
+    if !(can("venv") && can("ensurepip")) {
+        install(&["python3", VENV], "it: cargo xtask test --no-schemathesis")?;
+    }
+    println!("python3: {}", version("python3")?);
     Ok(())
 }
 
-/// Always so with a browser; without one it is taken where it is.
-pub(crate) fn npm_is_there() -> bool {
-    NPM.is_there()
+fn install_missing(tools: &[Tool], else_leave_out: &str) -> Result<()> {
+    let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing, else_leave_out) }
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+fn install(packages: &[&str], else_leave_out: &str) -> Result<()> {
     let packages = packages.join(" ");
     let root = process::output(command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
     let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
     if !is_debian() || !(root || in_ci) {
         bail!(
             "missing: {packages}. On Debian or Ubuntu:\n  sudo apt-get update\n  sudo apt-get install --yes \
-             --no-install-recommends {packages}\nOr leave out what needs a browser: cargo xtask test --no-browser"
+             --no-install-recommends {packages}\nOr leave out {else_leave_out}"
         );
     }
     let sudo = if root { "" } else { "sudo " };
@@ -78,14 +117,16 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+fn version(program: impl AsRef<Path>) -> Result<String> {
+    let mut command = Command::new(program.as_ref());
+    command.arg("--version");
+    Ok(process::output(command)?.trim().to_owned())
+}
+
 /// Takes what `node --version` says, such as `v20.11.1`.
-fn check_node_version(version: &str) -> Result<()> {
-    let version = version.trim();
+fn is_new_enough(version: &str) -> bool {
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    match major {
-        Some(major) if major >= NODE_MAJOR => Ok(()),
-        _ => bail!("Node.js {NODE_MAJOR} or later is needed, this is {version}"),
-    }
+    major.is_some_and(|major| major >= NODE_MAJOR)
 }
 
 #[cfg(test)]
@@ -93,12 +134,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_node_is_refused_by_name() {
-        assert!(check_node_version("v18.20.4\n").is_ok());
-        assert!(check_node_version("v22.1.0").is_ok());
-        let error = check_node_version("v16.9.0\n").unwrap_err();
-        assert_eq!(error.to_string(), "Node.js 18 or later is needed, this is v16.9.0");
-        assert!(check_node_version("").is_err());
+    fn debian_12s_node_is_too_old_and_the_next_one_is_not() {
+        assert!(!is_new_enough("v18.20.4"));
+        assert!(is_new_enough("v20.19.2"));
+        assert!(is_new_enough("v22.1.0"));
+        assert!(!is_new_enough(""));
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod check;
 mod examples;
 mod install;
 mod process;
+mod schemathesis;
+mod server;
 mod test;
 mod workspace;
 
@@ -22,8 +24,10 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Runs every test: the protocol's document, Rust, documentation, page, browser.
+    /// Runs every test: Rust, documentation, REST against its document, page, browser.
     Test(TestOptions),
+    /// Only the requests that are made from the OpenAPI document.
+    Schemathesis,
     /// Looks at the code without running it: format, lints, documentation, features, dependencies.
     Check,
     /// Starts every example server once and stops it again.
@@ -40,9 +44,12 @@ enum Task {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct TestOptions {
-    /// Leaves out the tests that drive a browser (npm and Chromium are then not installed).
+    /// Leaves out the tests that drive a browser (and npm and Chromium with them).
     #[arg(long)]
     no_browser: bool,
+    /// Leaves out the requests that are made from the OpenAPI document (and Python with them).
+    #[arg(long)]
+    no_schemathesis: bool,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
     let mut steps = Steps::new();
     let result = Workspace::load().and_then(|workspace| match command.task {
         Task::Test(options) => test::run(&mut steps, &workspace, options),
+        Task::Schemathesis => test::rest_against_its_document(&mut steps, &workspace),
         Task::Check => check::run(&mut steps, &workspace),
         Task::Examples => examples::run(&mut steps, &workspace),
         Task::Bench { filter } => steps.run("benchmarks", || {

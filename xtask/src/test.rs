@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     TestOptions, install,
     process::{self, Steps, cargo},
+    schemathesis,
     workspace::Workspace,
 };
 
@@ -20,23 +21,22 @@ pub(crate) const EVERYTHING: [&str; 6] =
     ["--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"];
 
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
-const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const BROWSER_TESTS: &str = "tests/e2e";
 const QUICKSTART: &str = "example-axum-quickstart";
+const REST_TOOLS: &str = "tools for requests from the document";
+const REST: &str = "REST against its document";
 
 /// Runs every test.
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions) -> Result<()> {
     let root = &workspace.root;
     let browser = !options.no_browser;
-    steps.run("tools for the page's tests", || install::tools_for_the_page(browser))?;
-    if install::npm_is_there() {
-        steps.run("the protocol's AsyncAPI document", || {
-            let folder = root.join(DOCUMENT_TESTS);
-            npm_packages(&folder)?;
-            node_tests(&folder, &folder, |_| {})
-        })?;
-    } else {
-        steps.leave_out("the protocol's AsyncAPI document", "there is no npm");
+    let mut node = PathBuf::new();
+    steps.run("tools for the page's tests", || {
+        node = install::tools_for_the_page(browser, workspace.target())?;
+        Ok(())
+    })?;
+    if !options.no_schemathesis {
+        steps.run(REST_TOOLS, install::python)?;
     }
     // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
     steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
@@ -44,41 +44,53 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     steps.run("examples in the documentation", || {
         process::run(cargo(root, ["test", "--workspace", "--doc", "--all-features"]))
     })?;
-    steps.run("the page's own tests", || node_tests(&root.join(PAGE_TESTS), Path::new(""), |_| {}))?;
+    steps.run("the page's own tests", || node_tests(&node, &root.join(PAGE_TESTS), Path::new(""), |_| {}))?;
+    if options.no_schemathesis {
+        steps.leave_out(REST, "--no-schemathesis");
+    } else {
+        steps.run(REST, || schemathesis::run(workspace, QUICKSTART))?;
+    }
     if browser {
-        steps.run("the page in a browser", || browser_tests(workspace))
+        steps.run("the page in a browser", || browser_tests(workspace, &node))
     } else {
         steps.leave_out("the page in a browser", "--no-browser");
         Ok(())
     }
 }
 
-fn browser_tests(workspace: &Workspace) -> Result<()> {
+/// What this needs and this alone, for whoever changes REST.
+pub(crate) fn rest_against_its_document(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
+    steps.run(REST_TOOLS, install::python)?;
+    steps.run("build", || process::run(cargo(&workspace.root, ["build", "--package", QUICKSTART])))?;
+    steps.run(REST, || schemathesis::run(workspace, QUICKSTART))
+}
+
+fn browser_tests(workspace: &Workspace, node: &Path) -> Result<()> {
     let folder = workspace.root.join(BROWSER_TESTS);
-    npm_packages(&folder)?;
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
+    process::run(npm)?;
     let server = workspace.program(QUICKSTART);
-    node_tests(&folder, &folder, |node| {
+    node_tests(node, &folder, &folder, |node| {
         node.env("CHAT_QUICKSTART_BIN", &server);
     })
 }
 
-/// Installs the packages that the folder's lock file names.
-fn npm_packages(folder: &Path) -> Result<()> {
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder);
-    process::run(npm)
-}
-
 /// Runs Node's own test runner on every `*.test.js` and `*.test.mjs` under `folder`. Files are named one by one: what a
 /// folder's name means differs between versions of Node.
-fn node_tests(folder: &Path, working_folder: &Path, prepare: impl FnOnce(&mut Command)) -> Result<()> {
+fn node_tests(
+    node: &Path,
+    folder: &Path,
+    working_folder: &Path,
+    prepare: impl FnOnce(&mut Command),
+) -> Result<()> {
     let mut files = Vec::new();
     find_tests(folder, &mut files)?;
     if files.is_empty() {
         bail!("no *.test.js and no *.test.mjs in {}", folder.display());
     }
     files.sort();
-    let mut node = Command::new("node");
+    let mut node = Command::new(node);
     node.arg("--test").args(&files);
     if working_folder.is_dir() {
         node.current_dir(working_folder);

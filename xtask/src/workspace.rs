@@ -75,6 +75,11 @@ impl Workspace {
         targets.filter(|target| target.is("bin")).map(|target| target.name.as_str())
     }
 
+    /// Where everything that is made goes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The debug build of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.target.join("debug").join(name)

@@ -1,21 +1,29 @@
 //! The search index follows behind the log: an append does not wait for it, and what is missing is known by one number
 //! that is stored with it, so nothing is forgotten when the process dies in between.
 
-use sqlx::{Connection as _, Row as _};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::Task;
 use crate::{SqliteError, search::terms};
 
-/// Messages indexed in one transaction: few enough that a call that arrives meanwhile waits some milliseconds.
-const STEP: i64 = 128;
+/// Messages indexed in one transaction: some milliseconds' worth, which a call that arrives meanwhile waits at most.
+const STEP: i64 = 256;
+/// Or this much text, if that comes first: a body of the greatest size takes some tenths of a second.
+const STEP_BYTES: usize = 64 * 1024;
+/// The index waits for a pause this long in what is asked, unless it is far behind: larger steps cost less per message.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// So far behind, appends wait for the index now and then, or it would never be done under steady load.
-const FAR_BEHIND: i64 = 8_192;
+const FAR_BEHIND: i64 = 4_096;
+/// Rows are inserted so many at a time: two forms, so that each is prepared once.
+const ROWS_AT_ONCE: [usize; 2] = [32, 1];
 
 /// The index is a stack of sorted runs; each step merges about as much as it adds, where SQLite by itself would now and
 /// then merge for a tenth of a second ([manual](https://www.sqlite.org/fts5.html#the_merge_command)).
 const MERGE: &str = "INSERT INTO search (search, rank) VALUES ('merge', ?)";
-/// 112 bytes a message make 4 pages a step; a run is merged several times over its life.
-const MERGE_PAGES: i64 = 48;
+/// 112 bytes a message make 7 pages a step; a run is merged several times over its life.
+const MERGE_PAGES: i64 = 80;
 
 const NEXT: &str = "
 SELECT entry, room, body FROM entries
@@ -79,15 +87,39 @@ impl Task {
     }
 
     async fn try_index_some(&mut self) -> Result<(), SqliteError> {
-        let (from, to) = (self.index.indexed, (self.index.indexed + STEP).min(self.counters.last_entry));
+        // What a power cut takes of the index is made anew from the log, so its commits need not wait for the disk.
+        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut self.connection).await?;
+        let done = self.index_step().await;
+        sqlx::query(self.synchronous).execute(&mut self.connection).await?;
+        done
+    }
+
+    async fn index_step(&mut self) -> Result<(), SqliteError> {
+        let (from, mut to) = (self.index.indexed, (self.index.indexed + STEP).min(self.counters.last_entry));
         let mut transaction = self.connection.begin().await?;
+        let (mut terms, mut bytes) = (Vec::new(), 0);
         for row in sqlx::query(NEXT).bind(from).bind(STEP).fetch_all(&mut *transaction).await? {
-            let room: i64 = row.try_get("room")?;
-            sqlx::query("INSERT INTO search (rowid, terms) VALUES (?, ?)")
-                .bind(row.try_get::<i64, _>("entry")?)
-                .bind(terms::index_terms(row.try_get("body")?, room.unsigned_abs()))
-                .execute(&mut *transaction)
-                .await?;
+            let (entry, room): (i64, i64) = (row.try_get("entry")?, row.try_get("room")?);
+            let text: &str = row.try_get("body")?;
+            terms.push((entry, terms::index_terms(text, room.unsigned_abs())));
+            bytes += text.len();
+            if bytes > STEP_BYTES {
+                to = entry;
+                break;
+            }
+        }
+        let mut rest = terms.as_slice();
+        for rows in ROWS_AT_ONCE {
+            while let Some((some, others)) = rest.split_at_checked(rows) {
+                let values = vec!["(?, ?)"; rows].join(", ");
+                let mut insert =
+                    sqlx::query(AssertSqlSafe(format!("INSERT INTO search (rowid, terms) VALUES {values}")));
+                for (entry, terms) in some {
+                    insert = insert.bind(entry).bind(terms);
+                }
+                insert.execute(&mut *transaction).await?;
+                rest = others;
+            }
         }
         sqlx::query("UPDATE store SET indexed_entry = ?").bind(to).execute(&mut *transaction).await?;
         sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut *transaction).await?;

@@ -47,6 +47,8 @@ pub(crate) struct WriterParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Counters,
     pub(crate) indexed_entry: i64,
+    /// The statement that sets what was asked for.
+    pub(crate) synchronous: &'static str,
 }
 
 /// What is given out across rooms, as of the last commit.
@@ -63,6 +65,7 @@ struct Task {
     clock: Arc<dyn Clock>,
     counters: Counters,
     index: Progress,
+    synchronous: &'static str,
     jobs: mpsc::Receiver<Job>,
 }
 
@@ -70,9 +73,9 @@ impl Writer {
     /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
     pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
         let (sender, jobs) = mpsc::channel(queue);
-        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry } = parts;
+        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, synchronous } = parts;
         let index = Progress::new(indexed_entry);
-        let task = Task { connection, owner, epoch, clock, counters, index, jobs };
+        let task = Task { connection, owner, epoch, clock, counters, index, synchronous, jobs };
         tokio::spawn(task.run());
         Self { jobs: sender }
     }
@@ -171,21 +174,18 @@ impl Task {
     /// Waits for work and takes what there is; without any, the index catches up. False when nobody can ask any more.
     async fn gather(&mut self, batch: &mut Vec<Job>) -> bool {
         loop {
-            let behind = self.index.behind(self.counters.last_entry);
-            match self.jobs.try_recv() {
-                Ok(job) => {
+            let next = if self.index.behind(self.counters.last_entry) {
+                tokio::time::timeout(index::PAUSE, self.jobs.recv()).await
+            } else {
+                Ok(self.jobs.recv().await)
+            };
+            match next {
+                Ok(Some(job)) => {
                     batch.push(job);
                     break;
                 }
-                Err(mpsc::error::TryRecvError::Disconnected) => return false,
-                Err(mpsc::error::TryRecvError::Empty) if behind => self.index_some().await,
-                Err(mpsc::error::TryRecvError::Empty) => match self.jobs.recv().await {
-                    Some(job) => {
-                        batch.push(job);
-                        break;
-                    }
-                    None => return false,
-                },
+                Ok(None) => return false,
+                Err(_) => self.index_some().await,
             }
         }
         let mut drafts = batch.iter().map(Job::drafts).sum::<usize>();
@@ -208,6 +208,7 @@ impl Task {
             work
         });
         let settle = extract(&mut work, |job| matches!(job.request, Request::SettleIndex(_)));
+        let trims = work.iter().any(|job| matches!(job.request, Request::Trim(..)));
         match self.commit(&work).await {
             Ok(answers) => work.into_iter().zip(answers).for_each(|(job, answer)| job.answer(answer)),
             // One of them may be to blame: each for itself.
@@ -217,6 +218,9 @@ impl Task {
                 }
             }
             Err(error) => work.into_iter().for_each(|job| job.fail(&error)),
+        }
+        if trims {
+            self.give_pages_back().await;
         }
         if !settle.is_empty() {
             let settled = self.index_all().await;

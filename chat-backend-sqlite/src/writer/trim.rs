@@ -12,6 +12,9 @@ use crate::{
 /// Entries removed in one transaction: some milliseconds' worth, which is what others wait for it at most.
 const STEP: u64 = 1_000;
 
+/// Free pages given back to the file system after a step: about as many as a step frees.
+const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
+
 /// The first entry that is young enough; entries are in the order they were stored, whatever the clock did.
 const FIRST_YOUNG: &str = "
 SELECT seq FROM (
@@ -88,5 +91,12 @@ impl Task {
             .fetch_optional(&mut self.connection)
             .await?;
         row.map_or(Ok(end), |row| rows::seq(row.try_get("seq")?))
+    }
+
+    /// Lets the file shrink; that it does not is no failure of the trim.
+    pub(super) async fn give_pages_back(&mut self) {
+        if let Err(error) = sqlx::query(GIVE_BACK).execute(&mut self.connection).await {
+            tracing::debug!(%error, "free pages stay in the file");
+        }
     }
 }

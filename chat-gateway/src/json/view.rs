@@ -12,6 +12,9 @@ use chat_core::{
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+#[cfg(feature = "openapi")]
+use crate::document::values;
+
 /// A time in RFC 3339.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time(pub(crate) Timestamp);
@@ -27,44 +30,87 @@ pub(crate) fn raw(json: &JsonText) -> Option<&RawValue> {
     serde_json::from_str(json.as_str()).ok()
 }
 
+/// The last edit of a message.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatEdited))]
 struct EditedView {
+    /// The position of the edit: of two the greater one holds.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::SequenceNumber))]
     seq: Seq,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     at: Time,
 }
 
-/// *entry*
+/// An entry of a room: a message, or what changes one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatEntry))]
 pub(crate) struct EntryView<'a> {
+    /// The room.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::RoomId))]
     room: &'a RoomId,
+    /// Its place in the room.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     cursor: &'a Cursor,
+    /// The number behind the cursor.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::SequenceNumber))]
     seq: Seq,
+    /// Its identity.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::MessageId))]
     id: MessageId,
+    /// Who sent it.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::UserId))]
     sender: &'a UserId,
+    /// The sender's name for it.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::ClientMessageId))]
     client_id: &'a ClientMessageId,
+    /// When it was stored.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     created_at: Time,
+    /// What kind of entry it is.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Kind))]
     kind: EntryKind,
+    /// `join`, `leave`: who.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::UserId))]
     user: Option<&'a UserId>,
+    /// `edit`, `delete`, `reaction`: the message that it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::MessageId))]
     target: Option<MessageId>,
+    /// `reaction`: with what.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::ReactionKey))]
     key: Option<&'a ReactionKey>,
+    /// `reaction`: put on or taken off.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Operation))]
     op: Option<ReactionOp>,
+    /// `custom`: the application's name for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::CustomKind))]
     name: Option<&'a CustomKind>,
+    /// What it says, where that is text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     text: Option<&'a str>,
+    /// What it says, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::AnyJson))]
     json: Option<&'a RawValue>,
+    /// The last edit; what it says is the edited text then.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = EditedView))]
     edited: Option<EditedView>,
+    /// Reactions that are on, in the order their keys first came; absent where there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<values::ReactionsOfOne>))]
     reactions: &'a [Reactions],
+    /// Withdrawn, so without a body; absent where it is not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+    /// Written in the service's own right; absent where it is not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     system: bool,
 }
@@ -109,14 +155,22 @@ impl<'a> From<&'a StoredMessage> for EntryView<'a> {
     }
 }
 
-/// *page*
+/// A part of a room.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatPage))]
 pub(crate) struct PageView<'a> {
+    /// Oldest first, whichever way it was read.
     entries: Vec<EntryView<'a>>,
+    /// Nothing that is kept lies before it.
     reaches_start: bool,
+    /// Nothing lay after it when it was read.
     reaches_head: bool,
+    /// The room's head when it was read.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     cursor: &'a Cursor,
+    /// The number behind the cursor.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::SequenceNumber))]
     seq: Seq,
 }
 
@@ -132,16 +186,28 @@ impl<'a> From<&'a Page> for PageView<'a> {
     }
 }
 
-/// *room*
+/// A room.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatRoom))]
 pub(crate) struct RoomView<'a> {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::RoomId))]
     id: &'a RoomId,
+    /// The application's key, where it was created with one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::RoomKey))]
     key: Option<&'a RoomKey>,
+    /// An inactive room can be read and takes no new entries.
     active: bool,
+    /// The longest body it takes, in characters.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65536))]
     max_body_chars: u32,
+    /// The application's data.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Metadata))]
     metadata: &'a Metadata,
+    /// When it was created.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     created_at: Time,
 }
 
@@ -158,14 +224,23 @@ impl<'a> From<&'a Room> for RoomView<'a> {
     }
 }
 
-/// *member*
+/// A membership.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatMember))]
 pub(crate) struct MemberView<'a> {
+    /// Who.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::UserId))]
     user: &'a UserId,
+    /// What they may do.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::MemberRole))]
     role: Role,
+    /// When they last became a member.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     joined_at: Time,
+    /// When they left; absent while they are a member.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     left_at: Option<Time>,
 }
 
@@ -180,16 +255,26 @@ impl<'a> From<&'a Member> for MemberView<'a> {
     }
 }
 
-/// *presence*
+/// Who is online.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatPresence))]
 pub(crate) struct PresenceView<'a> {
+    /// Who.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::UserId))]
     user: &'a UserId,
+    /// Has at least one live connection.
     online: bool,
+    /// Live connections, on all servers.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     connections: u32,
+    /// Since when there has been one without a break; absent while offline.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     since: Option<Time>,
+    /// When the last one went; absent while online, and for whoever was never seen.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     last_seen: Option<Time>,
 }
 
@@ -205,16 +290,30 @@ impl<'a> From<&'a UserPresence> for PresenceView<'a> {
     }
 }
 
-/// *summary*
+/// A room as it stands in one's own list.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatRoomSummary))]
 pub(crate) struct SummaryView<'a> {
+    /// The room.
     room: RoomView<'a>,
+    /// What one may do there.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::MemberRole))]
     role: Role,
+    /// Entries after the read marker that are messages, not deleted and not one's own.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     unread: u64,
+    /// How far one has read.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     read: &'a Cursor,
+    /// The last entry.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     head: &'a Cursor,
+    /// The newest entry of the timeline; absent in an empty room.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = EntryView<'a>))]
     preview: Option<EntryView<'a>>,
+    /// When something last happened; the list is in this order.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     activity: Time,
 }
 
@@ -232,13 +331,20 @@ impl<'a> From<&'a RoomSummary> for SummaryView<'a> {
     }
 }
 
-/// *marker*
+/// How far somebody has read.
 #[cfg(feature = "axum")]
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatMarker))]
 pub(crate) struct MarkerView<'a> {
+    /// Who.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::UserId))]
     user: &'a UserId,
+    /// Has read up to and with this entry.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     cursor: &'a Cursor,
+    /// When it last moved; absent where it stands where the user joined.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     at: Option<Time>,
 }
 
@@ -249,16 +355,30 @@ impl<'a> From<&'a ReadMarker> for MarkerView<'a> {
     }
 }
 
-/// What `sent` says of a stored message.
+/// What `sent` says of a stored message: where it is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatSent))]
 pub(crate) struct SentView<'a> {
+    /// The sender's name for it.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::ClientMessageId))]
     client_id: &'a ClientMessageId,
+    /// Its identity.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::MessageId))]
     id: MessageId,
+    /// Its place in the room.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
     cursor: &'a Cursor,
+    /// The number behind the cursor.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::SequenceNumber))]
     seq: Seq,
+    /// When it was stored.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
     created_at: Time,
+    /// It was there before: this is where the first one is.
     duplicate: bool,
+    /// How safe it is.
+    #[cfg_attr(feature = "openapi", schema(value_type = values::HowDurable))]
     durability: &'static str,
 }
 

@@ -77,6 +77,11 @@ pub(super) struct JsonBody(Bytes);
 impl JsonBody {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let body: &[u8] = if self.0.is_empty() { b"{}" } else { &self.0 };
+        // serde would also take an array for a struct.
+        let first = body.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        if matches!(first, Some(b'[')) {
+            return Err(Problem::invalid("the body is one JSON object"));
+        }
         serde_json::from_slice(body).map_err(|error| {
             let code = if error.is_data() { "invalid_request" } else { "malformed" };
             Problem::new(code, error.to_string())

@@ -1,12 +1,15 @@
 use axum::{http::StatusCode, response::Response};
-use chat_core::{Body, ClientMessageId, Content, CustomKind, JsonText, RoomId};
-use serde::Deserialize;
+use chat_core::{Body, ClientMessageId, Content, CustomKind, JsonText, ReadQuery, RoomId};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
     extract::{Caller, JsonBody, Params, Segments},
+    limit::Limit,
     respond,
 };
+#[cfg(feature = "openapi")]
+use crate::document::{ReadsLog, Sends, values};
 use crate::{
     Problem,
     json::{
@@ -16,21 +19,42 @@ use crate::{
 };
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub(super) struct PageParams {
+    /// What lies before this place; not together with `after`.
+    #[cfg_attr(feature = "openapi", param(value_type = values::Place, required = false))]
     before: Option<String>,
+    /// What follows this place; not together with `before`.
+    #[cfg_attr(feature = "openapi", param(value_type = values::Place, required = false))]
     after: Option<String>,
+    /// Which entries.
+    #[cfg_attr(feature = "openapi", param(value_type = values::PageOf, inline, required = false))]
     view: Option<String>,
-    limit: Option<usize>,
+    /// Most entries of the page.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", param(inline))]
+    limit: Limit<{ ReadQuery::MAX_LIMIT }, { ReadQuery::DEFAULT_LIMIT }>,
 }
 
+/// The history of a room
+///
+/// The newest page, or the one before or after a place, oldest entry first either way. To go on backwards ask `before` the
+/// first entry's cursor until `reachesStart`, forwards `after` the last one's until `reachesHead`. A cursor that the log
+/// cannot honour any more is refused, never answered with a wrong page.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/rooms/{room}/messages", operation_id = "chatListMessages", tag = "Chat messages",
+    security(("chatToken" = [])),
+    params(("room" = values::RoomId, Path, description = "Which room."), PageParams),
+    responses((status = 200, description = "One page.", body = PageView<'static>), ReadsLog),
+))]
 pub(super) async fn page(
     Caller(actor): Caller,
     Segments(room): Segments<RoomId>,
     Params(params): Params<PageParams>,
 ) -> Result<Response, Problem> {
     let PageParams { before, after, view, limit } = params;
-    let query =
-        read_query(before.as_deref(), after.as_deref(), view.as_deref(), limit).map_err(Problem::invalid)?;
+    let query = read_query(before.as_deref(), after.as_deref(), view.as_deref(), Some(limit.0))
+        .map_err(Problem::invalid)?;
     let page = actor.history(&room, query).await?;
     Ok(respond::ok(&PageView::from(&page)))
 }
@@ -39,11 +63,77 @@ pub(super) async fn page(
 #[serde(rename_all = "camelCase")]
 struct Send {
     client_id: ClientMessageId,
+    #[serde(default, deserialize_with = "given")]
     text: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     json: Option<Box<RawValue>>,
     name: Option<CustomKind>,
 }
 
+/// A field that counts as there even if it is `null`.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// How [`Send`] is described: as a text or as JSON, and never both.
+#[cfg(feature = "openapi")]
+mod described {
+    use super::values;
+
+    /// A message to be stored: a text, or JSON of the application's own shape.
+    #[derive(utoipa::ToSchema)]
+    #[serde(untagged)]
+    #[schema(as = ChatNewMessage)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(super) enum NewMessage {
+        Text(NewText),
+        Json(NewJson),
+    }
+
+    /// A text.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[schema(as = ChatNewText)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(super) struct NewText {
+        /// One's own name for it.
+        client_id: values::ClientMessageId,
+        /// What it says.
+        text: values::MessageText,
+        /// The application's name for this kind of entry; without it a chat message.
+        name: Option<values::CustomKind>,
+    }
+
+    /// JSON.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[schema(as = ChatNewJson)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(super) struct NewJson {
+        /// One's own name for it.
+        client_id: values::ClientMessageId,
+        /// What it says; its text counts against `maxBodyChars`.
+        json: values::AnyJson,
+        /// The application's name for this kind of entry; without it a chat message.
+        name: Option<values::CustomKind>,
+    }
+}
+
+/// Send a message
+///
+/// The answer says where it is stored. Whoever does not know whether a send arrived (`timeout`, `unavailable`, a lost
+/// connection) sends it again with the same `clientId` and the same payload: it is stored once.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/rooms/{room}/messages", operation_id = "chatSendMessage", tag = "Chat messages",
+    security(("chatToken" = [])),
+    params(("room" = values::RoomId, Path, description = "Which room.")),
+    request_body = described::NewMessage,
+    responses(
+        (status = 200, description = "It was there already.", body = SentView<'static>),
+        (status = 201, description = "It is stored.", body = SentView<'static>),
+        Sends,
+    ),
+))]
 pub(super) async fn send(
     Caller(actor): Caller,
     Segments(room): Segments<RoomId>,

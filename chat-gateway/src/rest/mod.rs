@@ -2,6 +2,7 @@
 
 mod extract;
 mod health;
+mod limit;
 mod members;
 mod messages;
 mod presence;
@@ -10,31 +11,56 @@ mod respond;
 mod rooms;
 mod search;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    http::Uri,
-    routing::{get, put},
-};
+use axum::{Router, extract::DefaultBodyLimit, http::Uri, routing::MethodRouter};
 
 pub(crate) use self::extract::bearer;
 use crate::{GatewayConfig, Problem, axum::Gateway};
 
+/// The router and the document, both made of the same table: a path, and a handler for each of its methods.
+macro_rules! table {
+    ($($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+) => {
+        fn table() -> Router<Gateway> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
+        }
+
+        #[cfg(feature = "openapi")]
+        mod described {
+            use super::*;
+
+            #[derive(Debug, utoipa::OpenApi)]
+            #[openapi(paths($($($($handler)::+),+),+))]
+            pub(crate) struct Operations;
+
+            /// The path and the method of every route.
+            #[cfg(test)]
+            pub(crate) const ROUTES: &[(&str, &str)] = &[$($(($path, stringify!($method))),+),+];
+        }
+    };
+}
+
+table! {
+    "/rooms" => { get: rooms::list, post: rooms::create }
+    "/rooms/{room}" => { get: rooms::show, patch: rooms::update }
+    "/rooms/{room}/members" => { get: members::list }
+    "/rooms/{room}/members/{user}" => { put: members::put, delete: members::remove }
+    "/rooms/{room}/messages" => { get: messages::page, post: messages::send }
+    "/rooms/{room}/read" => { get: read::markers, put: read::mark }
+    "/rooms/{room}/unread" => { get: read::unread }
+    "/search" => { get: search::search }
+    "/presence" => { get: presence::presence }
+    "/health" => { get: health::health }
+    "/metrics" => { get: health::metrics }
+}
+
+#[cfg(feature = "openapi")]
+pub(crate) use self::described::Operations;
+#[cfg(all(feature = "openapi", test))]
+pub(crate) use self::described::ROUTES;
+
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
-    let mut routes = Router::new()
-        .route("/rooms", get(rooms::list).post(rooms::create))
-        .route("/rooms/{room}", get(rooms::show).patch(rooms::update))
-        .route("/rooms/{room}/members", get(members::list))
-        .route("/rooms/{room}/members/{user}", put(members::put).delete(members::remove))
-        .route("/rooms/{room}/messages", get(messages::page).post(messages::send))
-        .route("/rooms/{room}/read", get(read::markers).put(read::mark))
-        .route("/rooms/{room}/unread", get(read::unread))
-        .route("/search", get(search::search))
-        .route("/presence", get(presence::presence))
-        .route("/health", get(health::health));
-    if config.metrics.is_some() {
-        routes = routes.route("/metrics", get(health::metrics));
-    }
+    let routes = table();
+    #[cfg(feature = "openapi")]
+    let routes = if config.openapi { routes.merge(crate::document::routes()) } else { routes };
     routes.layer(DefaultBodyLimit::max(config.limits.frame_bytes))
 }
 

@@ -1,32 +1,91 @@
-use axum::response::Response;
+use axum::{extract::RawQuery, response::Response};
 use chat_core::UserId;
-use serde::{Deserialize, Serialize};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
-use super::{
-    extract::{Caller, Params},
-    respond,
-};
+use super::{extract::Caller, respond};
+#[cfg(feature = "openapi")]
+use crate::document::{ReadsPresence, values};
 use crate::{
     Problem,
     json::view::{PresenceView, all},
 };
 
-#[derive(Deserialize)]
-pub(super) struct PresenceParams {
-    users: String,
+/// How the query is described; [`users`] reads it.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct PresenceParams {
+    /// Of whom: at most 200 user ids, with commas between them. A comma within an id is written `%2C`.
+    #[param(style = Form, explode = false, max_items = 200)]
+    users: Vec<values::UserId>,
 }
 
-pub(super) async fn presence(
-    Caller(actor): Caller,
-    Params(params): Params<PresenceParams>,
-) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        users: Vec<PresenceView<'a>>,
-    }
-    let named = params.users.split(',').filter(|user| !user.is_empty()).map(UserId::new);
-    let users: Vec<UserId> =
-        named.collect::<Result<_, _>>().map_err(|error| Problem::invalid(format!("`users`: {error}")))?;
+/// The users named in a query. Its commas are looked at before anything is decoded, since ids may have some too.
+fn users(query: &str) -> Result<Vec<UserId>, Problem> {
+    let mut named = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(name, _)| decoded(name) == "users")
+        .map(|(_, users)| users);
+    let (Some(users), None) = (named.next(), named.next()) else {
+        return Err(Problem::invalid("`users` is needed once"));
+    };
+    let users = users.split(',').filter(|_| !users.is_empty()).map(|user| UserId::new(&decoded(user)));
+    users.collect::<Result<_, _>>().map_err(|error| Problem::invalid(format!("`users`: {error}")))
+}
+
+/// A part of a query without its escapes. What is no UTF-8 then is no id either.
+fn decoded(part: &str) -> String {
+    let spaces = part.replace('+', " ");
+    percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
+}
+
+/// Who of those asked for is online.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatPresenceList))]
+struct PresenceBody<'a> {
+    /// In the order they were asked for.
+    users: Vec<PresenceView<'a>>,
+}
+
+/// Who is online
+///
+/// Of the users named, in their order; whoever was never seen is offline.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/presence", operation_id = "chatListPresence", tag = "Chat presence",
+    security(("chatToken" = [])),
+    params(PresenceParams),
+    responses((status = 200, description = "One for each.", body = PresenceBody<'static>), ReadsPresence),
+))]
+pub(super) async fn presence(Caller(actor): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let users = users(&query.unwrap_or_default())?;
     let presence = actor.presence(&users).await?;
-    Ok(respond::ok(&Body { users: all(&presence) }))
+    Ok(respond::ok(&PresenceBody { users: all(&presence) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(query: &str) -> Result<Vec<String>, &'static str> {
+        let users = users(query).map_err(|problem| problem.code)?;
+        Ok(users.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_comma_within_an_id_is_told_from_one_between_ids() {
+        assert_eq!(named("users=ann,bob"), Ok(vec!["ann".to_owned(), "bob".to_owned()]));
+        assert_eq!(named("x=1&users=a%2Cb,c%26d%3D=e"), Ok(vec!["a,b".to_owned(), "c&d==e".to_owned()]));
+        assert_eq!(named("%75sers=%2B"), Ok(vec!["+".to_owned()]));
+        assert_eq!(named("users="), Ok(vec![]));
+    }
+
+    #[test]
+    fn ids_that_are_none_and_a_missing_or_repeated_list_are_refused() {
+        for query in ["", "user=ann", "users=a&users=b", "users=,", "users=a,", "users=a+b", "users=%FF"] {
+            assert_eq!(named(query), Err("invalid_request"), "{query}");
+        }
+    }
 }

@@ -58,7 +58,9 @@ function enter(data) {
   new RoomsView(part('rooms'), model, {
     onOpen: (room) => {
       goTo(room);
-      if (room === model.current) model.emit('opened', { room });
+      // At once, not only when the browser tells of the new address: what is typed next is for this room.
+      if (room === model.current) conversation.composer.focus();
+      follow();
     },
     onCreate: createRoom,
     onSignOut: () => leave(null),

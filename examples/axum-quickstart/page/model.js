@@ -3,7 +3,8 @@
 // Events: `rooms` (the list or a summary), `timeline`, `typing`, `members` (with `detail.room`), `receipts`, `presence`,
 // `connection`, `outbox`, `opened`.
 
-import { ChatClient } from './chat/client.js';
+import { ChatClient } from './chat-client.js';
+import { Reading } from './reading.js';
 import { RoomState } from './room.js';
 import { Roster } from './roster.js';
 
@@ -26,9 +27,10 @@ export class ChatModel extends EventTarget {
     this.session = session;
     this.me = session.user;
     this.api = api;
-    this.client = new ChatClient({ url, token: () => session.connectionToken() });
+    this.client = new ChatClient({ url, user: this.me, token: () => session.connectionToken(), storage: session.unsent });
     this.roster = new Roster(this);
-    const on = (type, handler) => this.client.addEventListener(type, (event) => handler.call(this, event.detail ?? {}));
+    this.reading = new Reading(this);
+    const on = (type, handler) => this.client.on(type, (detail) => handler.call(this, detail));
     const inRoom = (handler) => (detail) => {
       const room = this.rooms.get(detail.room);
       if (room) handler.call(this, room, detail);
@@ -40,7 +42,7 @@ export class ChatModel extends EventTarget {
     on('entry', ({ entry }) => this.rooms.has(entry.room) && this.#onEntry(this.rooms.get(entry.room), entry));
     on('left', this.#onLeft);
     on('typing', inRoom((room, { user, active = true }) => this.roster.onTyping(room, user, active)));
-    on('read', inRoom(this.#onRead));
+    on('read', inRoom((room, { user, cursor }) => this.reading.onRead(room, user, cursor)));
     on('presence', ({ users }) => this.roster.onPresence(users));
     on('room', this.#onRoom);
     on('member', this.#onMember);
@@ -53,7 +55,7 @@ export class ChatModel extends EventTarget {
   }
 
   stop() {
-    this.client.stop();
+    this.client.close();
   }
 
   emit(type, detail = {}) {
@@ -85,16 +87,25 @@ export class ChatModel extends EventTarget {
       room = new RoomState(id);
       this.rooms.set(id, room);
       this.client.join(id, { limit: PAGE });
+      this.#showUnsent(room);
     }
     room.takeSummary(summary);
     return room;
+  }
+
+  /** What was written before a reload and is not yet sent, or has failed. */
+  #showUnsent(room) {
+    for (const unsent of this.client.unsent(room.id)) {
+      if (unsent.type === 'send') this.#addPending(room, unsent);
+      else if (unsent.state === 'failed') this.client.discard(unsent.clientId);
+    }
   }
 
   open(id) {
     if (this.current === id) return;
     this.current = id;
     if (this.room) {
-      this.#placeDivider(this.room);
+      this.reading.placeDivider(this.room);
       this.#loadPeople(this.room);
     }
     this.emit('opened', { room: id });
@@ -116,21 +127,22 @@ export class ChatModel extends EventTarget {
     this.emit('rooms');
   }
 
-  #history(room) {
+  /** Asks for parts of a room's history. */
+  history(room) {
     return (fields) => this.client.request('history', { room: room.id, limit: PAGE, ...fields });
   }
 
   loadOlder(room) {
-    return room.loadOlder(this.#history(room));
+    return room.loadOlder(this.history(room));
   }
 
   loadNewer(room) {
-    return room.loadNewer(this.#history(room));
+    return room.loadNewer(this.history(room));
   }
 
   /** Shows a message and what is around it, as the log has it now, in place of the newest. */
   async showAround(room, entry) {
-    const ask = this.#history(room);
+    const ask = this.history(room);
     const { page: before } = await ask({ before: entry.id, limit: AROUND });
     const last = before.entries.at(-1);
     const { page: after } = await ask({ after: last?.id ?? entry.id, limit: AROUND + 1 });
@@ -139,31 +151,10 @@ export class ChatModel extends EventTarget {
     this.emit('timeline', { room: room.id });
   }
 
-  /** The line "new messages" stands after what was read when the room was opened. */
-  async #placeDivider(room) {
-    room.dividerAfter = null;
-    if (room.unread === 0) return;
-    const { read } = room;
-    const known = room.receipts.seqOf(read);
-    if (known !== undefined) return room.divideAfter(known, read);
-    const seq = await room.receipts.resolve(read, this.#history(room)).catch(() => undefined);
-    if (seq === undefined || room.id !== this.current || room.dividerAfter !== null) return undefined;
-    room.divideAfter(seq, read);
-    return this.emit('timeline', { room: room.id });
-  }
-
-  /** The message after that line, wherever in the history it is. */
-  async firstUnread(room) {
-    const { page } = await this.#history(room)({ after: room.dividerCursor, limit: 1 });
-    return page.entries[0];
-  }
-
   async #loadPeople(room) {
     try {
       await this.roster.load(room);
-      const { markers } = await this.api.markers(room.id);
-      await room.receipts.load(markers, this.#history(room));
-      this.emit('receipts', { room: room.id });
+      await this.reading.load(room);
     } catch {
       // They are loaded with the next connection, or when the room is opened again.
     }
@@ -171,11 +162,16 @@ export class ChatModel extends EventTarget {
 
   send(room, text) {
     const clientId = this.client.send(room.id, { text });
-    room.live.addPending({ clientId, sender: this.me, text, createdAt: new Date().toISOString() });
-    room.outbox.set(clientId, { state: 'sending' });
+    this.#addPending(room, { clientId, text, createdAt: new Date().toISOString() });
     room.showLive();
     room.dividerAfter = null;
     this.emit('timeline', { room: room.id, sent: true });
+  }
+
+  #addPending(room, { clientId, text, createdAt, error }) {
+    room.live.addPending({ clientId, sender: this.me, text, createdAt });
+    room.outbox.set(clientId, { state: error ? 'failed' : 'sending', error });
+    if (error) room.live.markFailed(clientId, error);
   }
 
   retry(room, clientId) {
@@ -190,19 +186,6 @@ export class ChatModel extends EventTarget {
     room.outbox.delete(clientId);
     room.live.discard(clientId);
     this.emit('timeline', { room: room.id });
-  }
-
-  /** Tells the server that everything up to the newest message was seen. */
-  markRead(room) {
-    const cursor = room.newestCursor();
-    if (!cursor || cursor === room.read) return;
-    room.read = cursor;
-    room.dividerRead = true;
-    this.client.read(room.id, cursor);
-    if (room.unread !== 0) {
-      room.unread = 0;
-      this.emit('rooms');
-    }
   }
 
   #onState(detail) {
@@ -226,21 +209,7 @@ export class ChatModel extends EventTarget {
     if (detail.page) this.#onPage(room, detail);
     else if (detail.cursor !== room.newestCursor()) room.catchingUp = detail.cursor;
     // Between the list and the join something may have come, which nobody counted.
-    if (room.head !== detail.cursor) this.#countUnread(room);
-  }
-
-  async #countUnread(room, triesLeft = 3) {
-    try {
-      const head = room.newestCursor();
-      const { unread } = await this.api.unread(room.id);
-      // What came meanwhile may or may not be in that number: ask again.
-      if (head !== room.newestCursor() && triesLeft > 0) return await this.#countUnread(room, triesLeft - 1);
-      room.unread = room.read === room.newestCursor() ? 0 : unread;
-      this.emit('rooms');
-    } catch {
-      // The next list of rooms brings the number.
-    }
-    return undefined;
+    if (room.head !== detail.cursor) this.reading.count(room);
   }
 
   /** A page takes the place of what was known. Without one, what was missed follows entry by entry. */
@@ -248,7 +217,7 @@ export class ChatModel extends EventTarget {
     if (!page) return;
     const first = !room.joined;
     room.startFrom(page, { reset: outcome === 'reset' });
-    if (first && room.id === this.current && room.dividerAfter === null) this.#placeDivider(room);
+    if (first && room.id === this.current && room.dividerAfter === null) this.reading.placeDivider(room);
     this.emit('timeline', { room: room.id, replaced: true });
     this.emit('rooms');
   }
@@ -268,16 +237,6 @@ export class ChatModel extends EventTarget {
       this.emit('rooms');
     } else {
       this.forget(id);
-    }
-  }
-
-  #onRead(room, { user, cursor }) {
-    room.receipts.set(user, cursor);
-    if (user !== this.me) {
-      this.emit('receipts', { room: room.id });
-    } else if (cursor !== room.read) {
-      room.read = cursor;
-      this.#countUnread(room);
     }
   }
 

@@ -3,6 +3,7 @@
 import { renewGuest } from './api.js';
 
 const KEY = 'chat.session';
+const UNSENT_KEY = 'chat.unsent';
 
 /** A token with less than this left is renewed before it is used. */
 const RENEW_BEFORE_MS = 10_000;
@@ -19,6 +20,11 @@ function expiryOf(token) {
 }
 
 export class Session {
+  /** Keeps what is not yet sent over a reload. */
+  unsent = {
+    get: () => sessionStorage.getItem(UNSENT_KEY),
+    set: (text) => sessionStorage.setItem(UNSENT_KEY, text),
+  };
   #data;
   #renewing = null;
   #given = null;
@@ -50,6 +56,7 @@ export class Session {
   static clear() {
     try {
       sessionStorage.removeItem(KEY);
+      sessionStorage.removeItem(UNSENT_KEY);
     } catch {
       // Nothing was stored then either.
     }

@@ -1,7 +1,7 @@
 // A part of a room's history without a gap, and of bounded length: what is far from where one reads is forgotten, and
 // loaded again when it is wanted. So the page stays light in a room of any age.
 
-import { Timeline } from './chat/timeline.js';
+import { Timeline } from './timeline.js';
 
 /** The most messages held of a room that nobody looks at, or whose end somebody looks at. */
 const MOST = 240;

@@ -28,7 +28,7 @@ use chat_core::{
     auth::{JwtAuth, JwtConfig, JwtSigner},
     memory::{MemoryFanout, MemoryPresence},
     observe,
-    rate_limit::{LocalRateLimiter, Quota, RateLimits},
+    rate_limit::{LocalRateLimiter, RateLimits},
 };
 use chat_gateway::GatewayConfig;
 use clap::Parser;
@@ -74,7 +74,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let store = Store::open(settings.data.as_deref()).await?;
     let secret = settings.secret.or_else(|| store.secret.clone());
     let signer = signer(secret.as_deref(), settings.token_lifetime)?;
-    let chat = chat(&store, &signer, settings.room_rate)?;
+    let chat = chat(&store, &signer, &settings.rate_limits)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
 
@@ -103,16 +103,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router {
     tokio::spawn(keep_up(metrics.clone()));
-    let config = GatewayConfig::new().with_metrics(Arc::new(move || metrics.render()));
+    let config = GatewayConfig::new().with_metrics(Arc::new(move || metrics.render())).with_openapi();
     let chat = chat_gateway::router(chat.clone(), config);
     Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
 }
 
 /// The store, and what one process needs beside it, with spans and metrics round everything.
-fn chat(store: &Store, signer: &JwtSigner, room_rate: u32) -> anyhow::Result<Chat> {
+fn chat(store: &Store, signer: &JwtSigner, rate_limits: &RateLimits) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
-    let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
-    let limits = RateLimits::new().with_room_sends(Some(room_sends));
     let chat = Chat::builder()
         .log(Observed::new(Arc::clone(&store.log)))
         .rooms(Observed::new(Arc::clone(&store.rooms)))
@@ -120,7 +118,7 @@ fn chat(store: &Store, signer: &JwtSigner, room_rate: u32) -> anyhow::Result<Cha
         .fanout(Observed::new(MemoryFanout::new()))
         .presence(Observed::new(MemoryPresence::new()))
         .auth(Observed::new(JwtAuth::new(config)?))
-        .limiter(LocalRateLimiter::new(&limits))
+        .limiter(LocalRateLimiter::new(rate_limits))
         .build()?;
     Ok(chat)
 }

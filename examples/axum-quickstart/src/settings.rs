@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use chat_core::MAX_BODY_CHARS;
+use chat_core::{
+    MAX_BODY_CHARS,
+    rate_limit::{Quota, RateLimits},
+};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -61,6 +64,10 @@ pub(crate) struct Arguments {
     /// When this server ends, its clients reconnect at random times within this one. 0s to 60s
     #[arg(long, value_name = "DURATION", env = "CHAT_DRAIN_WINDOW", default_value = "2s")]
     drain_window: String,
+
+    /// Lets everybody do everything as often as they like: for tests that ask a lot in a short time
+    #[arg(long, env = "CHAT_NO_RATE_LIMITS")]
+    no_rate_limits: bool,
 }
 
 /// Settings that can work.
@@ -72,8 +79,8 @@ pub(crate) struct Settings {
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
     pub(crate) max_body_chars: u32,
-    pub(crate) room_rate: u32,
     pub(crate) drain_window: Duration,
+    pub(crate) rate_limits: RateLimits,
 }
 
 /// Everything that is wrong, at once.
@@ -139,6 +146,12 @@ impl Arguments {
                 Some(drain_window),
             ) if problems.is_empty() => {
                 let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
+                let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
+                let rate_limits = if self.no_rate_limits {
+                    RateLimits::unlimited()
+                } else {
+                    RateLimits::new().with_room_sends(Some(room_sends))
+                };
                 Ok(Settings {
                     listen,
                     data,
@@ -146,8 +159,8 @@ impl Arguments {
                     token_lifetime,
                     log,
                     max_body_chars,
-                    room_rate,
                     drain_window,
+                    rate_limits,
                 })
             }
             _ => Err(WrongSettings(problems)),
@@ -175,8 +188,10 @@ mod tests {
         assert_eq!(settings.data, Some(PathBuf::from("chat-data")));
         assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
         assert_eq!(settings.max_body_chars, 1_000);
-        assert_eq!(settings.room_rate, RateLimits::DEFAULT_ROOM_SENDS.per_second);
         assert_eq!(settings.drain_window, Duration::from_secs(2));
+        assert_eq!(settings.rate_limits, RateLimits::default());
+        let unlimited = parse(&["--no-rate-limits"]).check().unwrap();
+        assert_eq!(unlimited.rate_limits, RateLimits::unlimited());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { jitter } from '../chat/backoff.js';
+import { jitter } from '../chat-client.js';
 import { cursor, page, settled, setup } from './harness.mjs';
 
 const close = (chat, code, more) => chat.socket.say({ type: 'closing', code, message: code, ...more });
@@ -56,7 +56,7 @@ test('a draining server says when to come back, and chance is added', async () =
 });
 
 test('a senseless delay from the server is ignored', async () => {
-  for (const reconnectAfterMs of [-5, 'soon', null, Infinity, 2 ** 40]) {
+  for (const reconnectAfterMs of [-5, 'soon', '7', null, Infinity, 2 ** 40]) {
     const chat = setup();
     await chat.connect();
     close(chat, 'draining', { reconnectAfterMs });
@@ -77,8 +77,17 @@ test('a client that was replaced does not come back by itself, but on start', as
   assert.equal(chat.last('join').cursor, cursor(10));
 });
 
+test('a session that the application ended stays ended', async () => {
+  const chat = setup();
+  await chat.connect();
+  close(chat, 'closed');
+  await chat.timers.advance(100_000);
+  assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['stopped', 'closed']);
+  assert.equal(chat.sockets.length, 1);
+});
+
 test('the code of the WebSocket counts where the closing frame was lost', async () => {
-  for (const [code, state, tokens] of [[4000, 'waiting', 1], [4001, 'waiting', 2], [4002, 'stopped', 1], [4003, 'waiting', 1], [4004, 'stopped', 1], [4005, 'waiting', 1], [4006, 'waiting', 1], [4011, 'waiting', 1], [1006, 'waiting', 1]]) {
+  for (const [code, state, tokens] of [[4000, 'waiting', 1], [4001, 'waiting', 2], [4002, 'stopped', 1], [4003, 'waiting', 1], [4004, 'stopped', 1], [4005, 'waiting', 1], [4006, 'waiting', 1], [4011, 'waiting', 1], [1006, 'waiting', 1], [1001, 'waiting', 1], [1000, 'waiting', 1]]) {
     const chat = setup();
     await chat.connect();
     chat.socket.cut(code);
@@ -96,7 +105,9 @@ for (const code of ['token_expired', 'token_revoked', 'unauthenticated']) {
     await chat.timers.advance(500);
     await chat.welcome();
     assert.equal(chat.last('connect').token, 'token-2');
-    assert.deepEqual(chat.tokens, [{ fresh: false }, { fresh: true }]);
+    chat.client.close();
+    await chat.connect();
+    assert.deepEqual(chat.tokens, [{ fresh: false }, { fresh: true }, { fresh: false }]);
   });
 }
 
@@ -122,14 +133,31 @@ test('a token that cannot be fetched is fetched again later', async () => {
   assert.equal(chat.last('connect').token, 'good');
 });
 
+test('a token that does not come is asked for again', async () => {
+  let late;
+  const chat = setup({ token: (n) => (n === 1 ? new Promise((resolve) => (late = resolve)) : 'second') });
+  chat.client.start();
+  await chat.timers.advance(29_999);
+  assert.equal(chat.client.state, 'connecting');
+  await chat.timers.advance(1);
+  assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['waiting', 'token_unavailable']);
+  late('first');
+  await chat.timers.advance(250);
+  await chat.welcome();
+  assert.equal(chat.sockets.length, 1);
+  assert.equal(chat.last('connect').token, 'second');
+});
+
 test('a token past its time is not tried on a new connection', async () => {
   const chat = setup();
   await chat.connect({ expiresAt: new Date(8_000).toISOString() });
   await chat.timers.advance(9_000);
   chat.socket.cut();
   await chat.timers.advance(500);
+  chat.socket.cut();
+  await chat.timers.advance(1_000);
   await chat.welcome();
-  assert.equal(chat.last('connect').token, 'token-2');
+  assert.equal(chat.last('connect').token, 'token-2', 'and its successor is not thrown away with it');
 });
 
 test('on expiring a new token is sent on the same connection', async () => {
@@ -157,6 +185,20 @@ test('a renewal that fails is tried again while the connection lasts', async () 
   assert.equal(chat.last('token').token, 'token-4');
 });
 
+test('a new token that is refused closes nothing, and the next connection begins with another', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.socket.say({ type: 'expiring', expiresAt: 't' });
+  await settled();
+  chat.fail(chat.last('token'), 'token_revoked');
+  assert.equal(chat.client.state, 'connected');
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.equal(chat.last('connect').token, 'token-3');
+  assert.deepEqual(chat.tokens.at(-1), { fresh: true });
+});
+
 test('a connection silent for twice the heartbeat is dead', async () => {
   const chat = setup({ heartbeat: 10 });
   await chat.connect();
@@ -179,20 +221,57 @@ test('a connection that never says connected is given up', async () => {
   assert.equal(chat.sockets.length, 2);
 });
 
+test('a socket that fails before it opens is done with, whether it says close or not', async () => {
+  for (const saysClose of [false, true]) {
+    const chat = setup();
+    chat.client.start();
+    await settled();
+    chat.socket.onerror({});
+    if (saysClose) chat.socket.cut();
+    assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['waiting', 'disconnected']);
+    await chat.timers.advance(250);
+    await chat.welcome();
+    assert.deepEqual([chat.client.state, chat.sockets.length], ['connected', 2]);
+  }
+});
+
+test('an error of an open socket waits for the close and its code', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.socket.onerror({});
+  assert.equal(chat.client.state, 'connected');
+  chat.socket.cut(4002);
+  assert.equal(lastState(chat).reason, 'replaced');
+});
+
 test('an old socket that wakes up late changes nothing', async () => {
   const chat = setup();
   await chat.inRoom(10);
   const old = chat.socket;
-  const { onmessage } = old;
   close(chat, 'idle');
   await chat.timers.advance(500);
   await chat.welcome();
   chat.recovered(10);
-  onmessage({ data: JSON.stringify({ type: 'closing', code: 'replaced' }) });
+  old.say({ type: 'noticesLost' });
+  old.say({ type: 'closing', code: 'replaced' });
   old.cut(4002);
   chat.say(11);
   assert.equal(chat.client.state, 'connected');
   assert.deepEqual(chat.seqs(), [11]);
+  assert.equal(chat.of('noticesLost').length, 0);
+});
+
+test('a server that knows nothing of a connection is connected to anew, and the message sent again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  chat.fail(chat.last('send'), 'not_connected');
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.equal(chat.sockets.length, 2);
+  assert.equal(chat.last('send').clientId, clientId);
+  assert.deepEqual(chat.states(clientId), ['sending']);
 });
 
 test('a client error stops, and the message that was under way has failed', async () => {
@@ -203,6 +282,18 @@ test('a client error stops, and the message that was under way has failed', asyn
   close(chat, 'frame_too_large');
   assert.deepEqual([lastState(chat).state, lastState(chat).reason], ['stopped', 'frame_too_large']);
   assert.deepEqual(chat.states(clientId), ['sending', 'failed']);
+});
+
+test('of several messages a client error fails the one that was under way, and no other', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const first = chat.client.send('general', { text: 'one' });
+  const second = chat.client.send('general', { text: 'two' });
+  await settled();
+  close(chat, 'malformed');
+  assert.deepEqual([chat.states(first), chat.states(second)], [['sending', 'failed'], ['sending']]);
+  await chat.connect();
+  assert.deepEqual(chat.sent('send').map(({ clientId }) => clientId), [second]);
 });
 
 test('a request is answered with the frame, and refused with code and retry advice', async () => {
@@ -243,7 +334,7 @@ test('a request is refused at once without a connection, and when it is lost', a
   await refused;
 });
 
-test('stop clears every timer and closes the socket', async () => {
+test('close clears every timer and closes the socket', async () => {
   const chat = setup();
   await chat.inRoom(10);
   chat.socket.say({ type: 'heads', heads: { general: cursor(20) } });
@@ -257,24 +348,51 @@ test('stop clears every timer and closes the socket', async () => {
   chat.fail(chat.last('read'), 'busy', { retryable: true, retryAfterMs: 500 });
   chat.client.request('rooms').catch(() => {});
   assert.ok(chat.timers.open > 5);
-  chat.client.stop();
+  chat.client.close();
   assert.equal(chat.timers.open, 0);
   assert.equal(chat.socket.readyState, 3);
   assert.equal(lastState(chat).state, 'stopped');
 });
 
-test('stop while waiting, and while a token is fetched, holds', async () => {
+test('close while waiting, and while a token is fetched, holds', async () => {
   const chat = setup();
   chat.client.start();
-  chat.client.stop();
+  chat.client.close();
   await settled();
   assert.equal(chat.sockets.length, 0);
   await chat.connect();
   chat.socket.cut();
-  chat.client.stop();
+  chat.client.close();
   await chat.timers.advance(100_000);
   assert.equal(chat.sockets.length, 1);
   assert.equal(chat.timers.open, 0);
+});
+
+test('close by whoever listens holds at any moment', async () => {
+  for (const state of ['connecting', 'connected', 'waiting']) {
+    const chat = setup();
+    chat.client.join('general');
+    chat.client.send('general', { text: 'one' });
+    chat.client.on('state', (detail) => detail.state === state && chat.client.close());
+    chat.client.start();
+    await settled();
+    if (state !== 'connecting') await chat.welcome();
+    if (state === 'waiting') chat.socket.cut();
+    await settled();
+    assert.equal(chat.client.state, 'stopped', state);
+    assert.equal(chat.timers.open, 0, state);
+    if (state === 'connected') assert.deepEqual(chat.socket.sent.map(({ type }) => type), ['connect']);
+  }
+});
+
+test('on listens until its answer is called', async () => {
+  const chat = setup();
+  const heard = [];
+  const off = chat.client.on('state', ({ state }) => heard.push(state));
+  await chat.connect();
+  off();
+  chat.socket.cut();
+  assert.deepEqual(heard, ['connecting', 'connected']);
 });
 
 test('start while waiting tries at once, and while connected does nothing', async () => {
@@ -289,18 +407,18 @@ test('start while waiting tries at once, and while connected does nothing', asyn
   assert.equal(chat.sockets.length, 2);
 });
 
-test('unsent messages and rooms outlive stop and start', async () => {
+test('unsent messages and rooms outlive close and start', async () => {
   const chat = setup();
   await chat.inRoom(10);
   chat.client.send('general', { text: 'one' });
   await settled();
-  chat.client.stop();
+  chat.client.close();
   await chat.connect();
   assert.deepEqual(chat.socket.sent.map(({ type }) => type), ['connect', 'join', 'send']);
 });
 
 test('an address that is none stops the client', async () => {
-  const { ChatClient } = await import('../chat/client.js');
+  const { ChatClient } = await import('../chat-client.js');
   const states = [];
   const Broken = class { constructor() { throw new SyntaxError('not a url'); } };
   const client = new ChatClient({ url: 'not a url', token: async () => 't', WebSocket: Broken });

@@ -102,6 +102,31 @@ test('a gap that stays is asked about with growing pauses, not in a loop', async
   assert.equal(chat.sent('join').length, 2);
   await chat.timers.advance(1500);
   assert.equal(chat.sent('join').length, 3);
+  chat.recovered(12);
+  chat.say(11);
+  chat.say(13);
+  assert.equal(chat.sent('join').length, 4, 'after progress, the next gap is asked about at once');
+});
+
+test('joins that are refused wait longer and longer, until a new connection', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  chat.client.join('other');
+  const refuse = () => chat.fail(chat.last('join'), 'unavailable', { retryable: true });
+  for (const wait of [250, 500, 1000]) {
+    refuse();
+    const before = chat.sent('join').length;
+    await chat.timers.advance(wait - 1);
+    assert.equal(chat.sent('join').length, before);
+    await chat.timers.advance(1);
+    assert.equal(chat.sent('join').length, before + 1);
+  }
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  refuse();
+  await chat.timers.advance(250);
+  assert.equal(chat.sent('join').length, 3, 'the two rooms, and the second again');
 });
 
 test('a lost last message is found by the heads', async () => {
@@ -113,6 +138,22 @@ test('a lost last message is found by the heads', async () => {
   await chat.timers.advance(2);
   assert.equal(chat.sent('join').length, 2);
   assert.equal(chat.last('join').cursor, cursor(10));
+});
+
+test('a head that does not come is asked about with growing pauses', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  const joins = [];
+  chat.socket.say({ type: 'heads', heads: { general: cursor(11) } });
+  for (let seconds = 1; seconds <= 120; seconds++) {
+    const before = chat.sent('join').length;
+    await chat.timers.advance(1_000);
+    if (chat.sent('join').length > before) {
+      joins.push(seconds);
+      chat.recovered(11);
+    }
+  }
+  assert.deepEqual(joins, [3, 9, 21, 45, 75, 105]);
 });
 
 test('a head that is reached in time asks for nothing', async () => {
@@ -189,6 +230,56 @@ test('a resync with a hole alone keeps the cursor, and its entries follow', asyn
   chat.say(13);
   assert.deepEqual(chat.seqs(), [11, 12, 13]);
   assert.equal(chat.of('resync').length, 1);
+});
+
+test('a room that is joined or being joined is not joined twice, except from another cursor', async () => {
+  const chat = setup();
+  await chat.connect();
+  chat.client.join('general');
+  chat.client.join('general');
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'new', cursor: cursor(6), page: page([6], 6) });
+  chat.client.join('general');
+  chat.client.join('general', { cursor: cursor(6) });
+  assert.equal(chat.sent('join').length, 1);
+  chat.client.join('general', { cursor: cursor(4) });
+  assert.equal(chat.last('join').cursor, cursor(4));
+  chat.say(7);
+  assert.deepEqual(chat.seqs(), [], 'still of the subscription before');
+  chat.recovered(7);
+  for (const seq of [5, 6, 7]) chat.say(seq);
+  assert.deepEqual(chat.seqs(), [5, 6, 7]);
+});
+
+test('after limited the pages go on from the hole, and nothing before the page comes again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  const hole = { after: cursor(10), before: cursor(4990) };
+  chat.answer(chat.last('join'), { type: 'joined', room: 'general', outcome: 'limited', cursor: cursor(4991), page: page([4990, 4991], 4991), hole });
+  chat.say(11);
+  chat.say(4991);
+  assert.deepEqual(chat.seqs(), []);
+  assert.deepEqual(chat.of('joined')[0].hole, hole);
+  const history = chat.client.request('history', { room: 'general', before: hole.before });
+  chat.answer(chat.last('history'), { type: 'history', page: page([4988, 4989], 4991) });
+  await history;
+  assert.equal(chat.client.cursor('general'), cursor(4991), 'paging back moves no position');
+  chat.say(4992);
+  assert.deepEqual(chat.seqs(), [4992]);
+});
+
+test('many rooms refused together are joined again when the server says', async () => {
+  const chat = setup();
+  await chat.connect();
+  for (let i = 0; i < 5; i++) chat.client.join(`room-${i}`);
+  for (const join of chat.sent('join')) chat.fail(join, 'rate_limited', { retryable: true, retryAfterMs: 400 });
+  await chat.timers.advance(399);
+  assert.equal(chat.sent('join').length, 5);
+  await chat.timers.advance(1);
+  assert.equal(chat.sent('join').length, 10);
+  assert.equal(chat.of('left').length, 0);
 });
 
 test('a room left while its join is under way stays left', async () => {

@@ -1,11 +1,12 @@
 // A scripted server end of a WebSocket and a clock that moves only when told.
 
-import { ChatClient } from '../chat/client.js';
+import { ChatClient } from '../chat-client.js';
 
 export class FakeTimers {
   time = 0;
   #next = 1;
   #timers = new Map();
+  now = () => this.time;
   setTimeout = (callback, delay) => {
     this.#timers.set(this.#next, { at: this.time + Math.max(0, delay), callback });
     return this.#next++;
@@ -34,7 +35,7 @@ export class FakeTimers {
 /** Lets promises and microtasks run. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-export function setup({ random = () => 0.5, token, heartbeat = 25, hello = {} } = {}) {
+export function setup({ random = () => 0.5, token, heartbeat = 25, hello = {}, ...options } = {}) {
   const timers = new FakeTimers();
   const sockets = [];
   const events = [];
@@ -74,11 +75,10 @@ export function setup({ random = () => 0.5, token, heartbeat = 25, hello = {} } 
     },
     WebSocket: FakeWebSocket,
     random,
-    now: () => timers.time,
-    setTimeout: timers.setTimeout,
-    clearTimeout: timers.clearTimeout,
+    clock: timers,
+    ...options,
   });
-  const types = ['state', 'joined', 'entry', 'resync', 'reset', 'left', 'typing', 'signal', 'read', 'presence', 'room', 'member', 'noticesLost', 'outbox'];
+  const types = ['state', 'joined', 'entry', 'resync', 'reset', 'left', 'typing', 'signal', 'read', 'presence', 'room', 'member', 'noticesLost', 'outbox', 'storage'];
   for (const type of types) client.addEventListener(type, ({ detail }) => events.push({ type, ...detail, event: type }));
   const chat = {
     client,

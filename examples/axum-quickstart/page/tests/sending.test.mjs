@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cursor, page, settled, setup } from './harness.mjs';
+import { cursor, entry, page, settled, setup } from './harness.mjs';
 
 const texts = (chat) => chat.sent('send').map(({ text }) => text);
 
@@ -42,6 +42,7 @@ test('the own entry confirms before its answer, and the answer adds nothing', as
   const clientId = chat.client.send('general', { text: 'hello' });
   await settled();
   chat.say(11, { sender: 'ann', clientId });
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
   chat.confirm(chat.last('send'), 11);
   assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
 });
@@ -90,6 +91,19 @@ test('an own message found on a page is not sent again', async () => {
   chat.fail(chat.last('send'), 'busy', { retryable: true });
   await chat.timers.advance(20_000);
   assert.equal(chat.sent('send').length, 1);
+});
+
+test('an own message found in the history is not sent again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'hello' });
+  await settled();
+  const history = chat.client.request('history', { room: 'general' });
+  const found = page([11], 11);
+  Object.assign(found.entries[0], { sender: 'ann', clientId });
+  chat.answer(chat.last('history'), { type: 'history', page: found });
+  await history;
+  assert.deepEqual(chat.states(clientId), ['sending', 'sent']);
 });
 
 test('what is written without a connection goes out in its order, after the join', async () => {
@@ -190,10 +204,14 @@ test('retry sends a failed message again with the same clientId', async () => {
   await chat.inRoom(10);
   const clientId = chat.client.send('general', { text: 'one' });
   await settled();
+  chat.fail(chat.last('send'), 'unavailable', { retryable: true });
+  await chat.timers.advance(250);
   chat.fail(chat.last('send'), 'room_inactive');
   assert.equal(chat.client.retry(clientId), true);
   await settled();
   assert.equal(chat.last('send').clientId, clientId);
+  chat.fail(chat.last('send'), 'unavailable', { retryable: true });
+  await chat.timers.advance(250);
   chat.confirm(chat.last('send'), 11);
   assert.deepEqual(chat.states(clientId), ['sending', 'failed', 'sending', 'sent']);
   assert.equal(chat.client.retry(clientId), false);
@@ -240,12 +258,16 @@ test('a message longer than a frame may be fails here and costs no connection', 
 });
 
 test('the outbox is bounded', async () => {
-  const chat = setup();
-  for (let i = 0; i < 1000; i++) chat.client.send('general', { text: 'x' });
-  const clientId = chat.client.send('general', { text: 'one too many' });
-  await settled();
-  assert.deepEqual(chat.states(clientId), ['failed']);
-  assert.equal(chat.of('outbox').at(-1).error.code, 'outbox_full');
+  for (const [maxUnsent, most] of [[undefined, 1000], [3, 3]]) {
+    const chat = setup({ maxUnsent });
+    for (let i = 0; i < most; i++) chat.client.send('general', { text: 'x' });
+    const clientId = chat.client.send('general', { text: 'one too many' });
+    await settled();
+    assert.deepEqual(chat.states(clientId), ['failed']);
+    const { error, text } = chat.of('outbox').at(-1);
+    assert.deepEqual([error.code, error.retryable, text], ['outbox_full', false, 'one too many']);
+    assert.equal(chat.client.unsent().length, most);
+  }
 });
 
 test('an expired token in answer to a message brings a new one and then the message again', async () => {
@@ -287,6 +309,53 @@ test('the newest read position of a room is kept until the server has it', async
   await chat.timers.advance(500);
   await chat.welcome();
   assert.equal(chat.sent('read').length, 0);
+});
+
+test('read positions go forward only, by the numbers of entries and of the cursor', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const read = (position) => {
+    chat.client.read('general', position);
+    const last = chat.last('read');
+    if (last) chat.answer(last, { type: 'ok' });
+    return chat.sent('read').map((frame) => frame.cursor);
+  };
+  assert.deepEqual(read(entry(8)), [cursor(8)]);
+  assert.deepEqual(read(entry(7)), [cursor(8)]);
+  assert.deepEqual(read(cursor(10)), [cursor(8), cursor(10)], 'where the room stands');
+  assert.deepEqual(read(entry(9)), [cursor(8), cursor(10)]);
+  chat.socket.say({ type: 'reset', room: 'general', cursor: 'F.1', page: page([], 1, { cursor: 'F.1' }) });
+  assert.deepEqual(read({ cursor: 'F.1', seq: 1 }), [cursor(8), cursor(10), 'F.1'], 'the numbers begin anew');
+});
+
+test('while a read position is on its way only the newest waits', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  for (let seq = 1; seq <= 10; seq++) chat.client.read('general', entry(seq));
+  assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [cursor(1)]);
+  chat.answer(chat.last('read'), { type: 'ok' });
+  assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [cursor(1), cursor(10)]);
+  chat.answer(chat.last('read'), { type: 'ok' });
+  assert.equal(chat.sent('read').length, 2);
+});
+
+test('a busy read position is told again, an expired one is not', async () => {
+  const chat = setup({ heartbeat: 1000 });
+  await chat.inRoom(10);
+  chat.client.read('general', cursor(10));
+  chat.fail(chat.last('read'), 'busy', { retryable: true, retryAfterMs: 300 });
+  await chat.timers.advance(300);
+  assert.equal(chat.sent('read').length, 2);
+  chat.fail(chat.last('read'), 'cursor_expired');
+  await chat.timers.advance(60_000);
+  assert.equal(chat.sent('read').length, 2);
+});
+
+test('what was read before the first connection is told on it', async () => {
+  const chat = setup();
+  chat.client.read('general', entry(3));
+  await chat.connect();
+  assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [cursor(3)]);
 });
 
 test('typing is told only in a joined room, and never later', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Timeline } from '../chat/timeline.js';
+import { Timeline } from '../timeline.js';
 import { cursor, entry, page } from './harness.mjs';
 
 const edit = (seq, target, text) => entry(seq, { kind: 'edit', target, text });

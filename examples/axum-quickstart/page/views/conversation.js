@@ -13,7 +13,7 @@ export class ConversationView {
   #ask;
   #room;
   #none;
-  #title = el('h1.room-title', { dir: 'auto' });
+  #title = el('h2.room-title', { dir: 'auto' });
   #subtitle = el('p.room-subtitle');
   #typing = el('div.typing', { data: { testid: 'typing' } });
 
@@ -116,7 +116,7 @@ export class ConversationView {
   /** What is in sight of somebody who looks has been read. */
   #seen() {
     const { room } = this.#model;
-    if (room?.joined && this.#attentive) this.#model.markRead(room);
+    if (room?.joined && this.#attentive) this.#model.reading.markRead(room);
   }
 
   #drawHead() {
@@ -161,7 +161,8 @@ export class ConversationView {
       action: 'Delete',
       danger: true,
     });
-    if (sure) client.delete(current, item.id);
+    if (!sure) return;
+    client.delete(current, item.id);
     this.history.rows.withId(item.id)?.focus({ preventScroll: true });
   }
 }

@@ -193,7 +193,7 @@ export class HistoryView {
   async #toUnread() {
     const room = this.#room;
     try {
-      const entry = this.rows.divider ? null : await this.#model.firstUnread(room);
+      const entry = this.rows.divider ? null : await this.#model.reading.firstUnread(room);
       if (entry) await this.jumpTo(entry);
       const next = this.rows.divider?.nextElementSibling;
       room.dividerMet = true;

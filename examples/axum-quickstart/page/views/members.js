@@ -23,7 +23,7 @@ export class MembersView {
     this.invite = iconButton('invite', 'Invite somebody', { onclick: onInvite, data: { testid: 'invite-user' } });
     root.replaceChildren(
       el('header.members-head', {}, this.#title, this.invite, iconButton('close', 'Close', { onclick: onClose, data: { testid: 'close-members' } })),
-      el('div.members-scroll', { tabindex: 0, role: 'group', 'aria-label': 'People in this room' }, this.#list, this.#status, this.#more),
+      el('div.members-scroll', { tabindex: 0, role: 'group', 'aria-label': 'Who is here' }, this.#list, this.#status, this.#more),
       el('footer.members-foot', {}, this.leave),
     );
     root.addEventListener('keydown', (event) => event.key === 'Escape' && onClose());

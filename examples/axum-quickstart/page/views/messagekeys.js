@@ -42,6 +42,11 @@ export function onMessages(history, actions) {
     show(row);
   }
 
+  /** The focus went elsewhere, and not into a question about a message, from which it comes back. */
+  function left({ relatedTarget: next }) {
+    if (next && !scroller.contains(next) && !tools.picker.contains(next) && !next.closest('dialog')) tools.detach();
+  }
+
   function clicked({ target }) {
     const button = target.closest('[data-testid]');
     const row = rowOf(target);
@@ -105,7 +110,7 @@ export function onMessages(history, actions) {
   scroller.addEventListener('pointerover', over);
   scroller.addEventListener('pointerleave', away);
   scroller.addEventListener('focusin', focused);
-  scroller.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !scroller.contains(relatedTarget) && !tools.picker.contains(relatedTarget) && tools.detach());
+  scroller.addEventListener('focusout', left);
   scroller.addEventListener('click', clicked);
   scroller.addEventListener('keydown', key);
   return tools;

@@ -57,11 +57,12 @@ export class Tools {
 
   #pick(item, chosen) {
     const row = this.#row;
+    const opener = document.activeElement;
     const choose = (key) => {
       this.picker.hidePopover();
       chosen(key);
       // The row may have been drawn anew meanwhile.
-      (this.react.isConnected ? this.react : row).focus({ preventScroll: true });
+      (opener.isConnected ? opener : row).focus({ preventScroll: true });
     };
     this.picker.replaceChildren(
       ...REACTIONS.map((key) =>
