@@ -22,7 +22,8 @@ use crate::{
     document::{DOCUMENT, fitting, resolve, validators},
 };
 
-fn chat() -> (Chat, String) {
+/// A server without rooms or limits, and a token of `ann`.
+pub(crate) fn chat() -> (Chat, String) {
     let signer = JwtSigner::hs256([7; 32]).unwrap();
     let jwt = JwtConfig::new([signer.key().unwrap()]).with_any_audience();
     let chat = Chat::builder()
