@@ -130,7 +130,8 @@ impl SqliteConfig {
     }
 
     /// With a bound on the file: what would make it larger fails as a full disk does. At least 1 MiB. The write-ahead log
-    /// comes on top, some 4 MiB as a rule.
+    /// comes on top, some 4 MiB as a rule. Removing old entries needs space before it gives some back, so a trim may go
+    /// past the bound, by an eighth and 16 MiB at most; new entries then wait until the file has free pages.
     #[must_use]
     pub const fn with_max_bytes(mut self, max_bytes: u64) -> Self {
         self.max_bytes = Some(max_bytes);

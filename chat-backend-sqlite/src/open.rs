@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use crate::{
-    OpenError, SqliteConfig, SqliteError, Synchronous,
+    OpenError, SqliteConfig, SqliteError, SqliteErrorKind, Synchronous,
     backend::Shared,
     owner::{self, Owner, Witness},
     rows, schema,
@@ -36,8 +36,9 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     schema::migrate(&mut connection, &path).await?;
     let file = |source| OpenError::File { path: path.clone(), source };
     let identity = owner::identity(&path).map_err(file)?;
-    let life = begin_life(&mut connection, witness, &identity, config.new_epoch).await.map_err(failed)?;
-    owner.begin(&path, life.token, life.counters.last_entry).map_err(file)?;
+    let life = begin_life(&mut connection, &mut owner, witness, &identity, config.new_epoch);
+    let life = life.await.map_err(failed)?;
+    owner.begin().map_err(file)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
         .acquire_timeout(config.busy_timeout)
@@ -45,6 +46,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
         .connect_with(reading(&config))
         .await
         .map_err(|error| failed(error.into()))?;
+    let max_pages = config.max_bytes.map(pages);
     let parts = WriterParts {
         connection,
         owner,
@@ -57,6 +59,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
             Synchronous::Normal => "PRAGMA synchronous = NORMAL",
             Synchronous::Off => "PRAGMA synchronous = OFF",
         },
+        max_pages,
     };
     let writer = Writer::start(parts, config.queue);
     Ok(Shared { path: config.path, epoch: life.epoch, readers, writer })
@@ -103,9 +106,13 @@ fn writing(config: &SqliteConfig) -> SqliteConnectOptions {
         .synchronous(synchronous)
         .pragma("journal_size_limit", MAX_IDLE_WAL_BYTES.to_string());
     match config.max_bytes {
-        Some(bytes) => options.pragma("max_page_count", (bytes / PAGE_BYTES).to_string()),
+        Some(bytes) => options.pragma("max_page_count", pages(bytes).to_string()),
         None => options,
     }
+}
+
+const fn pages(bytes: u64) -> u64 {
+    bytes / PAGE_BYTES
 }
 
 fn reading(config: &SqliteConfig) -> SqliteConnectOptions {
@@ -115,7 +122,6 @@ fn reading(config: &SqliteConfig) -> SqliteConnectOptions {
 /// The file as this process goes on with it.
 struct Life {
     epoch: Epoch,
-    token: String,
     counters: Counters,
     indexed_entry: i64,
 }
@@ -123,27 +129,25 @@ struct Life {
 /// Keeps the epoch if the witness vouches for the file, or takes a new one; either way the file gets a new token.
 async fn begin_life(
     connection: &mut SqliteConnection,
+    owner: &mut Owner,
     witness: Option<Witness>,
     file: &str,
     new_epoch: bool,
 ) -> Result<Life, SqliteError> {
     let token = Epoch::generate().to_string();
+    let failed = |error| SqliteError::new(SqliteErrorKind::Disk, error);
     let stored = sqlx::query("SELECT epoch, token, last_entry, last_id, indexed_entry FROM store")
         .fetch_optional(&mut *connection)
         .await?;
     let Some(stored) = stored else {
         let epoch = Epoch::generate();
+        owner.prepare(file, None, &token, 0).map_err(failed)?;
         sqlx::query("INSERT INTO store (one, epoch, token) VALUES (1, ?, ?)")
             .bind(epoch.as_str())
             .bind(token.as_str())
             .execute(connection)
             .await?;
-        return Ok(Life {
-            epoch,
-            token,
-            counters: Counters { last_entry: 0, last_id: None },
-            indexed_entry: 0,
-        });
+        return Ok(Life { epoch, counters: Counters { last_entry: 0, last_id: None }, indexed_entry: 0 });
     };
     let last_entry: i64 = stored.try_get("last_entry")?;
     let last_token: &str = stored.try_get("token")?;
@@ -155,16 +159,69 @@ async fn begin_life(
         epoch = Epoch::generate();
         tracing::warn!(%epoch, "the file does not go on where it stopped, or was told so: cursors from before are not honoured");
     }
+    owner.prepare(file, trusted.then_some(last_token), &token, last_entry).map_err(failed)?;
     sqlx::query("UPDATE store SET epoch = ?, token = ?")
         .bind(epoch.as_str())
         .bind(token.as_str())
         .execute(connection)
         .await?;
     let counters = Counters { last_entry, last_id: last_id.map(rows::message_id).transpose()? };
-    Ok(Life { epoch, token, counters, indexed_entry: stored.try_get("indexed_entry")? })
+    Ok(Life { epoch, counters, indexed_entry: stored.try_get("indexed_entry")? })
 }
 
 /// Opens a file that nobody owns, for writing.
 pub(crate) async fn alone(path: &Path) -> Result<SqliteConnection, SqliteError> {
     Ok(SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Delete).connect().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Opens up to the point where the database has the new life and the file beside it does not.
+    async fn killed_between_database_and_witness(path: &Path) {
+        let config = SqliteConfig::new(path);
+        let (mut owner, witness) = Owner::lock(path, config.synchronous).unwrap();
+        let mut connection = writing(&config).connect().await.unwrap();
+        let identity = owner::identity(path).unwrap();
+        begin_life(&mut connection, &mut owner, witness, &identity, false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_kill_in_the_middle_of_opening_keeps_the_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.db");
+        let config = || SqliteConfig::new(&path);
+        let epoch = {
+            let shared = open(config()).await.unwrap();
+            shared.writer.close().await.unwrap();
+            shared.epoch.clone()
+        };
+        for _ in 0..3 {
+            killed_between_database_and_witness(&path).await;
+        }
+        let shared = open(config()).await.unwrap();
+        assert_eq!(shared.epoch, epoch);
+    }
+
+    #[tokio::test]
+    async fn a_kill_in_the_middle_of_opening_a_restored_file_does_not_bring_the_epoch_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("chat.db"), folder.path().join("copy.db"));
+        let config = || SqliteConfig::new(&path);
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let shared = open(config()).await.unwrap();
+            shared.writer.close().await.unwrap();
+            seen.push(shared.epoch.clone());
+            if seen.len() == 1 {
+                std::fs::copy(&path, &copy).unwrap();
+            }
+        }
+        assert_eq!(seen[0], seen[1]);
+        std::fs::copy(&copy, &path).unwrap();
+        killed_between_database_and_witness(&path).await;
+        let shared = open(config()).await.unwrap();
+        assert_ne!(shared.epoch, seen[0]);
+    }
 }

@@ -13,6 +13,8 @@ use std::{
 use crate::{OpenError, Synchronous};
 
 const FIRST_LINE: &str = "chat-sqlite-owner 1";
+/// No database holds this.
+const NO_TOKEN: &str = "-";
 /// More than was ever written is not read.
 const MAX_BYTES: u64 = 1_024;
 
@@ -21,6 +23,8 @@ const MAX_BYTES: u64 = 1_024;
 pub(crate) struct Witness {
     /// Changes with each opening; the database holds the same.
     pub(crate) token: String,
+    /// The token that an opening was about to put into the database: it holds the one or the other.
+    pub(crate) next: String,
     /// The last entry that was committed.
     pub(crate) last_entry: i64,
     /// The owner closed the file.
@@ -39,14 +43,16 @@ impl Witness {
     /// witness saw, with nothing lost.
     pub(crate) fn vouches_for(&self, token: &str, last_entry: i64, boot: &str, file: &str) -> bool {
         let may_have_lost = !self.clean && !self.durable && (boot.is_empty() || self.boot != boot);
-        self.token == token && self.file == file && last_entry >= self.last_entry && !may_have_lost
+        let known = self.token == token || self.next == token;
+        known && self.file == file && last_entry >= self.last_entry && !may_have_lost
     }
 
     /// Every line has the same length each time, so writing it anew replaces it whole.
     fn to_text(&self) -> String {
         format!(
-            "{FIRST_LINE}\ntoken {:<26}\nlast {:020}\nclean {}\ndurable {}\nboot {:<36}\nfile {:<41}\nprocess {:010}\n",
+            "{FIRST_LINE}\ntoken {:<26}\nnext {:<26}\nlast {:020}\nclean {}\ndurable {}\nboot {:<36}\nfile {:<41}\nprocess {:010}\n",
             self.token,
+            self.next,
             self.last_entry,
             u8::from(self.clean),
             u8::from(self.durable),
@@ -64,6 +70,7 @@ impl Witness {
         let mut field = |name: &str| Some(lines.next()?.strip_prefix(name)?.trim().to_owned());
         let witness = Self {
             token: field("token ")?,
+            next: field("next ")?,
             last_entry: field("last ")?.parse().ok()?,
             clean: field("clean ")? == "1",
             durable: field("durable ")? == "1",
@@ -94,7 +101,7 @@ impl Owner {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path_beside(database))
+            .open(path_beside(&real_path(database).map_err(failed)?))
             .map_err(failed)?;
         let locked = file.try_lock();
         let last = read(&mut file).ok().as_deref().and_then(Witness::parse);
@@ -107,7 +114,8 @@ impl Owner {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         let witness = Witness {
-            token: String::new(),
+            token: String::from(NO_TOKEN),
+            next: String::from(NO_TOKEN),
             last_entry: 0,
             clean: false,
             durable: synchronous == Synchronous::Full,
@@ -118,11 +126,26 @@ impl Owner {
         Ok((Self { file, witness }, last))
     }
 
-    /// Takes over what the database holds from now on.
-    pub(crate) fn begin(&mut self, database: &Path, token: String, last_entry: i64) -> io::Result<()> {
-        self.witness.token = token;
+    /// Notes that the database, as it is, is about to get the token `next`; `trusted` is the one it has, if it goes on
+    /// where it stopped. A process that is killed between this and [`begin`](Self::begin) costs nobody a cursor.
+    pub(crate) fn prepare(
+        &mut self,
+        file: &str,
+        trusted: Option<&str>,
+        next: &str,
+        last_entry: i64,
+    ) -> io::Result<()> {
+        self.witness.token = trusted.unwrap_or(NO_TOKEN).to_owned();
+        self.witness.next = next.to_owned();
         self.witness.last_entry = last_entry;
-        self.witness.file = identity(database)?;
+        self.witness.file = file.to_owned();
+        self.write()?;
+        self.file.sync_all()
+    }
+
+    /// Notes that the database has the new token: an older copy of it, with the old one, is known no longer.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        self.witness.token = std::mem::replace(&mut self.witness.next, String::from(NO_TOKEN));
         self.write()?;
         self.file.sync_all()
     }
@@ -153,6 +176,18 @@ fn read(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// The file itself, by whichever link it was named: it has one owner, not one for each of its names.
+fn real_path(database: &Path) -> io::Result<PathBuf> {
+    match database.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // An empty file is a new database.
+            OpenOptions::new().append(true).create(true).open(database)?;
+            database.canonicalize()
+        }
+        path => path,
+    }
 }
 
 /// The owner's file of a database.
@@ -189,6 +224,7 @@ mod tests {
     fn witness() -> Witness {
         Witness {
             token: String::from("01K0000000000000000000000A"),
+            next: String::from(NO_TOKEN),
             last_entry: 10,
             clean: false,
             durable: true,
@@ -217,6 +253,10 @@ mod tests {
         assert!(vouches(&witness(), 11), "a commit that was not noted yet");
         assert!(!vouches(&witness(), 9), "entries were lost");
         assert!(!witness().vouches_for("other", 10, "boot-1", "1:2"), "an older copy");
+        assert!(!witness().vouches_for("", 10, "boot-1", "1:2"), "a backup has no token");
+        let opening = Witness { next: String::from("other"), ..witness() };
+        assert!(opening.vouches_for("other", 10, "boot-1", "1:2"), "it was killed while it opened");
+        assert!(opening.vouches_for(&token, 10, "boot-1", "1:2"), "or a moment before");
         assert!(!witness().vouches_for(&token, 10, "boot-1", "1:3"), "a copy of both files");
         assert!(witness().vouches_for(&token, 10, "boot-2", "1:2"), "a power cut loses nothing");
     }
@@ -238,7 +278,8 @@ mod tests {
         File::create(&database).unwrap();
         let (mut first, last) = Owner::lock(&database, Synchronous::Full).unwrap();
         assert_eq!(last, None);
-        first.begin(&database, witness().token, 3).unwrap();
+        first.prepare("1:2", None, &witness().token, 3).unwrap();
+        first.begin().unwrap();
         let refused = Owner::lock(&database, Synchronous::Full).unwrap_err();
         assert!(matches!(refused, OpenError::InUse { owner: Some(pid), .. } if pid == std::process::id()));
         assert!(refused.to_string().contains("in use by another process"));
@@ -247,6 +288,6 @@ mod tests {
         drop(first);
         let (_, last) = Owner::lock(&database, Synchronous::Full).unwrap();
         let last = last.unwrap();
-        assert_eq!((last.last_entry, last.clean), (5, true));
+        assert_eq!((last.token, last.last_entry, last.clean), (witness().token, 5, true));
     }
 }

@@ -38,7 +38,8 @@ impl GatewayConfig {
     /// --bench compression`). On a line of 10 Mbit/s those 12 KB are 10 ms.
     pub const COMPRESSION_FROM: u16 = 1_024;
 
-    /// Default limits, pages of the same origin only, no metrics route, no document, compression from 1 KiB on.
+    /// Default limits, pages of the same origin only, no metrics route, compression from 1 KiB on, no
+    /// OpenAPI document.
     #[must_use]
     pub fn new() -> Self {
         Self {

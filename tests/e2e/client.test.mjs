@@ -1,6 +1,9 @@
 // The reference client against a real server, over real WebSockets whose connections are cut again and again: every message
 // arrives, each once, in one order.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -200,4 +203,39 @@ test('a connection outlives its tokens, and is asked to come back later when the
   assert.equal(code, 0);
   await until('the end', () => eve.client.state === 'waiting');
   assert.equal(eve.states[2], 'draining');
+});
+
+test('a server that is killed and started again with its file has lost nothing that was confirmed, and goes on in the same order', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'chat-client-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const options = ['--data', folder, '--secret', 'a secret that both lives of the server know'];
+  server = await startServer(...options);
+  const { port } = server;
+  const [fay, gus] = [await Person.arrive('Fay'), await Person.arrive('Gus')];
+  for (const person of [fay, gus]) {
+    person.begin();
+    await person.enter();
+  }
+  const wanted = Array.from({ length: 150 }, (_, n) => `${n + 1}`);
+  const writing = (async () => {
+    for (const text of wanted) {
+      fay.client.send(fay.room, { text });
+      await sleep(5);
+    }
+  })();
+  for (let kill = 0; kill < 2; kill += 1) {
+    const before = gus.texts(fay.guest.user).length;
+    await until('some to arrive', () => gus.texts(fay.guest.user).length > before + 10);
+    await server.kill();
+    server = await startServer(...options, '--listen', `127.0.0.1:${port}`);
+  }
+  await writing;
+  for (const person of [fay, gus]) {
+    await until('everything to arrive', () => person.texts(fay.guest.user).length >= wanted.length);
+    assert.deepEqual(person.texts(fay.guest.user), wanted);
+    assert.ok(person.connections >= 3 && person.joins.slice(1).every((outcome) => outcome === 'recovered'), `${person.joins}`);
+    const seqs = person.entries.map(({ seq }) => seq);
+    assert.deepEqual(seqs, seqs.map((_, index) => seqs[0] + index));
+  }
+  await until('the answers', () => fay.client.unsent().length === 0);
 });

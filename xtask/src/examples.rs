@@ -23,7 +23,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     for name in servers {
         steps.run(&format!("start and stop {name}"), || {
             // What it keeps is kept there, and each trial begins without.
-            let folder = workspace.root.join("target/trial").join(name);
+            let folder = workspace.target().join("trial").join(name);
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder)?;
             let mut command = Command::new(workspace.program(name));

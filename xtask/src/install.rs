@@ -80,6 +80,11 @@ pub(crate) fn python() -> Result<()> {
     Ok(())
 }
 
+/// Always so with a browser; without one it is taken where it is.
+pub(crate) fn npm_is_there() -> bool {
+    NPM.is_there()
+}
+
 fn install_missing(tools: &[Tool], else_leave_out: &str) -> Result<()> {
     let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing, else_leave_out) }

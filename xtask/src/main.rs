@@ -24,7 +24,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Runs every test: Rust, documentation, REST against its document, page, browser.
+    /// Runs every test: Rust, documentation, the protocol's documents, page, browser.
     Test(TestOptions),
     /// Only the requests that are made from the OpenAPI document.
     Schemathesis,
@@ -44,7 +44,7 @@ enum Task {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct TestOptions {
-    /// Leaves out the tests that drive a browser (and npm and Chromium with them).
+    /// Leaves out the tests that drive a browser (npm and Chromium are then not installed).
     #[arg(long)]
     no_browser: bool,
     /// Leaves out the requests that are made from the OpenAPI document (and Python with them).

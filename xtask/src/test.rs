@@ -21,6 +21,7 @@ pub(crate) const EVERYTHING: [&str; 6] =
     ["--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"];
 
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
+const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const BROWSER_TESTS: &str = "tests/e2e";
 const QUICKSTART: &str = "example-axum-quickstart";
 const REST_TOOLS: &str = "tools for requests from the document";
@@ -35,6 +36,15 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
         node = install::tools_for_the_page(browser, workspace.target())?;
         Ok(())
     })?;
+    if install::npm_is_there() {
+        steps.run("the protocol's AsyncAPI document", || {
+            let folder = root.join(DOCUMENT_TESTS);
+            npm_packages(&folder)?;
+            node_tests(&node, &folder, &folder, |_| {})
+        })?;
+    } else {
+        steps.leave_out("the protocol's AsyncAPI document", "there is no npm");
+    }
     if !options.no_schemathesis {
         steps.run(REST_TOOLS, install::python)?;
     }
@@ -67,13 +77,18 @@ pub(crate) fn rest_against_its_document(steps: &mut Steps, workspace: &Workspace
 
 fn browser_tests(workspace: &Workspace, node: &Path) -> Result<()> {
     let folder = workspace.root.join(BROWSER_TESTS);
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
-    process::run(npm)?;
+    npm_packages(&folder)?;
     let server = workspace.program(QUICKSTART);
     node_tests(node, &folder, &folder, |node| {
         node.env("CHAT_QUICKSTART_BIN", &server);
     })
+}
+
+/// Installs the packages that the folder's lock file names.
+fn npm_packages(folder: &Path) -> Result<()> {
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder);
+    process::run(npm)
 }
 
 /// Runs Node's own test runner on every `*.test.js` and `*.test.mjs` under `folder`. Files are named one by one: what a

@@ -13,7 +13,9 @@ const STEP: i64 = 256;
 /// Or this much text, if that comes first: a body of the greatest size takes some tenths of a second.
 const STEP_BYTES: usize = 64 * 1024;
 /// The index waits for a pause this long in what is asked, unless it is far behind: larger steps cost less per message.
-pub(super) const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
+/// After a failure, such as a full disk, it is tried again so much later, or after a trim.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// So far behind, appends wait for the index now and then, or it would never be done under steady load.
 const FAR_BEHIND: i64 = 4_096;
 /// Rows are inserted so many at a time: two forms, so that each is prepared once.
@@ -21,9 +23,9 @@ const ROWS_AT_ONCE: [usize; 2] = [32, 1];
 
 /// The index is a stack of sorted runs; each step merges about as much as it adds, where SQLite by itself would now and
 /// then merge for a tenth of a second ([manual](https://www.sqlite.org/fts5.html#the_merge_command)).
-const MERGE: &str = "INSERT INTO search (search, rank) VALUES ('merge', ?)";
+pub(super) const MERGE: &str = "INSERT INTO search (search, rank) VALUES ('merge', ?)";
 /// 112 bytes a message make 7 pages a step; a run is merged several times over its life.
-const MERGE_PAGES: i64 = 80;
+pub(super) const MERGE_PAGES: i64 = 80;
 
 const NEXT: &str = "
 SELECT entry, room, body FROM entries
@@ -34,22 +36,26 @@ ORDER BY entry";
 #[derive(Debug)]
 pub(super) struct Progress {
     indexed: i64,
-    /// It failed: not tried again before something is written.
-    failed_at: Option<i64>,
+    failing: bool,
 }
 
 impl Progress {
     pub(super) const fn new(indexed: i64) -> Self {
-        Self { indexed, failed_at: None }
+        Self { indexed, failing: false }
     }
 
-    /// There is something to do.
-    pub(super) fn behind(&self, last: i64) -> bool {
-        self.indexed < last && self.failed_at != Some(last)
+    /// How long nobody may ask for anything before a step is taken; `None` if there is nothing to do.
+    pub(super) fn pause(&self, last: i64) -> Option<Duration> {
+        (self.indexed < last).then_some(if self.failing { PAUSE_AFTER_FAILURE } else { PAUSE })
+    }
+
+    /// There may be space again.
+    pub(super) const fn try_again(&mut self) {
+        self.failing = false;
     }
 
     pub(super) fn is_far_behind(&self, last: i64) -> bool {
-        self.behind(last) && last - self.indexed > FAR_BEHIND
+        !self.failing && last - self.indexed > FAR_BEHIND
     }
 }
 
@@ -73,8 +79,10 @@ impl Task {
     /// One step of catching up. A failure is logged; the index stays where it was.
     pub(super) async fn index_some(&mut self) {
         if let Err(error) = self.try_index_some().await {
-            tracing::warn!(%error, "the search index cannot go on; it will try again after the next write");
-            self.index.failed_at = Some(self.counters.last_entry);
+            if !self.index.failing {
+                tracing::warn!(%error, "the search index cannot go on; it is tried again every second");
+            }
+            self.index.failing = true;
         }
     }
 
@@ -125,7 +133,7 @@ impl Task {
         sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut *transaction).await?;
         transaction.commit().await?;
         self.index.indexed = to;
-        self.index.failed_at = None;
+        self.index.failing = false;
         Ok(())
     }
 }

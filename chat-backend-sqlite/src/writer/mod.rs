@@ -49,6 +49,7 @@ pub(crate) struct WriterParts {
     pub(crate) indexed_entry: i64,
     /// The statement that sets what was asked for.
     pub(crate) synchronous: &'static str,
+    pub(crate) max_pages: Option<u64>,
 }
 
 /// What is given out across rooms, as of the last commit.
@@ -66,6 +67,7 @@ struct Task {
     counters: Counters,
     index: Progress,
     synchronous: &'static str,
+    max_pages: Option<u64>,
     jobs: mpsc::Receiver<Job>,
 }
 
@@ -73,9 +75,10 @@ impl Writer {
     /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
     pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
         let (sender, jobs) = mpsc::channel(queue);
-        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, synchronous } = parts;
+        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, synchronous, max_pages } =
+            parts;
         let index = Progress::new(indexed_entry);
-        let task = Task { connection, owner, epoch, clock, counters, index, synchronous, jobs };
+        let task = Task { connection, owner, epoch, clock, counters, index, synchronous, max_pages, jobs };
         tokio::spawn(task.run());
         Self { jobs: sender }
     }
@@ -174,10 +177,9 @@ impl Task {
     /// Waits for work and takes what there is; without any, the index catches up. False when nobody can ask any more.
     async fn gather(&mut self, batch: &mut Vec<Job>) -> bool {
         loop {
-            let next = if self.index.behind(self.counters.last_entry) {
-                tokio::time::timeout(index::PAUSE, self.jobs.recv()).await
-            } else {
-                Ok(self.jobs.recv().await)
+            let next = match self.index.pause(self.counters.last_entry) {
+                Some(pause) => tokio::time::timeout(pause, self.jobs.recv()).await,
+                None => Ok(self.jobs.recv().await),
             };
             match next {
                 Ok(Some(job)) => {
@@ -208,20 +210,16 @@ impl Task {
             work
         });
         let settle = extract(&mut work, |job| matches!(job.request, Request::SettleIndex(_)));
-        let trims = work.iter().any(|job| matches!(job.request, Request::Trim(..)));
-        match self.commit(&work).await {
-            Ok(answers) => work.into_iter().zip(answers).for_each(|(job, answer)| job.answer(answer)),
-            // One of them may be to blame: each for itself.
-            Err(error) if work.len() > 1 && error.kind() == SqliteErrorKind::Other => {
-                for job in work {
-                    self.serve_alone(job).await;
-                }
-            }
-            Err(error) => work.into_iter().for_each(|job| job.fail(&error)),
-        }
-        if trims {
+        // First, and not together with what needs space: a trim may be what makes it.
+        let trims = extract(&mut work, |job| matches!(job.request, Request::Trim(..)));
+        if !trims.is_empty() {
+            self.allow_for_trim().await;
+            self.serve_together(trims).await;
             self.give_pages_back().await;
+            self.allow_for_rest().await;
+            self.index.try_again();
         }
+        self.serve_together(work).await;
         if !settle.is_empty() {
             let settled = self.index_all().await;
             for job in settle {
@@ -236,6 +234,23 @@ impl Task {
         closing
     }
 
+    /// Does all of them in one transaction.
+    async fn serve_together(&mut self, work: Vec<Job>) {
+        match self.commit(&work).await {
+            Ok(answers) => work.into_iter().zip(answers).for_each(|(job, answer)| job.answer(answer)),
+            // One of them may be to blame, or they fit one by one: each for itself.
+            Err(error)
+                if work.len() > 1
+                    && matches!(error.kind(), SqliteErrorKind::Other | SqliteErrorKind::DiskFull) =>
+            {
+                for job in work {
+                    self.serve_alone(job).await;
+                }
+            }
+            Err(error) => work.into_iter().for_each(|job| job.fail(&error)),
+        }
+    }
+
     async fn serve_alone(&mut self, job: Job) {
         match self.commit(std::slice::from_ref(&job)).await {
             Ok(mut answers) => match answers.pop() {
@@ -248,7 +263,10 @@ impl Task {
 
     /// Everything on the disk, in one file.
     async fn end(mut self) -> std::result::Result<(), SqliteError> {
-        sqlx::query("PRAGMA optimize").execute(&mut self.connection).await?;
+        // For the next opening's sake alone; a full file has no space for it.
+        if let Err(error) = sqlx::query("PRAGMA optimize").execute(&mut self.connection).await {
+            tracing::debug!(%error, "the planner's statistics were not renewed");
+        }
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
         self.connection.close().await?;
         self.owner.end().map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))

@@ -1,9 +1,12 @@
 //! Removes the oldest entries of a room, some at a time.
 
 use chat_core::{Cursor, Error, Head, Result, Retention, RoomId, Seq};
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::Task;
+use super::{
+    Task,
+    index::{MERGE, MERGE_PAGES},
+};
 use crate::{
     SqliteError,
     rows::{self, integer},
@@ -14,6 +17,9 @@ const STEP: u64 = 1_000;
 
 /// Free pages given back to the file system after a step: about as many as a step frees.
 const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
+/// Removing needs space before it gives some back: the search index notes what is gone, and puts its parts together now
+/// and then. In a file that has reached its size, a trim may take an eighth more, and so many pages.
+const EXTRA_PAGES: u64 = 4_096;
 
 /// The first entry that is young enough; entries are in the order they were stored, whatever the clock did.
 const FIRST_YOUNG: &str = "
@@ -35,6 +41,27 @@ const REMOVE: [&str; 4] = [
 const FORGET_DELETIONS: &str = "DELETE FROM deletions WHERE room = ?1 AND stretch < (?2 >> (6 * level))";
 
 impl Task {
+    /// Lets the file grow past its size, for a trim.
+    pub(super) async fn allow_for_trim(&mut self) {
+        if let Some(pages) = self.max_pages {
+            self.allow(pages.saturating_add(pages / 8).saturating_add(EXTRA_PAGES)).await;
+        }
+    }
+
+    /// Back to what was set. A file that is larger may not grow, and fills its free pages first.
+    pub(super) async fn allow_for_rest(&mut self) {
+        if let Some(pages) = self.max_pages {
+            self.allow(pages).await;
+        }
+    }
+
+    async fn allow(&mut self, pages: u64) {
+        let statement = format!("PRAGMA max_page_count = {pages}");
+        if let Err(error) = sqlx::query(AssertSqlSafe(statement)).execute(&mut self.connection).await {
+            tracing::warn!(%error, "the bound on the file could not be set");
+        }
+    }
+
     /// One step. The second half of the answer: nothing is left to remove.
     pub(super) async fn trim(
         &mut self,
@@ -65,6 +92,8 @@ impl Task {
                     .execute(&mut self.connection)
                     .await?;
             }
+            // What is gone from the index takes space until its runs are merged.
+            sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut self.connection).await?;
             sqlx::query("UPDATE rooms SET oldest = ? WHERE room = ?")
                 .bind(integer(first_kept.get()))
                 .bind(number)

@@ -7,6 +7,8 @@ use axum::{
 use futures::StreamExt;
 
 use super::{Gateway, origin};
+#[cfg(feature = "openapi")]
+use crate::document::{OpensStream, values};
 use crate::{
     Problem,
     rest::bearer,
@@ -16,7 +18,59 @@ use crate::{
 /// What a browser sends when it opens a stream again.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-pub(super) async fn events(
+/// How the query is described; [`StreamRequest`] reads it.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct EventsParams {
+    /// The rooms to follow, with commas between them: together with `room` at most 100 unless the server was set up
+    /// otherwise, and none twice. Without any, only what concerns oneself comes.
+    #[param(style = Form, explode = false, required = false, max_items = 100)]
+    rooms: Vec<values::RoomId>,
+    /// One more room: for an id with a comma in it. May be repeated.
+    #[param(style = Form, explode = true, required = false, max_items = 100)]
+    room: Vec<values::RoomId>,
+    /// For each room, in the order they are named, the cursor to go on from; nothing between the commas for a room that is
+    /// new.
+    #[param(value_type = values::Cursors, inline, required = false)]
+    cursors: String,
+    /// The id of the last event that was applied, instead of `cursors`.
+    #[param(value_type = values::EventId, inline, required = false)]
+    last_event_id: String,
+    /// Entries of a page, where a room begins with one; held between 1 and 1,000.
+    #[param(value_type = values::StreamPage, inline, required = false)]
+    limit: usize,
+}
+
+/// The header that a browser adds.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct EventsHeaders {
+    /// As `last_event_id`, which it outdoes: a browser sends it when it comes back by itself.
+    #[param(rename = "Last-Event-ID", value_type = values::EventId, inline, required = false)]
+    last_event_id: String,
+}
+
+/// Follow rooms live
+///
+/// Server-Sent Events for clients that only read: each event's `data` is one of the frames that go over the WebSocket, as
+/// `PROTOCOL.md` describes them, and its `id` holds the positions in all rooms. A browser's `EventSource` comes back by itself
+/// and goes on where it was. Since it gives up for good on any status but 200, what may pass (`busy`, `timeout` …) is told in
+/// the stream, which then ends. A `HEAD` checks the token and the request and opens nothing.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/events", operation_id = "chatFollowEvents", tag = "Chat messages",
+    security(("chatToken" = []), ("chatTokenInQuery" = [])),
+    params(EventsParams, EventsHeaders),
+    responses(
+        (status = 200, description = "The stream. It ends when the client or the server does.", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The stream ended for good: a browser that comes back by itself stops."),
+        OpensStream,
+    ),
+))]
+pub(crate) async fn events(
     State(gateway): State<Gateway>,
     method: Method,
     headers: HeaderMap,

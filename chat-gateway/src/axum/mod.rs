@@ -3,7 +3,7 @@
 #[cfg(feature = "compression")]
 mod compress;
 mod documents;
-mod events;
+pub(crate) mod events;
 mod origin;
 mod socket;
 

@@ -15,14 +15,14 @@ use utoipa::{
         InfoBuilder, LicenseBuilder, OpenApi, RefOr, Required, Schema, Server,
         path::Operation,
         schema::{SchemaType, Type},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
         tag::TagBuilder,
     },
 };
 
 pub(crate) use self::{
     refusals::{
-        ChangesMember, ChangesRoom, Code, CreatesRoom, MarksRead, MayBeOff, ReadsLog, ReadsOwn,
+        ChangesMember, ChangesRoom, Code, CreatesRoom, MarksRead, MayBeOff, OpensStream, ReadsLog, ReadsOwn,
         ReadsPresence, ReadsRoom, Searches, Sends,
     },
     serve::routes,
@@ -31,7 +31,7 @@ use crate::{problem::ProblemBody, rest};
 
 const DESCRIPTION: &str = "\
 Rooms, messages, members and presence of a chat: lists, back ends and clients without a socket. What happens live comes \
-over the WebSocket `/ws`, which has a protocol of its own (`PROTOCOL.md`).
+over the WebSocket `/ws`, or for readers as the stream `/events`, in frames of their own (`PROTOCOL.md`).
 
 **Who asks.** `Authorization: Bearer …`, with a token of the application's. Only `/health` and `/metrics` need none.
 
@@ -67,8 +67,8 @@ const TAGS: [(&str, &str); 6] = [
 /// assert!(mine.paths.paths.contains_key("/chat/rooms/{room}/messages"));
 /// ```
 ///
-/// Every schema, tag and operation id begins with `Chat` or `chat`, and the security scheme is called `chatToken`, so that
-/// they are nobody else's. The type is that of `utoipa` 6; as JSON (`serde_json::to_value`) any other tool reads it.
+/// Every schema, tag and operation id begins with `Chat` or `chat`, and the security schemes are called `chatToken`
+/// and `chatTokenInQuery`, so that they are nobody else's. The type is that of `utoipa` 6; as JSON (`serde_json::to_value`) any other tool reads it.
 #[must_use]
 pub fn openapi(prefix: &str) -> OpenApi {
     let prefix = prefix.trim_matches('/');
@@ -104,7 +104,13 @@ fn document() -> OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A token that the application gave to this user."));
+    let in_query = ApiKeyValue::with_description(
+        "access_token",
+        "The same token, for a browser's `EventSource`, which cannot set headers. URLs end up in logs: let it be short-lived.",
+    );
     components.security_schemes.insert("chatToken".to_owned(), SecurityScheme::Http(token.build()).into());
+    let in_query = SecurityScheme::ApiKey(ApiKey::Query(in_query));
+    components.security_schemes.insert("chatTokenInQuery".to_owned(), in_query.into());
     // Named by hand-made schemas and by parameters, where they are not found by themselves.
     let mut schemas = vec![
         (ProblemBody::name().into_owned(), ProblemBody::schema()),

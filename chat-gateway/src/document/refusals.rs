@@ -80,6 +80,18 @@ refusals! {
         "busy",
         "draining",
     ];
+    /// Opens a stream of events. What may pass is told in the stream.
+    OpensStream: &[
+        "unauthenticated",
+        "token_expired",
+        "token_revoked",
+        "invalid_request",
+        "limit_exceeded",
+        "forbidden",
+        "not_a_member",
+        "room_not_found",
+        "unavailable",
+    ];
     /// Is only there where the application turned it on.
     MayBeOff: &["not_found"];
 }

@@ -85,6 +85,9 @@ const MESSAGE_TEXT: &str = concat!(
     r"[^\u0000]*$"
 );
 
+/// Most rooms of a stream, unless the application sets another number.
+const FOLLOWED: usize = chat_core::Settings::ROOMS_PER_SESSION;
+
 const ULID: &str = "01JZX3C5Q8W7B2M4N6P8R0T2V4";
 
 values! {
@@ -201,6 +204,25 @@ values! {
         .min_length(Some(1))
         .max_length(Some(SearchQuery::MAX_TEXT_CHARS))
         .pattern(Some(MESSAGE_TEXT))
+        .into();
+    /// The cursors of [`crate::sse::StreamRequest`].
+    Cursors as "ChatCursors" = shaped(
+        r"^([-A-Za-z0-9_]{1,64}\.(0|[1-9][0-9]{0,15}))?(,([-A-Za-z0-9_]{1,64}\.(0|[1-9][0-9]{0,15}))?)*$",
+        FOLLOWED * (chat_core::Cursor::MAX_BYTES + 1),
+        "Cursors with commas between them.", "01JZX3C5Q8W7B2M4N6P8R0T2V4.42,",
+    );
+    /// The id of an event: a digest of the rooms and a position in each.
+    EventId as "ChatEventId" = shaped(
+        r"^([0-9a-f]{12}(~([-A-Za-z0-9_]{1,64}\.)?[0-9]{0,16})*!?)?$",
+        13 + FOLLOWED * (chat_core::Cursor::MAX_BYTES + 1),
+        "Opaque: to be handed back as it came, for the same rooms.", "8f434346648f~01JZX3C5Q8W7B2M4N6P8R0T2V4.42",
+    );
+    /// Entries of a page at the beginning of a stream.
+    StreamPage as "ChatStreamPage" = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(u32::MAX))
+        .default(Some(json!(chat_core::Settings::default().join_page)))
         .into();
     /// Whether a part works.
     Health as "ChatHealthStatus" = one_of(["ok", "failing"], "Whether it works.");

@@ -11,14 +11,23 @@ mod respond;
 mod rooms;
 mod search;
 
-use axum::{Router, extract::DefaultBodyLimit, http::Uri, routing::MethodRouter};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::Uri,
+    routing::{MethodRouter, get},
+};
 
 pub(crate) use self::extract::bearer;
 use crate::{GatewayConfig, Problem, axum::Gateway};
 
-/// The router and the document, both made of the same table: a path, and a handler for each of its methods.
+/// The router and the document, both made of the same table: a path, and a handler for each of its methods. What is
+/// `beside` is in the document, and its own module puts it into the router.
 macro_rules! table {
-    ($($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+) => {
+    (
+        $($path:literal => { $($method:ident: $($handler:ident)::+),+ $(,)? })+
+        beside $($beside_path:literal => { $beside_method:ident: $($beside:ident)::+ })+
+    ) => {
         fn table() -> Router<Gateway> {
             Router::new()$(.route($path, MethodRouter::new()$(.$method($($handler)::+))+))+
         }
@@ -28,12 +37,15 @@ macro_rules! table {
             use super::*;
 
             #[derive(Debug, utoipa::OpenApi)]
-            #[openapi(paths($($($($handler)::+),+),+))]
+            #[openapi(paths($($($($handler)::+),+),+, $($($beside)::+),+))]
             pub(crate) struct Operations;
 
             /// The path and the method of every route.
             #[cfg(test)]
-            pub(crate) const ROUTES: &[(&str, &str)] = &[$($(($path, stringify!($method))),+),+];
+            pub(crate) const ROUTES: &[(&str, &str)] = &[
+                $($(($path, stringify!($method))),+),+,
+                $(($beside_path, stringify!($beside_method))),+
+            ];
         }
     };
 }
@@ -49,6 +61,9 @@ table! {
     "/search" => { get: search::search }
     "/presence" => { get: presence::presence }
     "/health" => { get: health::health }
+    // Not compressed, as everything here is.
+    beside "/events" => { get: crate::axum::events::events }
+    // Unless the application gives metrics, the path is its own.
     "/metrics" => { get: health::metrics }
 }
 
@@ -58,7 +73,10 @@ pub(crate) use self::described::Operations;
 pub(crate) use self::described::ROUTES;
 
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
-    let routes = table();
+    let mut routes = table();
+    if config.metrics.is_some() {
+        routes = routes.route("/metrics", get(health::metrics));
+    }
     #[cfg(feature = "openapi")]
     let routes = if config.openapi { routes.merge(crate::document::routes()) } else { routes };
     routes.layer(DefaultBodyLimit::max(config.limits.frame_bytes))

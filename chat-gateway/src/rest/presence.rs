@@ -1,6 +1,5 @@
 use axum::{extract::RawQuery, response::Response};
 use chat_core::UserId;
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{extract::Caller, respond};
@@ -38,8 +37,8 @@ fn users(query: &str) -> Result<Vec<UserId>, Problem> {
 
 /// A part of a query without its escapes. What is no UTF-8 then is no id either.
 fn decoded(part: &str) -> String {
-    let spaces = part.replace('+', " ");
-    percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
+    let pair = format!("={part}");
+    form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.into_owned()).next().unwrap_or_default()
 }
 
 /// Who of those asked for is online.

@@ -9,6 +9,7 @@ mod events;
 mod events_ends;
 mod failing;
 mod metrics;
+mod openapi;
 mod refusals;
 mod rest;
 mod resume;

@@ -358,7 +358,7 @@ export class ChatClient extends EventTarget {
     if (PASSED_ON.has(frame.type)) this.#line.tell(frame.type, frame);
     else if (OF_A_ROOM.has(frame.type)) this.#rooms.get(frame.entry?.room ?? frame.room)?.onFrame(frame);
     else if (frame.type === 'heads') {
-      for (const [room, cursor] of Object.entries(frame.heads ?? {})) this.#rooms.get(room)?.onHead(cursor);
+      for (const [room, cursor] of Object.entries(frame.heads ?? {})) this.#rooms.get(room)?.expect(cursor);
     } else if (frame.type === 'expiring') this.#renew(this.#connection, 0);
     else if (frame.type === 'error' && frame.clientId) this.#outbox.refuse(frame.clientId, new ChatError(frame));
   }
@@ -478,6 +478,7 @@ class Room {
     });
   }
 
+  /** @param {{cursor?: string, limit?: number}} [options] */
   follow({ cursor, limit = this.#limit } = {}) {
     this.#limit = limit;
     if (cursor !== undefined && cursor !== this.cursor) {
@@ -528,8 +529,18 @@ class Room {
     }
   }
 
-  onHead(cursor) {
-    if (this.#joined) this.#expect(cursor);
+  /** Waits for the entry at `head`; every entry on the way to it renews the patience. */
+  expect(head) {
+    this.#unguard();
+    if (head === this.cursor) {
+      this.#waits = 0;
+      return;
+    }
+    this.#head = head;
+    this.#guard.set(Math.min(HEAD_PATIENCE_MS * 2 ** this.#waits, HEAD_PATIENCE_CAP_MS), () => {
+      this.#waits++;
+      this.#join.go();
+    });
   }
 
   #onEntry(frame) {
@@ -541,14 +552,14 @@ class Room {
     const next = this.#seq === null ? entry.seq : this.#seq + 1;
     if (entry.seq < next) return;
     if (entry.seq > next) {
-      if (this.#joined) this.#joinAgain();
+      this.#joinAgain();
       return;
     }
     this.cursor = entry.cursor;
     this.#seq = entry.seq;
     this.#join.attempt = 0;
     this.#waits = 0;
-    if (this.#head !== null) this.#expect(this.#head);
+    if (this.#head !== null) this.expect(this.#head);
     this.#line.tell('entry', { ...frame, room: this.#id });
   }
 
@@ -557,7 +568,7 @@ class Room {
     if (reset) this.#read = 0;
     if (!page) {
       if (this.cursor === undefined) this.cursor = cursor;
-      else if (cursor !== undefined) this.#expect(cursor);
+      else if (cursor !== undefined) this.expect(cursor);
       return;
     }
     this.#unguard();
@@ -572,20 +583,6 @@ class Room {
     this.#unguard();
     if (this.#join.attempt++ === 0) this.#join.go();
     else this.#join.goAfter(jitter(this.#join.attempt, this.#line.random));
-  }
-
-  /** Waits for the entry at `head`; every entry on the way to it renews the patience. */
-  #expect(head) {
-    this.#unguard();
-    if (head === this.cursor) {
-      this.#waits = 0;
-      return;
-    }
-    this.#head = head;
-    this.#guard.set(Math.min(HEAD_PATIENCE_MS * 2 ** this.#waits, HEAD_PATIENCE_CAP_MS), () => {
-      this.#waits++;
-      this.#join.go();
-    });
   }
 
   #unguard() {

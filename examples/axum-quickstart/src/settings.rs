@@ -146,10 +146,10 @@ impl Arguments {
                 Some(drain_window),
             ) if problems.is_empty() => {
                 let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
-                let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
                 let rate_limits = if self.no_rate_limits {
                     RateLimits::unlimited()
                 } else {
+                    let room_sends = Quota::new(room_rate, room_rate.saturating_mul(2));
                     RateLimits::new().with_room_sends(Some(room_sends))
                 };
                 Ok(Settings {
@@ -159,8 +159,8 @@ impl Arguments {
                     token_lifetime,
                     log,
                     max_body_chars,
-                    drain_window,
                     rate_limits,
+                    drain_window,
                 })
             }
             _ => Err(WrongSettings(problems)),
@@ -170,7 +170,6 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
-    use chat_core::rate_limit::RateLimits;
     use clap::CommandFactory;
 
     use super::*;

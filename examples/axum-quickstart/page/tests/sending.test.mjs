@@ -217,6 +217,22 @@ test('retry sends a failed message again with the same clientId', async () => {
   assert.equal(chat.client.retry(clientId), false);
 });
 
+test('a message that is sent again stands behind those that wait', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const first = chat.client.send('general', { text: 'one' });
+  for (const text of ['two', 'three']) chat.client.send('general', { text });
+  await settled();
+  chat.fail(chat.last('send'), 'rejected');
+  chat.client.retry(first);
+  for (let seq = 11; seq <= 13; seq++) {
+    await settled();
+    chat.confirm(chat.last('send'), seq);
+  }
+  assert.deepEqual(texts(chat), ['one', 'two', 'three', 'one']);
+  assert.deepEqual(chat.client.unsent(), []);
+});
+
 test('a discarded message is not sent, and the next one is', async () => {
   const chat = setup();
   await chat.inRoom(10);
