@@ -126,7 +126,20 @@ fn document() -> OpenApi {
         .flatten()
         .for_each(absent_not_null);
     links::add(&mut document);
+    without_schema_of_a_stream(&mut document);
     document
+}
+
+/// A stream of events is no text that is read to its end. What one event is OpenAPI can say from 3.2 on.
+fn without_schema_of_a_stream(document: &mut OpenApi) {
+    let operations = document.paths.paths.values_mut().filter_map(|item| item.get.as_mut());
+    for answer in operations.flat_map(|operation| operation.responses.responses.values_mut()) {
+        if let RefOr::T(answer) = answer
+            && let Some(RefOr::T(content)) = answer.content.get_mut("text/event-stream")
+        {
+            content.schema = None;
+        }
+    }
 }
 
 /// A body that may be missing is described as one that may be `null`, which it may not.

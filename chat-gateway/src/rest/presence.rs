@@ -16,8 +16,8 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct PresenceParams {
-    /// Of whom: at most 200 user ids, with commas between them. A comma within an id is written `%2C`.
-    #[param(style = Form, explode = false, max_items = 200)]
+    /// Of whom: 1 to 200 user ids, with commas between them. A comma within an id is written `%2C`.
+    #[param(style = Form, explode = false, min_items = 1, max_items = 200)]
     users: Vec<values::UserId>,
 }
 
@@ -31,7 +31,7 @@ fn users(query: &str) -> Result<Vec<UserId>, Problem> {
     let (Some(users), None) = (named.next(), named.next()) else {
         return Err(Problem::invalid("`users` is needed once"));
     };
-    let users = users.split(',').filter(|_| !users.is_empty()).map(|user| UserId::new(&decoded(user)));
+    let users = users.split(',').map(|user| UserId::new(&decoded(user)));
     users.collect::<Result<_, _>>().map_err(|error| Problem::invalid(format!("`users`: {error}")))
 }
 
@@ -78,12 +78,13 @@ mod tests {
         assert_eq!(named("users=ann,bob"), Ok(vec!["ann".to_owned(), "bob".to_owned()]));
         assert_eq!(named("x=1&users=a%2Cb,c%26d%3D=e"), Ok(vec!["a,b".to_owned(), "c&d==e".to_owned()]));
         assert_eq!(named("%75sers=%2B"), Ok(vec!["+".to_owned()]));
-        assert_eq!(named("users="), Ok(vec![]));
     }
 
     #[test]
     fn ids_that_are_none_and_a_missing_or_repeated_list_are_refused() {
-        for query in ["", "user=ann", "users=a&users=b", "users=,", "users=a,", "users=a+b", "users=%FF"] {
+        for query in
+            ["", "users=", "user=ann", "users=a&users=b", "users=,", "users=a,", "users=a+b", "users=%FF"]
+        {
             assert_eq!(named(query), Err("invalid_request"), "{query}");
         }
     }
