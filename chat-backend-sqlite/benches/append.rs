@@ -59,7 +59,7 @@ async fn chat(folder: &Path, synchronous: Synchronous, rooms: usize) -> (f64, f6
     let backend = support::open(&folder.join("chat.db"), synchronous).await;
     let chat = support::chat(&backend);
     let ann = support::user("ann");
-    support::rooms(&backend, rooms, &[ann.clone()]).await;
+    support::rooms(&backend, rooms, std::slice::from_ref(&ann)).await;
     let start = Instant::now();
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {

@@ -11,7 +11,8 @@ use chat_core::{
 use sqlx::{Row as _, SqlitePool};
 
 use crate::{
-    OpenError, RetentionPolicy, SqliteConfig, SqliteError, backup,
+    OpenError, RetentionPolicy, SqliteConfig, SqliteError,
+    backup::Copier,
     message_log::SqliteLog,
     open,
     rooms::SqliteRooms,
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) readers: SqlitePool,
     pub(crate) writer: Writer,
+    pub(crate) copier: Copier,
 }
 
 impl SqliteBackend {
@@ -71,13 +73,13 @@ impl SqliteBackend {
     }
 
     /// Writes a copy of everything as it is now to `target`, which must not be there yet, while reading and writing go on.
-    /// The copy is whole or not there. [`restore`](Self::restore) puts it back; it starts with a new epoch, so that clients
-    /// who have seen more than it holds are told.
+    /// The copy is whole or not there; it is finished even if the caller goes away. [`restore`](Self::restore) puts it back;
+    /// it starts with a new epoch, so that clients who have seen more than it holds are told.
     ///
     /// # Errors
     /// When `target` is there, cannot be written, or the disk is full.
     pub async fn backup(&self, target: impl AsRef<Path>) -> std::result::Result<(), SqliteError> {
-        backup::write(&self.shared.readers, target.as_ref()).await
+        self.shared.copier.write(&self.shared.readers, target.as_ref()).await
     }
 
     /// Puts a [`backup`](Self::backup) in the place of the file at `target`, which may be missing. What was in it is gone.
@@ -86,7 +88,7 @@ impl SqliteBackend {
     /// [`OpenError::InUse`] while a process owns the file; [`OpenError::File`] when either cannot be read or written: the
     /// old file may then have lost what a crash left beside it, and no more.
     pub fn restore(backup: impl AsRef<Path>, target: impl AsRef<Path>) -> std::result::Result<(), OpenError> {
-        backup::restore(backup.as_ref(), target.as_ref())
+        crate::backup::restore(backup.as_ref(), target.as_ref())
     }
 
     /// Returns once everything stored before can be found. The index follows some milliseconds behind the log.

@@ -3,15 +3,39 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sqlx::{Connection as _, SqlitePool};
+use tokio::sync::Semaphore;
 
 use crate::{OpenError, SqliteError, SqliteErrorKind, Synchronous, open, owner::Owner};
 
+/// Makes one copy after the other: two for one target would be in each other's way.
+#[derive(Debug, Clone)]
+pub(crate) struct Copier {
+    turn: Arc<Semaphore>,
+}
+
+impl Copier {
+    pub(crate) fn new() -> Self {
+        Self { turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// SQLite cannot be stopped in the middle of a copy, so it is finished and put in its place when the caller goes away.
+    pub(crate) async fn write(&self, readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
+        let (copier, readers, target) = (self.clone(), readers.clone(), target.to_owned());
+        let written = tokio::spawn(async move {
+            let _turn = copier.turn.acquire().await.map_err(|_| SqliteError::closed())?;
+            write(&readers, &target).await
+        });
+        written.await.unwrap_or_else(|error| Err(SqliteError::new(SqliteErrorKind::Other, error)))
+    }
+}
+
 /// `VACUUM INTO` copies one instant of the file without its free pages
 /// ([manual](https://www.sqlite.org/lang_vacuum.html#vacuuminto)).
-pub(crate) async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
+async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
     let failed = |error: std::io::Error| SqliteError::new(SqliteErrorKind::Disk, error);
     if target.try_exists().map_err(failed)? {
         return Err(SqliteError::new(SqliteErrorKind::Other, "the target of the backup is there already"));
@@ -46,8 +70,13 @@ async fn copy(readers: &SqlitePool, partial: &Path) -> Result<(), SqliteError> {
 
 /// Puts a copy in the place of `target`, which nobody may be using.
 pub(crate) fn restore(backup: &Path, target: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+    // Before anything is made or taken away.
+    std::fs::File::open(backup).map_err(|source| failed(backup, source))?;
     let (_owner, _) = Owner::lock(target, Synchronous::Full)?;
-    put_back(backup, target).map_err(|source| OpenError::File { path: target.to_owned(), source })
+    // The file itself, where its name is a link.
+    let target = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    put_back(backup, &target).map_err(|source| failed(&target, source))
 }
 
 fn put_back(backup: &Path, target: &Path) -> io::Result<()> {

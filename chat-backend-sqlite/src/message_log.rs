@@ -42,7 +42,8 @@ const TIMELINE_BEFORE: &str =
     read!("e.timeline = 1 AND e.seq < h.place", " ORDER BY e.seq DESC LIMIT ?4 + 1");
 const TIMELINE_NEWEST: &str = read!("e.timeline = 1", " ORDER BY e.seq DESC LIMIT ?4 + 1");
 
-const HEADS: &str = "SELECT j.key, r.head, r.oldest FROM json_each(?1) j JOIN rooms r ON r.id = j.value";
+const HEADS: &str =
+    "SELECT j.key, r.head, r.oldest FROM json_each(?1) j CROSS JOIN rooms r ON r.id = j.value";
 
 /// [`MessageLog`] in an SQLite file. A page costs one index range, at any depth.
 #[derive(Debug, Clone)]

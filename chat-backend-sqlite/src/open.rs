@@ -1,6 +1,6 @@
 //! Opens a file: lock, schema, epoch, connections.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use chat_core::Epoch;
 use sqlx::{
@@ -13,6 +13,7 @@ use sqlx::{
 use crate::{
     OpenError, SqliteConfig, SqliteError, SqliteErrorKind, Synchronous,
     backend::Shared,
+    backup::Copier,
     owner::{self, Owner, Witness},
     rows, schema,
     writer::{Counters, Writer, WriterParts},
@@ -24,6 +25,10 @@ const PAGE_BYTES: u64 = 4_096;
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
 /// The write-ahead log is cut back to this after a checkpoint.
 const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
+/// More would be memory that is lent to callers without end.
+const MAX_QUEUE: usize = 1_000_000;
+/// SQLite counts in milliseconds, as a C `int`; this is far below and nobody waits as long.
+const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 /// Statements of this library, each prepared once per connection.
 const STATEMENTS: usize = 100;
 
@@ -36,12 +41,15 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     schema::migrate(&mut connection, &path).await?;
     let file = |source| OpenError::File { path: path.clone(), source };
     let identity = owner::identity(&path).map_err(file)?;
+    // Locked before it is looked at: what an owner that ended this moment still commits is seen.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(|error| failed(error.into()))?;
     let life = begin_life(&mut connection, &mut owner, witness, &identity, config.new_epoch);
+    sqlx::query("COMMIT").execute(&mut connection).await.map_err(|error| failed(error.into()))?;
     let life = life.await.map_err(failed)?;
     owner.begin().map_err(file)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
-        .acquire_timeout(config.busy_timeout)
+        .acquire_timeout(config.busy_timeout.min(MAX_BUSY_TIMEOUT))
         .test_before_acquire(false)
         .connect_with(reading(&config))
         .await
@@ -54,15 +62,10 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
         clock: config.clock,
         counters: life.counters,
         indexed_entry: life.indexed_entry,
-        synchronous: match config.synchronous {
-            Synchronous::Full => "PRAGMA synchronous = FULL",
-            Synchronous::Normal => "PRAGMA synchronous = NORMAL",
-            Synchronous::Off => "PRAGMA synchronous = OFF",
-        },
         max_pages,
     };
     let writer = Writer::start(parts, config.queue);
-    Ok(Shared { path: config.path, epoch: life.epoch, readers, writer })
+    Ok(Shared { path: config.path, epoch: life.epoch, readers, writer, copier: Copier::new() })
 }
 
 fn check(config: &SqliteConfig) -> Result<(), OpenError> {
@@ -70,8 +73,8 @@ fn check(config: &SqliteConfig) -> Result<(), OpenError> {
     if !(1..=64).contains(&config.readers) {
         return wrong("readers", "must be from 1 to 64");
     }
-    if config.queue == 0 {
-        return wrong("queue", "must be at least 1");
+    if !(1..=MAX_QUEUE).contains(&config.queue) {
+        return wrong("queue", "must be from 1 to 1,000,000");
     }
     if config.max_bytes.is_some_and(|bytes| bytes < MIN_FILE_BYTES) {
         return wrong("max_bytes", "must be at least 1 MiB");
@@ -85,7 +88,7 @@ fn check(config: &SqliteConfig) -> Result<(), OpenError> {
 fn common(config: &SqliteConfig) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(&config.path)
-        .busy_timeout(config.busy_timeout)
+        .busy_timeout(config.busy_timeout.min(MAX_BUSY_TIMEOUT))
         // Every statement that stores a reference has just looked the row up.
         .foreign_keys(false)
         .statement_cache_capacity(STATEMENTS)

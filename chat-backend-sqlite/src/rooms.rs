@@ -78,7 +78,7 @@ const ROOM_BY_KEY: &str = concat!("SELECT ", room_columns!(), " FROM rooms r WHE
 const MEMBERSHIPS: &str = concat!(
     "SELECT j.key AS place, ",
     member_columns!(),
-    " FROM json_each(?1) j JOIN rooms r ON r.id = j.value JOIN members m ON m.room = r.room AND m.user = ?2"
+    " FROM json_each(?1) j CROSS JOIN rooms r ON r.id = j.value CROSS JOIN members m ON m.room = r.room AND m.user = ?2"
 );
 /// Has a row without a member where there is none, and no row where there is no such room.
 const MEMBERS: &str = concat!(
@@ -90,13 +90,13 @@ const MEMBERS: &str = concat!(
 const UNREAD: &str = concat!(
     "SELECT j.key AS place, ",
     unread!(),
-    " AS unread FROM json_each(?1) j JOIN rooms r ON r.id = j.value ",
-    "JOIN members m ON m.room = r.room AND m.user = ?2 AND m.role IS NOT NULL AND m.left_at IS NULL"
+    " AS unread FROM json_each(?1) j CROSS JOIN rooms r ON r.id = j.value ",
+    "CROSS JOIN members m ON m.room = r.room AND m.user = ?2 AND m.role IS NOT NULL AND m.left_at IS NULL"
 );
 /// First the order over all rooms of the user, then the rest of the few that are shown.
 const ROOMS_OF: &str = concat!(
     "WITH places AS MATERIALIZED (SELECT r.room, max(coalesce(r.last_activity, 0), m.joined_at) AS activity, r.id ",
-    "FROM members m JOIN rooms r ON r.room = m.room WHERE m.user = ?1 AND m.role IS NOT NULL AND m.left_at IS NULL ",
+    "FROM members m CROSS JOIN rooms r ON r.room = m.room WHERE m.user = ?1 AND m.role IS NOT NULL AND m.left_at IS NULL ",
     "AND (?2 IS NULL OR (max(coalesce(r.last_activity, 0), m.joined_at), r.id) < (?2, ?3)) ",
     "ORDER BY activity DESC, r.id DESC LIMIT ?4) ",
     "SELECT p.activity, r.head, m.read, ",
@@ -107,7 +107,7 @@ const ROOMS_OF: &str = concat!(
     member_columns!(),
     ", ",
     entry_columns!(),
-    " FROM places p JOIN rooms r ON r.room = p.room JOIN members m ON m.room = p.room AND m.user = ?1 ",
+    " FROM places p CROSS JOIN rooms r ON r.room = p.room CROSS JOIN members m ON m.room = p.room AND m.user = ?1 ",
     "LEFT JOIN entries e ON e.entry = (SELECT l.entry FROM entries l WHERE l.room = p.room AND l.timeline = 1 ",
     "ORDER BY l.seq DESC LIMIT 1) ORDER BY p.activity DESC, p.id DESC"
 );

@@ -200,7 +200,7 @@ pub enum Durability {
     Volatile,
     /// In a durable queue: it will be stored, or its refusal announced.
     Accepted,
-    /// On stable storage.
+    /// On stable storage, as far as the store was set up to wait for it.
     Persisted,
 }
 

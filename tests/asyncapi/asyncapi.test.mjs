@@ -72,7 +72,13 @@ test("every message of the channel is received, answered or sent", () => {
   assert.equal(commands.length + frames.length, places.length);
   assert.deepEqual(messagesOf(receiving).sort(), commands.sort());
   const answers = messagesOf(receiving.map(({ reply }) => reply));
-  assert.deepEqual([...new Set([...answers, ...messagesOf(sending)])].sort(), frames.sort());
+  const sent = messagesOf(sending.filter(({ channel }) => channel.$ref === "#/channels/chat"));
+  assert.deepEqual([...new Set([...answers, ...sent])].sort(), frames.sort());
+});
+
+test("every message of the event stream is sent", () => {
+  const places = Object.keys(document.channels.events.messages).map((name) => `#/channels/events/messages/${name}`);
+  assert.deepEqual(messagesOf([document.operations.streamEvents]), places);
 });
 
 test("what is answered can be matched with its command", () => {

@@ -20,6 +20,8 @@ const NODE_FROM_NPM: &str = "node@22.23.3";
 const NODE: Tool = Tool { program: "node", package: "nodejs" };
 const NPM: Tool = Tool { program: "npm", package: "npm" };
 const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
+/// Reads the quickstart's file as somebody else would.
+const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3" };
 /// Debian has what makes virtual environments in a package apart from `python3` itself.
 const VENV: &str = "python3-venv";
 
@@ -39,7 +41,7 @@ impl Tool {
 /// Sees to it that the tools are there: installs them where that is ours to do, else says how. Answers which Node.js to
 /// use; one that had to be fetched is under `target`.
 pub(crate) fn tools_for_the_page(browser: bool, target: &Path) -> Result<PathBuf> {
-    let needed: &[Tool] = if browser { &[NODE, NPM, CHROMIUM] } else { &[NODE] };
+    let needed: &[Tool] = if browser { &[NODE, NPM, CHROMIUM, SQLITE] } else { &[NODE] };
     install_missing(needed, "what needs a browser: cargo xtask test --no-browser")?;
     let node = node(target)?;
     println!("node: {}", version(&node)?);

@@ -106,11 +106,11 @@ pub(crate) fn text(number: usize) -> String {
     for _ in 0..10 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // The square makes the first words frequent.
-        let place = (state >> 33) as f64 / (1_u64 << 31) as f64;
+        let place = usize::try_from(state >> 48).unwrap();
         text.push(' ');
-        text.push_str(WORDS[(place * place * WORDS.len() as f64) as usize]);
+        text.push_str(WORDS[(place * place * WORDS.len()) >> 32]);
     }
-    if number % 1_000 == 0 {
+    if number.is_multiple_of(1_000) {
         text.push_str(" pineapple");
     }
     text

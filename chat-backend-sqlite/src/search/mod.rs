@@ -32,7 +32,7 @@ const MAX_CANDIDATES: usize = 16_384;
 
 /// Numbers of the rooms that a user is a member of: one more than go into a query. `?2`: only this room.
 const ROOMS: &str = "
-SELECT r.room FROM members m JOIN rooms r ON r.room = m.room
+SELECT r.room FROM members m CROSS JOIN rooms r ON r.room = m.room
 WHERE m.user = ?1 AND m.role IS NOT NULL AND m.left_at IS NULL AND (?2 IS NULL OR r.id = ?2) LIMIT ?3";
 
 /// The newest candidates before an entry, as one list.

@@ -20,28 +20,34 @@ use crate::{
 
 type Result<T> = std::result::Result<T, SqliteError>;
 
+// `CROSS JOIN` is SQLite's way to fix the order of a join: the list first, whatever statistics of a small file say.
+
 /// One row for each draft whose room exists: the room, the sender's membership, and what the client id names already.
 const LOOK_UP: &str = "
 SELECT j.key AS draft, r.room, r.active, r.max_body_chars, r.head, r.countable,
        CASE WHEN m.role IS NOT NULL AND m.left_at IS NULL THEN m.own END AS own,
        c.seq AS copy_seq, c.id AS copy_id, c.created_at AS copy_at, c.fingerprint AS copy_fingerprint
 FROM json_each(?1) j
-JOIN rooms r ON r.id = j.value ->> 0
+CROSS JOIN rooms r ON r.id = j.value ->> 0
 LEFT JOIN members m ON m.room = r.room AND m.user = j.value ->> 1
 LEFT JOIN entries c ON c.room = r.room AND c.sender = j.value ->> 1 AND c.client_id = j.value ->> 2";
 
 const LOOK_UP_TARGETS: &str = "
 SELECT e.room, e.id, e.entry, e.seq, e.sender, e.countable, e.kind, e.deleted_seq IS NULL AS kept
 FROM json_each(?1) j
-JOIN entries e ON e.id = unhex(j.value ->> 1) AND e.room = j.value ->> 0";
+CROSS JOIN entries e ON e.id = unhex(j.value ->> 1) AND e.room = j.value ->> 0";
 
+/// As inserts that always meet the row they update, since those look it up by its key and by nothing else.
 const COUNT_ROOMS: &str = "
-UPDATE rooms SET head = j.value ->> 1, countable = j.value ->> 2, last_activity = coalesce(j.value ->> 3, last_activity)
-FROM json_each(?1) j WHERE rooms.room = j.value ->> 0";
+INSERT INTO rooms (room, id, active, max_body_chars, metadata, created_at, head, countable, last_activity)
+SELECT j.value ->> 0, '', 0, 0, '', 0, j.value ->> 1, j.value ->> 2, j.value ->> 3 FROM json_each(?1) j WHERE true
+ON CONFLICT (room) DO UPDATE SET head = excluded.head, countable = excluded.countable,
+    last_activity = coalesce(excluded.last_activity, last_activity)";
 
 const COUNT_OWN: &str = "
-UPDATE members SET own = j.value ->> 2
-FROM json_each(?1) j WHERE members.room = j.value ->> 0 AND members.user = j.value ->> 1";
+INSERT INTO members (room, user, version, read, own)
+SELECT j.value ->> 0, j.value ->> 1, 0, 0, j.value ->> 2 FROM json_each(?1) j WHERE true
+ON CONFLICT (room, user) DO UPDATE SET own = excluded.own";
 
 const ENTRY_COLUMNS: &str = "entry, room, seq, timeline, countable, ordinal, own, id, created_at, sender, client_id, \
                              authority, kind, fingerprint, name, target, target_id, body_kind, body";

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Task;
-use crate::{SqliteError, search::terms};
+use crate::{SqliteError, rows::integer, search::terms};
 
 /// Messages indexed in one transaction: some milliseconds' worth, which a call that arrives meanwhile waits at most.
 const STEP: i64 = 256;
 /// Or this much text, if that comes first: a body of the greatest size takes some tenths of a second.
-const STEP_BYTES: usize = 64 * 1024;
+const STEP_BYTES: i64 = 64 * 1024;
 /// The index waits for a pause this long in what is asked, unless it is far behind: larger steps cost less per message.
 const PAUSE: Duration = Duration::from_millis(5);
 /// After a failure, such as a full disk, it is tried again so much later, or after a trim.
@@ -28,9 +28,10 @@ pub(super) const MERGE: &str = "INSERT INTO search (search, rank) VALUES ('merge
 pub(super) const MERGE_PAGES: i64 = 80;
 
 const NEXT: &str = "
-SELECT entry, room, body FROM entries
-WHERE entry > ?1 AND entry <= ?1 + ?2 AND body IS NOT NULL AND kind IN (0, 6) AND deleted_seq IS NULL
-ORDER BY entry";
+SELECT entry, room, body FROM (
+    SELECT entry, room, body, sum(octet_length(body)) OVER (ORDER BY entry) AS total FROM entries
+    WHERE entry > ?1 AND entry <= ?1 + ?2 AND body IS NOT NULL AND kind IN (0, 6) AND deleted_seq IS NULL
+) WHERE total - octet_length(body) <= ?3 ORDER BY entry";
 
 /// How far the index is.
 #[derive(Debug)]
@@ -86,31 +87,44 @@ impl Task {
         }
     }
 
-    /// Catches up with everything.
-    pub(super) async fn index_all(&mut self) -> Result<(), SqliteError> {
-        while self.index.indexed < self.counters.last_entry {
+    /// As many steps as keep up with so many new entries, if it is far behind.
+    pub(super) async fn keep_up(&mut self, stored: usize) {
+        let mut left = i64::try_from(stored).unwrap_or(i64::MAX).saturating_add(STEP);
+        while left > 0 && self.index.is_far_behind(self.counters.last_entry) {
+            self.index_some().await;
+            left -= STEP;
+        }
+    }
+
+    /// One step; true once there is nothing left to do.
+    pub(super) async fn settle_some(&mut self) -> Result<bool, SqliteError> {
+        if self.index.indexed < self.counters.last_entry {
             self.try_index_some().await?;
         }
-        Ok(())
+        Ok(self.index.indexed >= self.counters.last_entry)
     }
 
     async fn try_index_some(&mut self) -> Result<(), SqliteError> {
-        // What a power cut takes of the index is made anew from the log, so its commits need not wait for the disk.
-        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut self.connection).await?;
         let done = self.index_step().await;
-        sqlx::query(self.synchronous).execute(&mut self.connection).await?;
+        if done.is_err() {
+            // After some failures SQLite has rolled back by itself: then there is nothing to roll back.
+            let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        }
         done
     }
 
     async fn index_step(&mut self) -> Result<(), SqliteError> {
         let (from, mut to) = (self.index.indexed, (self.index.indexed + STEP).min(self.counters.last_entry));
-        let mut transaction = self.connection.begin().await?;
+        // Plain statements, as for the log: a transaction of sqlx's own would not notice that SQLite rolled it back.
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         let (mut terms, mut bytes) = (Vec::new(), 0);
-        for row in sqlx::query(NEXT).bind(from).bind(STEP).fetch_all(&mut *transaction).await? {
+        for row in
+            sqlx::query(NEXT).bind(from).bind(STEP).bind(STEP_BYTES).fetch_all(&mut self.connection).await?
+        {
             let (entry, room): (i64, i64) = (row.try_get("entry")?, row.try_get("room")?);
             let text: &str = row.try_get("body")?;
             terms.push((entry, terms::index_terms(text, room.unsigned_abs())));
-            bytes += text.len();
+            bytes += integer(text.len() as u64);
             if bytes > STEP_BYTES {
                 to = entry;
                 break;
@@ -125,13 +139,13 @@ impl Task {
                 for (entry, terms) in some {
                     insert = insert.bind(entry).bind(terms);
                 }
-                insert.execute(&mut *transaction).await?;
+                insert.execute(&mut self.connection).await?;
                 rest = others;
             }
         }
-        sqlx::query("UPDATE store SET indexed_entry = ?").bind(to).execute(&mut *transaction).await?;
-        sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+        sqlx::query("UPDATE store SET indexed_entry = ?").bind(to).execute(&mut self.connection).await?;
+        sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut self.connection).await?;
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
         self.index.indexed = to;
         self.index.failing = false;
         Ok(())

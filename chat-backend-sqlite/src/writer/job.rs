@@ -25,7 +25,8 @@ pub(super) enum Request {
     MarkRead(RoomId, UserId, Cursor, Reply<ReadMarker>),
     /// The second half of the answer: nothing is left to do.
     Trim(RoomId, Retention, Reply<(Head, bool)>),
-    SettleIndex(Reply<()>),
+    /// The answer: nothing is left to do.
+    SettleIndex(Reply<bool>),
     Close(Reply<()>),
 }
 
@@ -38,6 +39,7 @@ pub(super) enum Answer {
     ChangeMember(Result<MemberOutcome>),
     MarkRead(Result<ReadMarker>),
     Trim(Result<(Head, bool)>),
+    Settled(bool),
     Done,
 }
 
@@ -59,7 +61,8 @@ impl Job {
             (Request::ChangeMember(_, _, reply), Answer::ChangeMember(result)) => drop(reply.send(result)),
             (Request::MarkRead(_, _, _, reply), Answer::MarkRead(result)) => drop(reply.send(result)),
             (Request::Trim(_, _, reply), Answer::Trim(result)) => drop(reply.send(result)),
-            (Request::SettleIndex(reply) | Request::Close(reply), Answer::Done) => drop(reply.send(Ok(()))),
+            (Request::SettleIndex(reply), Answer::Settled(done)) => drop(reply.send(Ok(done))),
+            (Request::Close(reply), Answer::Done) => drop(reply.send(Ok(()))),
             (request, answer) => {
                 tracing::error!(?answer, "an answer that nobody asked for");
                 drop(request);
@@ -77,7 +80,8 @@ impl Job {
             Request::ChangeMember(_, _, reply) => drop(reply.send(Err(error))),
             Request::MarkRead(_, _, _, reply) => drop(reply.send(Err(error))),
             Request::Trim(_, _, reply) => drop(reply.send(Err(error))),
-            Request::SettleIndex(reply) | Request::Close(reply) => drop(reply.send(Err(error))),
+            Request::SettleIndex(reply) => drop(reply.send(Err(error))),
+            Request::Close(reply) => drop(reply.send(Err(error))),
         }
     }
 }

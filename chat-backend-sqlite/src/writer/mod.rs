@@ -47,8 +47,6 @@ pub(crate) struct WriterParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) counters: Counters,
     pub(crate) indexed_entry: i64,
-    /// The statement that sets what was asked for.
-    pub(crate) synchronous: &'static str,
     pub(crate) max_pages: Option<u64>,
 }
 
@@ -66,7 +64,6 @@ struct Task {
     clock: Arc<dyn Clock>,
     counters: Counters,
     index: Progress,
-    synchronous: &'static str,
     max_pages: Option<u64>,
     jobs: mpsc::Receiver<Job>,
 }
@@ -75,10 +72,9 @@ impl Writer {
     /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
     pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
         let (sender, jobs) = mpsc::channel(queue);
-        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, synchronous, max_pages } =
-            parts;
+        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, max_pages } = parts;
         let index = Progress::new(indexed_entry);
-        let task = Task { connection, owner, epoch, clock, counters, index, synchronous, max_pages, jobs };
+        let task = Task { connection, owner, epoch, clock, counters, index, max_pages, jobs };
         tokio::spawn(task.run());
         Self { jobs: sender }
     }
@@ -137,14 +133,16 @@ impl Writer {
 
     /// Returns once everything stored before can be found.
     pub(crate) async fn settle_index(&self) -> Result<()> {
-        self.ask("index", Request::SettleIndex).await
+        // In steps, as a trim.
+        while !self.ask("index", Request::SettleIndex).await? {}
+        Ok(())
     }
 
     /// Writes what waits and ends the task.
     pub(crate) async fn close(&self) -> Result<()> {
         match self.ask("close", Request::Close).await {
             // It was closed before.
-            Err(Error::Backend { .. }) if self.jobs.is_closed() => Ok(()),
+            Err(Error::Backend { source, .. }) if is_closed(&*source) => Ok(()),
             other => other,
         }
     }
@@ -157,8 +155,8 @@ impl Writer {
 impl Task {
     async fn run(mut self) {
         let mut batch = Vec::new();
-        let mut closing = None;
-        while closing.is_none() {
+        let mut closing = Vec::new();
+        while closing.is_empty() {
             if !self.gather(&mut batch).await {
                 break;
             }
@@ -169,8 +167,8 @@ impl Task {
         if let Err(error) = &ended {
             tracing::warn!(error = %error, cause = ?error, "the SQLite file was not closed cleanly");
         }
-        if let Some(reply) = closing {
-            let _ = reply.send(ended.map_err(|error| error.during("close")));
+        for reply in closing {
+            let _ = reply.send(ended.clone().map_err(|error| error.during("close")));
         }
     }
 
@@ -199,12 +197,12 @@ impl Task {
         true
     }
 
-    /// Does a batch and answers it. Says who waits for the end, if somebody does.
-    async fn serve(&mut self, batch: Vec<Job>) -> Option<oneshot::Sender<Result<()>>> {
-        let (work, mut closing) = (Vec::with_capacity(batch.len()), None);
+    /// Does a batch and answers it. Says who waits for the end.
+    async fn serve(&mut self, batch: Vec<Job>) -> Vec<oneshot::Sender<Result<()>>> {
+        let (work, mut closing) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut work = batch.into_iter().fold(work, |mut work, job| {
             match job.request {
-                Request::Close(reply) => closing = Some(reply),
+                Request::Close(reply) => closing.push(reply),
                 _ => work.push(job),
             }
             work
@@ -219,17 +217,17 @@ impl Task {
             self.allow_for_rest().await;
             self.index.try_again();
         }
+        let before = self.counters.last_entry;
         self.serve_together(work).await;
+        self.keep_up(usize::try_from(self.counters.last_entry - before).unwrap_or(0)).await;
         if !settle.is_empty() {
-            let settled = self.index_all().await;
+            let settled = self.settle_some().await;
             for job in settle {
                 match &settled {
-                    Ok(()) => job.answer(Answer::Done),
+                    Ok(done) => job.answer(Answer::Settled(*done)),
                     Err(error) => job.fail(error),
                 }
             }
-        } else if self.index.is_far_behind(self.counters.last_entry) {
-            self.index_some().await;
         }
         closing
     }
@@ -241,7 +239,10 @@ impl Task {
             // One of them may be to blame, or they fit one by one: each for itself.
             Err(error)
                 if work.len() > 1
-                    && matches!(error.kind(), SqliteErrorKind::Other | SqliteErrorKind::DiskFull) =>
+                    && matches!(
+                        error.kind(),
+                        SqliteErrorKind::Other | SqliteErrorKind::DiskFull | SqliteErrorKind::Corrupt
+                    ) =>
             {
                 for job in work {
                     self.serve_alone(job).await;
@@ -271,6 +272,10 @@ impl Task {
         self.connection.close().await?;
         self.owner.end().map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))
     }
+}
+
+fn is_closed(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    source.downcast_ref::<SqliteError>().is_some_and(|error| error.kind() == SqliteErrorKind::Closed)
 }
 
 fn extract(jobs: &mut Vec<Job>, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {

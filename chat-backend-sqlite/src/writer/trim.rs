@@ -48,11 +48,24 @@ impl Task {
         }
     }
 
-    /// Back to what was set. A file that is larger may not grow, and fills its free pages first.
+    /// Back to what was set: free pages past it are given up. A file that is still larger may not grow.
     pub(super) async fn allow_for_rest(&mut self) {
-        if let Some(pages) = self.max_pages {
-            self.allow(pages).await;
+        let Some(pages) = self.max_pages else { return };
+        if let Err(error) = self.give_up_pages(pages).await {
+            tracing::warn!(%error, "the file could not be made smaller; the next trim will try again");
         }
+        self.allow(pages).await;
+    }
+
+    async fn give_up_pages(&mut self, pages: u64) -> std::result::Result<(), SqliteError> {
+        let count: i64 =
+            sqlx::query("PRAGMA page_count").fetch_one(&mut self.connection).await?.try_get("page_count")?;
+        let excess = count.unsigned_abs().saturating_sub(pages);
+        if excess > 0 {
+            let statement = format!("PRAGMA incremental_vacuum({excess})");
+            sqlx::query(AssertSqlSafe(statement)).persistent(false).execute(&mut self.connection).await?;
+        }
+        Ok(())
     }
 
     async fn allow(&mut self, pages: u64) {
@@ -85,7 +98,7 @@ impl Task {
         };
         let first_kept = by_count.max(by_time).clamp(oldest, end);
         if first_kept > oldest {
-            for statement in REMOVE.into_iter().chain([FORGET_DELETIONS]) {
+            for statement in REMOVE {
                 sqlx::query(statement)
                     .bind(number)
                     .bind(integer(first_kept.get()))
@@ -101,6 +114,11 @@ impl Task {
                 .await?;
         }
         let done = first_kept < end || end > head;
+        if done {
+            // Once for all steps: it looks through everything that was ever deleted in the room.
+            let forget = sqlx::query(FORGET_DELETIONS).bind(number).bind(integer(first_kept.get()));
+            forget.execute(&mut self.connection).await?;
+        }
         Ok(Ok((Head { cursor: Cursor::new(self.epoch.clone(), head), oldest: first_kept }, done)))
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "compression")]
 mod compress;
+mod documents;
 pub(crate) mod events;
 mod origin;
 mod socket;
@@ -19,7 +20,8 @@ pub(crate) struct Gateway {
     pub(crate) config: Arc<GatewayConfig>,
 }
 
-/// The routes of the WebSocket (`/ws`), of the event stream (`/events`) and of REST, without a prefix: nest them where they are to be.
+/// The routes of the WebSocket (`/ws`), of the event stream (`/events`), of REST and of the protocol's document
+/// (`/asyncapi.json`), without a prefix: nest them where they are to be.
 ///
 /// ```
 /// # fn routes(chat: chat_core::Chat) -> axum::Router {
@@ -28,7 +30,7 @@ pub(crate) struct Gateway {
 /// ```
 pub fn router(chat: Chat, config: GatewayConfig) -> ::axum::Router {
     let gateway = Gateway { chat, config: Arc::new(config) };
-    let rest = rest::routes(&gateway.config);
+    let rest = rest::routes(&gateway.config).merge(documents::routes());
     #[cfg(feature = "compression")]
     let rest = compress::compressed(rest, &gateway.config);
     ::axum::Router::new()

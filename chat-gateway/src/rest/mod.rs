@@ -1,6 +1,5 @@
 //! The protocol's lists and commands under plain HTTP.
 
-mod docs;
 mod extract;
 mod health;
 mod limit;
@@ -74,7 +73,7 @@ pub(crate) use self::described::Operations;
 pub(crate) use self::described::ROUTES;
 
 pub(crate) fn routes(config: &GatewayConfig) -> Router<Gateway> {
-    let mut routes = table().route("/asyncapi.json", get(docs::asyncapi));
+    let mut routes = table();
     if config.metrics.is_some() {
         routes = routes.route("/metrics", get(health::metrics));
     }

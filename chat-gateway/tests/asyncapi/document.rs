@@ -1,6 +1,9 @@
 //! The AsyncAPI document, ready to be held against what the code says. The frames' own tests read it too.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value, json};
@@ -84,6 +87,20 @@ fn build(document: &Value, reference: &str) -> Validator {
 /// A validator of one schema of the document.
 pub(crate) fn schema(name: &str) -> Validator {
     build(&DOCUMENT, &format!("#/components/schemas/{name}"))
+}
+
+/// A validator of what stands at a place of the document, given by its pointer.
+pub(crate) fn schema_at(pointer: &str) -> Validator {
+    let mut document = DOCUMENT.clone();
+    let schema = document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is gone")).clone();
+    document["components"]["schemas"]["ThisOne"] = schema;
+    build(&document, "#/components/schemas/ThisOne")
+}
+
+/// The names of the messages of a channel.
+pub(crate) fn channel(name: &str) -> BTreeSet<&'static str> {
+    let all = DOCUMENT["channels"][name]["messages"].as_object().unwrap();
+    all.keys().map(String::as_str).collect()
 }
 
 /// The names of all messages of one side: `Command` or `Frame`.

@@ -5,6 +5,9 @@
 mod commands;
 #[allow(dead_code, reason = "the tests of the frames use the rest")]
 mod document;
+mod events;
 mod generate;
 mod names;
+mod patterns;
 mod served;
+mod specification;

@@ -22,7 +22,8 @@ use crate::{
     document::{DOCUMENT, fitting, resolve, validators},
 };
 
-fn chat() -> (Chat, String) {
+/// A server without rooms or limits, and a token of `ann`.
+pub(crate) fn chat() -> (Chat, String) {
     let signer = JwtSigner::hs256([7; 32]).unwrap();
     let jwt = JwtConfig::new([signer.key().unwrap()]).with_any_audience();
     let chat = Chat::builder()
@@ -206,9 +207,7 @@ async fn the_document_is_served_to_whoever_asks() {
     let request = Request::get("/chat/asyncapi.json").body(Body::empty()).unwrap();
     let response = routes.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
-    let version = DOCUMENT["asyncapi"].as_str().unwrap();
-    let kind = format!("application/vnd.aai.asyncapi+json;version={version}");
-    assert_eq!(response.headers()["content-type"], kind.as_str());
+    assert_eq!(response.headers()["content-type"], "application/json");
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     assert_eq!(body, ASYNCAPI);
 }

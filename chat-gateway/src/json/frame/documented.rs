@@ -8,11 +8,12 @@ mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use self::{
-    document::{DOCUMENT, fitting, messages, validators},
+    document::{DOCUMENT, channel, fitting, messages, validators},
     seen::Seen,
 };
 use super::Frame;
@@ -86,6 +87,20 @@ async fn every_frame_is_of_its_own_message_and_of_no_other() {
     }
     let documented: BTreeSet<String> = messages("Frame").into_iter().collect();
     assert_eq!(made, documented, "`samples` makes no such frame");
+}
+
+#[tokio::test]
+async fn the_event_stream_has_the_frames_that_sessions_are_told_and_no_answers() {
+    let name = |sample: &Bytes| {
+        let frame: Value = serde_json::from_slice(sample).unwrap();
+        format!("{}Frame", frame["type"].as_str().unwrap())
+    };
+    let told: BTreeSet<String> = samples::streamed().await.iter().map(name).collect();
+    assert_eq!(
+        channel("events"),
+        told.iter().map(String::as_str).collect(),
+        "write the message into `channels.events` and `operations.streamEvents` of asyncapi.json, or take it out"
+    );
 }
 
 /// Otherwise a field could stand in the document that is never sent, or one as optional that always is.

@@ -297,6 +297,13 @@ async fn live_pages() -> [Arc<LivePage>; 2] {
     pages.try_into().unwrap()
 }
 
+/// What an event stream is made of: what a session is told, whether it is let in and how it ends.
+pub(super) async fn streamed() -> Vec<Bytes> {
+    let problem = frame::error(None, &Problem::new("forbidden", "why"), Some(&room()), None);
+    let own = [&connected().await[..1], &closings(), &[problem]].concat();
+    [own, paged(&live_pages().await), notices(), events()].concat()
+}
+
 /// Every frame.
 pub(super) async fn all() -> Vec<Bytes> {
     let answers = [answers(None), answers(Some(u64::MAX)), connected().await];
