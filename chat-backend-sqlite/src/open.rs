@@ -29,6 +29,8 @@ const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_QUEUE: usize = 1_000_000;
 /// SQLite counts in milliseconds, as a C `int`; this is far below and nobody waits as long.
 const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+/// How long a call waits for a connection that reads; chats give up sooner.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// Statements of this library, each prepared once per connection.
 const STATEMENTS: usize = 100;
 
@@ -44,12 +46,12 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     // Locked before it is looked at: what an owner that ended this moment still commits is seen.
     sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(|error| failed(error.into()))?;
     let life = begin_life(&mut connection, &mut owner, witness, &identity, config.new_epoch);
-    sqlx::query("COMMIT").execute(&mut connection).await.map_err(|error| failed(error.into()))?;
     let life = life.await.map_err(failed)?;
+    sqlx::query("COMMIT").execute(&mut connection).await.map_err(|error| failed(error.into()))?;
     owner.begin().map_err(file)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
-        .acquire_timeout(config.busy_timeout.min(MAX_BUSY_TIMEOUT))
+        .acquire_timeout(READER_PATIENCE)
         .test_before_acquire(false)
         .connect_with(reading(&config))
         .await
