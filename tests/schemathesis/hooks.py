@@ -33,12 +33,6 @@ def before_load_schema(context, schema):
 
 
 @schemathesis.hook
-def filter_query(context, query):
-    """A list of one empty name looks like an empty list in a URL, and that is a sound question without an answer."""
-    return not query or query.get("users") not in ("", [""])
-
-
-@schemathesis.hook
 def before_call(context, case, **kwargs):
     """`before` and `after` exclude each other, which makes two parameters of a sound request one too many."""
     mode = case.meta.generation.mode if case.meta else None
