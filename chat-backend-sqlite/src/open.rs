@@ -1,6 +1,6 @@
 //! Opens a file: lock, schema, epoch, connections.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use chat_core::Epoch;
 use sqlx::{
@@ -23,6 +23,13 @@ use crate::{
 const PAGE_BYTES: u64 = 4_096;
 /// Smaller, the schema alone would hardly fit.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
+/// More waiting calls than anybody has memory for.
+const MAX_QUEUE: usize = 1_000_000;
+/// How long a read waits for one of the connections at least: that is about this process's own load, and not about
+/// somebody's lock.
+const MIN_READER_WAIT: Duration = Duration::from_secs(5);
+/// SQLite counts its patience in milliseconds, up to some 24 days.
+const MAX_PATIENCE: Duration = Duration::from_millis(i32::MAX as u64);
 /// The write-ahead log is cut back to this after a checkpoint.
 const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
 /// Statements of this library, each prepared once per connection.
@@ -42,7 +49,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     owner.begin().map_err(file)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
-        .acquire_timeout(config.busy_timeout)
+        .acquire_timeout(config.busy_timeout.clamp(MIN_READER_WAIT, MAX_PATIENCE))
         .test_before_acquire(false)
         .connect_with(reading(&config))
         .await
@@ -66,8 +73,8 @@ fn check(config: &SqliteConfig) -> Result<(), OpenError> {
     if !(1..=64).contains(&config.readers) {
         return wrong("readers", "must be from 1 to 64");
     }
-    if config.queue == 0 {
-        return wrong("queue", "must be at least 1");
+    if !(1..=MAX_QUEUE).contains(&config.queue) {
+        return wrong("queue", "must be from 1 to 1,000,000");
     }
     if config.max_bytes.is_some_and(|bytes| bytes < MIN_FILE_BYTES) {
         return wrong("max_bytes", "must be at least 1 MiB");
@@ -81,7 +88,7 @@ fn check(config: &SqliteConfig) -> Result<(), OpenError> {
 fn common(config: &SqliteConfig) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(&config.path)
-        .busy_timeout(config.busy_timeout)
+        .busy_timeout(config.busy_timeout.min(MAX_PATIENCE))
         // Every statement that stores a reference has just looked the row up.
         .foreign_keys(false)
         .statement_cache_capacity(STATEMENTS)
