@@ -57,6 +57,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     let max_pages = config.max_bytes.map(pages);
     let parts = WriterParts {
         connection,
+        readers: readers.clone(),
         owner,
         epoch: life.epoch.clone(),
         clock: config.clock,

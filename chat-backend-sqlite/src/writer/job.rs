@@ -26,7 +26,8 @@ pub(super) enum Request {
     /// The second half of the answer: nothing is left to do.
     Trim(RoomId, Retention, Reply<(Head, bool)>),
     SettleIndex(Reply<()>),
-    Close(Reply<()>),
+    /// Answered by the end of the task, to all who wait for it.
+    Close,
 }
 
 /// What a transaction found for one request; sent once it is committed.
@@ -59,7 +60,8 @@ impl Job {
             (Request::ChangeMember(_, _, reply), Answer::ChangeMember(result)) => drop(reply.send(result)),
             (Request::MarkRead(_, _, _, reply), Answer::MarkRead(result)) => drop(reply.send(result)),
             (Request::Trim(_, _, reply), Answer::Trim(result)) => drop(reply.send(result)),
-            (Request::SettleIndex(reply) | Request::Close(reply), Answer::Done) => drop(reply.send(Ok(()))),
+            (Request::SettleIndex(reply), Answer::Done) => drop(reply.send(Ok(()))),
+            (Request::Close, Answer::Done) => {}
             (request, answer) => {
                 tracing::error!(?answer, "an answer that nobody asked for");
                 drop(request);
@@ -77,7 +79,8 @@ impl Job {
             Request::ChangeMember(_, _, reply) => drop(reply.send(Err(error))),
             Request::MarkRead(_, _, _, reply) => drop(reply.send(Err(error))),
             Request::Trim(_, _, reply) => drop(reply.send(Err(error))),
-            Request::SettleIndex(reply) | Request::Close(reply) => drop(reply.send(Err(error))),
+            Request::SettleIndex(reply) => drop(reply.send(Err(error))),
+            Request::Close => {}
         }
     }
 }
