@@ -112,9 +112,7 @@ impl SqliteBackend {
     /// # Errors
     /// When the disk fails; everything that was acknowledged is stored all the same.
     pub async fn close(&self) -> Result<()> {
-        let closed = self.shared.writer.close().await;
-        self.shared.readers.close().await;
-        closed
+        self.shared.writer.close().await
     }
 }
 

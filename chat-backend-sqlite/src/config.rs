@@ -122,7 +122,7 @@ impl SqliteConfig {
         self
     }
 
-    /// With room for this many calls that wait for the writer; further ones wait for room.
+    /// With room for this many calls that wait for the writer, 1 to 1,000,000; further ones wait for room.
     #[must_use]
     pub const fn with_queue(mut self, queue: usize) -> Self {
         self.queue = queue;

@@ -23,14 +23,15 @@ use crate::{
 const PAGE_BYTES: u64 = 4_096;
 /// Smaller, the schema alone would hardly fit.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
+/// More waiting calls than anybody has memory for.
+const MAX_QUEUE: usize = 1_000_000;
+/// How long a read waits for one of the connections at least: that is about this process's own load, and not about
+/// somebody's lock.
+const MIN_READER_WAIT: Duration = Duration::from_secs(5);
+/// SQLite counts its patience in milliseconds, up to some 24 days.
+const MAX_PATIENCE: Duration = Duration::from_millis(i32::MAX as u64);
 /// The write-ahead log is cut back to this after a checkpoint.
 const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
-/// More would be memory that is lent to callers without end.
-const MAX_QUEUE: usize = 1_000_000;
-/// SQLite counts in milliseconds, as a C `int`; this is far below and nobody waits as long.
-const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
-/// How long a call waits for a connection that reads; chats give up sooner.
-const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// Statements of this library, each prepared once per connection.
 const STATEMENTS: usize = 100;
 
@@ -51,7 +52,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     owner.begin().map_err(file)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
-        .acquire_timeout(READER_PATIENCE)
+        .acquire_timeout(config.busy_timeout.clamp(MIN_READER_WAIT, MAX_PATIENCE))
         .test_before_acquire(false)
         .connect_with(reading(&config))
         .await
@@ -59,6 +60,7 @@ pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     let max_pages = config.max_bytes.map(pages);
     let parts = WriterParts {
         connection,
+        readers: readers.clone(),
         owner,
         epoch: life.epoch.clone(),
         clock: config.clock,
@@ -90,7 +92,7 @@ fn check(config: &SqliteConfig) -> Result<(), OpenError> {
 fn common(config: &SqliteConfig) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(&config.path)
-        .busy_timeout(config.busy_timeout.min(MAX_BUSY_TIMEOUT))
+        .busy_timeout(config.busy_timeout.min(MAX_PATIENCE))
         // Every statement that stores a reference has just looked the row up.
         .foreign_keys(false)
         .statement_cache_capacity(STATEMENTS)

@@ -27,7 +27,8 @@ pub(super) enum Request {
     Trim(RoomId, Retention, Reply<(Head, bool)>),
     /// The answer: nothing is left to do.
     SettleIndex(Reply<bool>),
-    Close(Reply<()>),
+    /// Answered by the end of the task, to all who wait for it.
+    Close,
 }
 
 /// What a transaction found for one request; sent once it is committed.
@@ -62,7 +63,7 @@ impl Job {
             (Request::MarkRead(_, _, _, reply), Answer::MarkRead(result)) => drop(reply.send(result)),
             (Request::Trim(_, _, reply), Answer::Trim(result)) => drop(reply.send(result)),
             (Request::SettleIndex(reply), Answer::Settled(done)) => drop(reply.send(Ok(done))),
-            (Request::Close(reply), Answer::Done) => drop(reply.send(Ok(()))),
+            (Request::Close, Answer::Done) => {}
             (request, answer) => {
                 tracing::error!(?answer, "an answer that nobody asked for");
                 drop(request);
@@ -81,7 +82,7 @@ impl Job {
             Request::MarkRead(_, _, _, reply) => drop(reply.send(Err(error))),
             Request::Trim(_, _, reply) => drop(reply.send(Err(error))),
             Request::SettleIndex(reply) => drop(reply.send(Err(error))),
-            Request::Close(reply) => drop(reply.send(Err(error))),
+            Request::Close => {}
         }
     }
 }

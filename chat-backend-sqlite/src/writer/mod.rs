@@ -15,11 +15,11 @@ pub(crate) use self::append::json;
 use std::sync::Arc;
 
 use chat_core::{
-    AppendOutcome, Clock, Cursor, Draft, Epoch, Error, Head, MemberChange, MemberOutcome, MessageId, NewRoom,
+    AppendOutcome, Clock, Cursor, Draft, Epoch, Head, MemberChange, MemberOutcome, MessageId, NewRoom,
     ReadMarker, Result, Retention, Room, RoomChange, RoomId, UserId,
 };
-use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     index::Progress,
@@ -36,12 +36,18 @@ const MAX_JOBS: usize = 512;
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
+    ended: watch::Receiver<Option<Ended>>,
 }
+
+/// How the task ended.
+type Ended = std::result::Result<(), SqliteError>;
 
 /// What the task has.
 #[derive(Debug)]
 pub(crate) struct WriterParts {
     pub(crate) connection: SqliteConnection,
+    /// Closed at the end, so that the last connection is the one that may tidy up.
+    pub(crate) readers: SqlitePool,
     pub(crate) owner: Owner,
     pub(crate) epoch: Epoch,
     pub(crate) clock: Arc<dyn Clock>,
@@ -59,6 +65,7 @@ pub(crate) struct Counters {
 
 struct Task {
     connection: SqliteConnection,
+    readers: SqlitePool,
     owner: Owner,
     epoch: Epoch,
     clock: Arc<dyn Clock>,
@@ -72,11 +79,16 @@ impl Writer {
     /// Starts the task. It ends, with everything written, when every [`Writer`] is dropped or one of them says so.
     pub(crate) fn start(parts: WriterParts, queue: usize) -> Self {
         let (sender, jobs) = mpsc::channel(queue);
-        let WriterParts { connection, owner, epoch, clock, counters, indexed_entry, max_pages } = parts;
+        let WriterParts { connection, readers, owner, epoch, clock, counters, indexed_entry, max_pages } =
+            parts;
         let index = Progress::new(indexed_entry);
-        let task = Task { connection, owner, epoch, clock, counters, index, max_pages, jobs };
-        tokio::spawn(task.run());
-        Self { jobs: sender }
+        let task = Task { connection, readers, owner, epoch, clock, counters, index, max_pages, jobs };
+        let (end, ended) = watch::channel(None);
+        tokio::spawn(async move {
+            let result = task.run().await;
+            end.send_replace(Some(result));
+        });
+        Self { jobs: sender, ended }
     }
 
     async fn ask<T>(
@@ -138,13 +150,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what waits and ends the task.
+    /// Writes what waits and ends the task; whoever asks, and whenever, waits for the end.
     pub(crate) async fn close(&self) -> Result<()> {
-        match self.ask("close", Request::Close).await {
-            // It was closed before.
-            Err(Error::Backend { source, .. }) if is_closed(&*source) => Ok(()),
-            other => other,
-        }
+        // Where it cannot be sent the task is ending, or has ended.
+        let _ = self.jobs.send(Job { operation: "close", request: Request::Close }).await;
+        let mut ended = self.ended.clone();
+        let ended = match ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ok(())),
+            // Its runtime went away.
+            Err(_) => Err(SqliteError::closed()),
+        };
+        ended.map_err(|error| error.during("close"))
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -153,23 +169,19 @@ impl Writer {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self) -> Ended {
         let mut batch = Vec::new();
-        let mut closing = Vec::new();
-        while closing.is_empty() {
-            if !self.gather(&mut batch).await {
+        while self.gather(&mut batch).await {
+            if self.serve(std::mem::take(&mut batch)).await {
                 break;
             }
-            closing = self.serve(std::mem::take(&mut batch)).await;
         }
         self.jobs.close();
         let ended = self.end().await;
         if let Err(error) = &ended {
             tracing::warn!(error = %error, cause = ?error, "the SQLite file was not closed cleanly");
         }
-        for reply in closing {
-            let _ = reply.send(ended.clone().map_err(|error| error.during("close")));
-        }
+        ended
     }
 
     /// Waits for work and takes what there is; without any, the index catches up. False when nobody can ask any more.
@@ -197,16 +209,9 @@ impl Task {
         true
     }
 
-    /// Does a batch and answers it. Says who waits for the end.
-    async fn serve(&mut self, batch: Vec<Job>) -> Vec<oneshot::Sender<Result<()>>> {
-        let (work, mut closing) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut work = batch.into_iter().fold(work, |mut work, job| {
-            match job.request {
-                Request::Close(reply) => closing.push(reply),
-                _ => work.push(job),
-            }
-            work
-        });
+    /// Does a batch and answers it. True if the task is to end.
+    async fn serve(&mut self, mut work: Vec<Job>) -> bool {
+        let closing = !extract(&mut work, |job| matches!(job.request, Request::Close)).is_empty();
         let settle = extract(&mut work, |job| matches!(job.request, Request::SettleIndex(_)));
         // First, and not together with what needs space: a trim may be what makes it.
         let trims = extract(&mut work, |job| matches!(job.request, Request::Trim(..)));
@@ -263,19 +268,16 @@ impl Task {
     }
 
     /// Everything on the disk, in one file.
-    async fn end(mut self) -> std::result::Result<(), SqliteError> {
+    async fn end(mut self) -> Ended {
         // For the next opening's sake alone; a full file has no space for it.
         if let Err(error) = sqlx::query("PRAGMA optimize").execute(&mut self.connection).await {
             tracing::debug!(%error, "the planner's statistics were not renewed");
         }
+        self.readers.close().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await?;
         self.connection.close().await?;
         self.owner.end().map_err(|error| SqliteError::new(SqliteErrorKind::Disk, error))
     }
-}
-
-fn is_closed(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    source.downcast_ref::<SqliteError>().is_some_and(|error| error.kind() == SqliteErrorKind::Closed)
 }
 
 fn extract(jobs: &mut Vec<Job>, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {

@@ -64,7 +64,7 @@ impl Task {
                 Answer::MarkRead(self.mark_read(room, user, cursor).await?)
             }
             Request::Trim(room, retention, _) => Answer::Trim(self.trim(room, retention).await?),
-            Request::SettleIndex(_) | Request::Close(_) => Answer::Done,
+            Request::SettleIndex(_) | Request::Close => Answer::Done,
         })
     }
 
