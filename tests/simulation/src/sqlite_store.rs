@@ -212,3 +212,38 @@ fn place(outcome: &AppendOutcome) -> Option<Seq> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::dice::JumpingClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn virtual_time_stands_still_while_sqlite_works() {
+        let store = SqliteStore::open(JumpingClock::new(), History::new(false)).await;
+        let start = Instant::now();
+        let slow = store.ask(|_| tokio::time::sleep(Duration::from_millis(200)));
+        let answer = timeout(Duration::from_millis(10), slow).await;
+        assert!(answer.is_ok(), "a timeout ran out because of a slow disk");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        store.close().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_overlap_are_answered_together() {
+        let store = SqliteStore::open(JumpingClock::new(), History::new(false)).await;
+        let ask = |millis| store.ask(move |_| tokio::time::sleep(Duration::from_millis(millis)));
+        let begun = std::time::Instant::now();
+        let quick = async {
+            ask(1).await;
+            begun.elapsed()
+        };
+        let (quick, ()) = tokio::join!(quick, ask(200));
+        assert!(quick >= Duration::from_millis(200), "answered after {quick:?}");
+        store.close().await;
+    }
+}
