@@ -14,12 +14,13 @@ use chat_core::{
 
 use crate::{dice::Dice, faulty_fanout::broken, history::History, scenario::Weakness};
 
-/// A log that is slow, fails before or after it has done its work, and hangs. Notes everything it stores.
+/// A log that is slow, fails before or after it has done its work, and hangs.
 #[derive(Debug)]
 pub(crate) struct FaultyLog {
     pub(crate) log: Arc<dyn MessageLog>,
     pub(crate) dice: Dice,
-    pub(crate) history: History,
+    /// Told of what is stored, unless the log does that itself.
+    pub(crate) history: Option<History>,
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) weakness: Option<Weakness>,
 }
@@ -73,7 +74,9 @@ impl MessageLog for FaultyLog {
     async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
         self.trouble("append", 5).await?;
         let outcomes = self.log.append(&self.weakened(drafts)).await?;
-        self.history.stored(drafts, &outcomes);
+        if let Some(history) = &self.history {
+            history.stored(drafts, &outcomes);
+        }
         // Done, and nobody is told.
         self.trouble("append", 5).await?;
         Ok(outcomes)

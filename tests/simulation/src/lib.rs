@@ -3,6 +3,8 @@
 //! saw is checked against what was stored.
 //!
 //! One thread, virtual time, one source of chance: a seed is a run. `cargo run -p chat-simulation -- --seed N` repeats one.
+//! With `--store sqlite` messages and rooms are in an SQLite file, and a seed is what is done, not in which order
+//! that ends.
 #![allow(clippy::unwrap_used, reason = "a simulation that cannot go on says why by panicking")]
 
 mod client;
@@ -14,9 +16,13 @@ mod history;
 mod node;
 mod scenario;
 mod settle;
+mod sqlite_parts;
+mod sqlite_store;
+mod store;
 mod world;
 
 pub use self::{
     history::{Report, Violation},
     scenario::{Plan, Weakness, run},
+    store::StoreKind,
 };

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use chat_simulation::{Plan, run};
+use chat_simulation::{Plan, StoreKind, run};
 use clap::Parser;
 
 /// Simulates several nodes with faults and checks what their clients saw.
@@ -17,6 +17,9 @@ struct Arguments {
     /// How many seeds.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
+    /// Where messages and rooms are kept.
+    #[arg(long, value_enum, default_value_t)]
+    store: StoreKind,
 }
 
 fn main() -> ExitCode {
@@ -27,7 +30,8 @@ fn main() -> ExitCode {
     };
     let mut failed = 0;
     for seed in seeds {
-        let plan = if verbose { Plan::new(seed).verbose() } else { Plan::new(seed) };
+        let plan = Plan::new(seed).with_store(arguments.store);
+        let plan = if verbose { plan.verbose() } else { plan };
         let report = run(&plan);
         if verbose {
             println!("{report:#?}");

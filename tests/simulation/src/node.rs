@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Auth, Backend, Chat, Mutation, Result, Settings, Storage as _, Timestamp, UserId,
+    Auth, Backend, Chat, Mutation, Result, Settings, Timestamp, UserId,
     auth::{AuthError, Credentials, Principal, Revocable},
     rate_limit::{LocalRateLimiter, RateLimits},
 };
@@ -87,7 +87,7 @@ impl Node {
             .log(FaultyLog {
                 log: world.store.message_log(),
                 dice: dice.clone(),
-                history: world.history.clone(),
+                history: (!world.store.notes()).then(|| world.history.clone()),
                 dead: dead.clone(),
                 weakness: plan.weakness,
             })

@@ -10,6 +10,7 @@ use crate::{
     client::{Client, Stage},
     history::Report,
     settle::check_settled,
+    store::StoreKind,
     world::World,
 };
 
@@ -34,6 +35,8 @@ pub struct Plan {
     pub mutation: Option<Mutation>,
     /// A fault put into a backend.
     pub weakness: Option<Weakness>,
+    /// Where messages and rooms are kept.
+    pub store: StoreKind,
     /// Prints what happens.
     pub verbose: bool,
     pub(crate) nodes: usize,
@@ -56,6 +59,7 @@ impl Plan {
             seed,
             mutation: None,
             weakness: None,
+            store: StoreKind::default(),
             verbose: false,
             nodes: rng.usize(1..4),
             rooms: rng.usize(1..4),
@@ -79,6 +83,13 @@ impl Plan {
     #[must_use]
     pub const fn with_weakness(mut self, weakness: Weakness) -> Self {
         self.weakness = Some(weakness);
+        self
+    }
+
+    /// With another store. A weakness is a fault of the one in memory.
+    #[must_use]
+    pub const fn with_store(mut self, store: StoreKind) -> Self {
+        self.store = store;
         self
     }
 
@@ -128,6 +139,7 @@ async fn play(plan: &Plan) -> Report {
     world.history.note(|| "settling".to_owned());
     stage.send_replace(Stage::Settling);
     check_settled(&world, stage, clients).await;
+    world.store.close().await;
     world.history.report()
 }
 

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chat_core::{
-    Cursor, Epoch, MessageLog, Presence, ReadQuery, RoomId, Rooms, Seq, Storage as _, StoredMessage,
-};
+use chat_core::{Cursor, Epoch, Presence, ReadQuery, RoomId, Seq, StoredMessage};
 use tokio::{
     sync::watch,
     task::JoinHandle,

@@ -8,10 +8,9 @@ use std::{
 };
 
 use chat_core::{
-    Chat, Epoch, MemberChange, MessageLog, NewRoom, Retention, Role, RoomId, Rooms, Seq, Storage as _,
-    Timestamp, UserId,
+    Chat, Epoch, Head, MemberChange, NewRoom, Retention, Role, RoomId, Seq, Timestamp, UserId,
     auth::{Credentials, Revocation, RevocationScope},
-    memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemorySnapshot, MemoryStore},
+    memory::{MemoryFanout, MemoryPresence, MemoryRevocations},
 };
 
 use crate::{
@@ -19,11 +18,12 @@ use crate::{
     history::History,
     node::{Lifeline, Node},
     scenario::Plan,
+    store::{Backup, Store},
 };
 
 /// The store, the carriers, the nodes: all that clients talk to.
 pub(crate) struct World {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Store,
     pub(crate) bus: MemoryFanout,
     pub(crate) presence: MemoryPresence,
     pub(crate) presence_outage: Arc<AtomicBool>,
@@ -36,7 +36,7 @@ pub(crate) struct World {
     nodes: Mutex<Vec<Option<Node>>>,
     /// One change of membership at a time, so that it is known who was a member when.
     memberships: tokio::sync::Mutex<()>,
-    backup: Mutex<Option<(MemorySnapshot, BTreeMap<RoomId, Seq>)>>,
+    backup: Mutex<Option<(Backup, BTreeMap<RoomId, Seq>)>>,
     /// Tokens are numbered; those below this number were withdrawn.
     issues: Mutex<BTreeMap<UserId, u64>>,
     plan: Plan,
@@ -45,14 +45,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(plan: &Plan) -> Arc<Self> {
         let clock = JumpingClock::new();
-        let store = MemoryStore::with_clock(clock.clone());
+        let history = History::new(plan.verbose);
+        let store = Store::open(plan.store, clock.clone(), history.clone()).await;
         let world = Self {
             bus: MemoryFanout::with_buffer(48),
             presence: MemoryPresence::with_clock(clock.clone()),
             presence_outage: Arc::default(),
             revocations: Arc::new(MemoryRevocations::with_clock(clock.clone())),
             dice: Dice::new(plan.seed),
-            history: History::new(plan.verbose),
+            history,
             rooms: (0..plan.rooms).map(|n| RoomId::new(&format!("room-{n}")).unwrap()).collect(),
             users: (0..plan.users).map(|n| UserId::new(&format!("user-{n}")).unwrap()).collect(),
             nodes: Mutex::default(),
@@ -143,19 +144,26 @@ impl World {
     pub(crate) async fn trim(&self) {
         let retention = Retention { max_entries: Some(self.dice.number(20..80)), not_before: None };
         let room = self.some_room();
-        let head = self.store.message_log().trim(&room, retention).await.unwrap();
+        let alone = self.store.alone().await;
+        let head = alone.trim(&room, retention).await.unwrap();
         self.history.trimmed(&room, head.oldest);
     }
 
     pub(crate) async fn heads(&self) -> BTreeMap<RoomId, (Epoch, Seq, Seq)> {
-        let heads = self.store.message_log().heads(&self.rooms).await.unwrap();
+        self.named(self.store.message_log().heads(&self.rooms).await.unwrap())
+    }
+
+    fn named(&self, heads: Vec<Option<Head>>) -> BTreeMap<RoomId, (Epoch, Seq, Seq)> {
         let named = self.rooms.iter().cloned().zip(heads.into_iter().flatten());
         named.map(|(room, head)| (room, (head.cursor.epoch, head.cursor.seq, head.oldest))).collect()
     }
 
     pub(crate) async fn back_up(&self) {
-        let heads = self.heads().await.into_iter().map(|(room, (_, seq, _))| (room, seq)).collect();
-        *self.backup.lock().unwrap() = Some((self.store.snapshot(), heads));
+        let alone = self.store.alone().await;
+        let heads = self.named(alone.heads(&self.rooms).await.unwrap());
+        let heads = heads.into_iter().map(|(room, (_, seq, _))| (room, seq)).collect();
+        let backup = alone.back_up().await;
+        *self.backup.lock().unwrap() = Some((backup, heads));
         self.history.note(|| "backed up".to_owned());
     }
 
@@ -163,11 +171,13 @@ impl World {
     pub(crate) async fn restore(&self) {
         let Some((backup, heads)) = self.backup.lock().unwrap().take() else { return };
         let turn = self.memberships.lock().await;
-        let epoch = |heads: &BTreeMap<RoomId, (Epoch, Seq, Seq)>| heads[&self.rooms[0]].0.clone();
-        let from = epoch(&self.heads().await);
-        self.store.restore(&backup);
-        let to = epoch(&self.heads().await);
+        let alone = self.store.alone().await;
+        let epoch = |heads| self.named(heads)[&self.rooms[0]].0.clone();
+        let from = epoch(alone.heads(&self.rooms).await.unwrap());
+        alone.restore(backup).await;
+        let to = epoch(alone.heads(&self.rooms).await.unwrap());
         self.history.restored(&from, &to, &heads);
+        drop(alone);
         drop(turn);
         // The backup's memberships may be older than the latest changes.
         for room in &self.rooms {
