@@ -172,6 +172,11 @@ impl MessageLog for SqliteLog {
         Durability::Persisted
     }
 
+    /// There is one writer.
+    fn parallel_appends(&self) -> usize {
+        1
+    }
+
     async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
         self.shared.writer.append(drafts).await
     }

@@ -53,6 +53,7 @@ forward!(Backend {
 
 forward!(MessageLog {
     fn durability() -> Durability;
+    fn parallel_appends() -> usize;
     async fn append(drafts: &[Draft]) -> Result<Vec<AppendOutcome>>;
     async fn read(room: &RoomId, query: ReadQuery) -> Result<Page>;
     async fn heads(rooms: &[RoomId]) -> Result<Vec<Option<Head>>>;

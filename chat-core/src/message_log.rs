@@ -216,6 +216,12 @@ pub trait MessageLog: Backend {
     /// How safe an entry is when [`append`](Self::append) answers.
     fn durability(&self) -> Durability;
 
+    /// How many [`append`](Self::append) calls the store works on at once; more wait for each other there. A chat that
+    /// knows it gathers drafts into that many larger batches. At least 1; without a bound unless a log says otherwise.
+    fn parallel_appends(&self) -> usize {
+        usize::MAX
+    }
+
     /// Stores a batch that may mix rooms, and answers one outcome per draft, in the batch's order. Drafts of one room
     /// get positions in the batch's order; the same key twice within a batch is one entry.
     ///

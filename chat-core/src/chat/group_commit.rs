@@ -43,7 +43,8 @@ impl GroupCommit {
     /// Starts the lanes' tasks. They end, with everything stored, when this is dropped.
     pub(crate) fn start(parts: &Arc<Parts>, hub: &Arc<Hub>, hooks: &Arc<HookQueue>) -> Self {
         let settings = &parts.settings;
-        let lanes = (0..settings.append_lanes)
+        // Where appends wait for each other anyway, they go together.
+        let lanes = (0..settings.append_lanes.min(parts.log.parallel_appends()).max(1))
             .map(|_| {
                 let (lane, queue) = mpsc::channel(settings.append_queue);
                 let worker = Lane {

@@ -6,8 +6,8 @@ use crate::{chat::BuildError, mutation::Mutation, presence};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Tasks that append, each with at most one batch under way; a room always uses the same one. Default
-    /// [`Settings::APPEND_LANES`].
+    /// Tasks that append, each with at most one batch under way; a room always uses the same one. Fewer where the log
+    /// works on fewer appends at once. Default [`Settings::APPEND_LANES`].
     pub append_lanes: usize,
     /// Most drafts in one batch. Default [`Settings::APPEND_BATCH`].
     pub append_batch: usize,

@@ -56,6 +56,10 @@ impl<T: MessageLog> MessageLog for Observed<T> {
         self.inner.durability()
     }
 
+    fn parallel_appends(&self) -> usize {
+        self.inner.parallel_appends()
+    }
+
     async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
         observed!(self.message_log.append(drafts), { count = drafts.len() }).await
     }

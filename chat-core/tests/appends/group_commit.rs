@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
-use chat_core::{AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryFanout};
+use chat_core::{
+    AppendOutcome, Draft, Error, MessageLog, NewRoom, RoomId, Storage as _, memory::MemoryFanout,
+};
 use futures::future::join_all;
 
-use crate::support::{TestLog, builder, client_ids, draft, settings, store};
+use crate::support::{TestLog, builder, client_ids, draft, settings, store, user};
 
 #[tokio::test(start_paused = true)]
 async fn appends_gather_while_a_batch_is_under_way() {
@@ -29,6 +31,37 @@ async fn appends_gather_while_a_batch_is_under_way() {
     let batches = log.batches.lock().unwrap().clone();
     assert_eq!(batches.iter().sum::<usize>(), 101);
     assert!(batches.len() <= 3, "{batches:?}");
+}
+
+/// How many batches 32 rooms' drafts make, that come while the first batch is at a log with this much parallelism.
+async fn batches_of_many_rooms(parallel: usize) -> usize {
+    let store = store(&["ann"]).await;
+    let rooms: Vec<RoomId> = (0..32).map(|n| RoomId::new(&format!("room-{n}")).unwrap()).collect();
+    for room in &rooms {
+        store.rooms().create(NewRoom::new(room.clone()).with_owner(user("ann"))).await.unwrap();
+    }
+    let log = Arc::new(TestLog { parallel, ..TestLog::gated(&store) });
+    let chat = builder(&store, &MemoryFanout::new()).log(log.clone()).build().unwrap();
+    let appends: Vec<_> = rooms
+        .into_iter()
+        .map(|room| {
+            let (chat, draft) = (chat.clone(), Draft { room, ..draft("ann", "c") });
+            tokio::spawn(async move { chat.append(draft).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    log.gate.add_permits(100);
+    for append in join_all(appends).await {
+        assert!(matches!(append.unwrap(), Ok(AppendOutcome::New(_))));
+    }
+    log.batches.lock().unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_does_one_append_at_a_time_gets_larger_batches() {
+    assert!(batches_of_many_rooms(usize::MAX).await >= 4);
+    assert!(batches_of_many_rooms(1).await <= 2);
+    assert!(batches_of_many_rooms(0).await <= 2, "at least one");
 }
 
 #[tokio::test(start_paused = true)]

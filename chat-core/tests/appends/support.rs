@@ -32,6 +32,7 @@ pub(crate) struct TestLog {
     pub(crate) failures: AtomicUsize,
     pub(crate) hangs: AtomicBool,
     pub(crate) panics: AtomicBool,
+    pub(crate) parallel: usize,
 }
 
 impl TestLog {
@@ -44,6 +45,7 @@ impl TestLog {
             failures: AtomicUsize::new(0),
             hangs: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            parallel: usize::MAX,
         }
     }
 
@@ -68,6 +70,10 @@ impl Backend for TestLog {
 impl MessageLog for TestLog {
     fn durability(&self) -> Durability {
         Durability::Persisted
+    }
+
+    fn parallel_appends(&self) -> usize {
+        self.parallel
     }
 
     async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
