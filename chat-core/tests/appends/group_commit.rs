@@ -45,7 +45,8 @@ async fn batches_of_many_rooms(parallel: usize) -> usize {
     let appends: Vec<_> = rooms
         .into_iter()
         .map(|room| {
-            let (chat, draft) = (chat.clone(), Draft { room, ..draft("ann", "c") });
+            let id = ClientMessageId::new("c").unwrap();
+            let (chat, draft) = (chat.clone(), Draft::new(room, user("ann"), id, Content::text("c")));
             tokio::spawn(async move { chat.append(draft).await })
         })
         .collect();
