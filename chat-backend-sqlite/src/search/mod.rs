@@ -24,9 +24,13 @@ const MAX_LIMIT: usize = 100;
 const FEW_ROOMS: usize = 16;
 /// Up to so many rooms, it leaves out all others when the newest candidates did not fill the page.
 const SOME_ROOMS: usize = 256;
-/// Candidates taken from the index at once when it knows the rooms, and when it does not.
+/// Candidates taken from the index at first when it knows the rooms, and when it does not.
 const FEW_CANDIDATES: usize = 128;
 const MANY_CANDIDATES: usize = 1_024;
+/// The next ones are so many times as many: to ask the index again costs more than to read on in it.
+const GROWTH: usize = 4;
+/// But not more than these at once.
+const MOST_CANDIDATES: usize = 4_096;
 /// Candidates looked at for one page. A page that ends here may be short, and says where to go on.
 const MAX_CANDIDATES: usize = 16_384;
 
@@ -97,13 +101,15 @@ impl SqliteSearch {
         let mut restricted = numbers.as_ref().is_some_and(|rooms| rooms.len() <= FEW_ROOMS);
         let mut before = self.entry_of(query.before).await?;
         let mut messages: Vec<StoredMessage> = Vec::new();
-        let mut looked_at = 0;
+        let (mut looked_at, mut growth) = (0, 1);
         loop {
             let among = numbers.as_deref().filter(|_| restricted).unwrap_or_default();
             let Some(expression) = terms::match_expression(words, among) else {
                 return Ok(SearchPage { messages, next: None });
             };
-            let most = if restricted { FEW_CANDIDATES } else { MANY_CANDIDATES };
+            let first = if restricted { FEW_CANDIDATES } else { MANY_CANDIDATES };
+            let most = (first * growth).min(MOST_CANDIDATES);
+            growth *= GROWTH;
             let candidates = sqlx::query(CANDIDATES)
                 .bind(expression)
                 .bind(before)

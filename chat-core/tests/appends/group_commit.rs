@@ -6,7 +6,8 @@ use std::{
 };
 
 use chat_core::{
-    AppendOutcome, Draft, Error, MessageLog, NewRoom, RoomId, Storage as _, memory::MemoryFanout,
+    AppendOutcome, ClientMessageId, Content, Draft, Error, MessageLog, NewRoom, RoomId, Storage as _,
+    memory::MemoryFanout,
 };
 use futures::future::join_all;
 
