@@ -50,7 +50,8 @@ const READABLE: &str = concat!(
     entry_columns!(),
     " FROM json_each(?1) j CROSS JOIN entries e ON e.entry = j.value CROSS JOIN rooms r ON r.room = e.room ",
     "WHERE EXISTS (SELECT 1 FROM members m WHERE m.room = e.room AND m.user = ?2 ",
-    "AND m.role IS NOT NULL AND m.left_at IS NULL) AND (?3 IS NULL OR e.room = ?3) ORDER BY e.entry DESC LIMIT ?4"
+    "AND m.role IS NOT NULL AND m.left_at IS NULL) AND (?3 IS NULL OR e.room = ?3) AND e.entry < ?4 ",
+    "ORDER BY e.entry DESC LIMIT ?5"
 );
 
 /// The id of this entry, or of the next one that is kept.
@@ -117,29 +118,34 @@ impl SqliteSearch {
                 .fetch_one(&self.shared.readers)
                 .await?;
             let count = usize::try_from(candidates.try_get::<i64, _>("count")?).unwrap_or(0);
-            // One more than is missing says whether more follows.
-            let wanted = limit + 1 - messages.len();
-            let rows = sqlx::query(READABLE)
-                .bind(candidates.try_get::<&str, _>("entries")?)
-                .bind(query.user.as_str())
-                .bind(only)
-                .bind(integer(wanted as u64))
-                .fetch_all(&self.shared.readers)
-                .await?;
-            for row in &rows {
-                messages.extend(self.matching(row, words)?);
+            let list: &str = candidates.try_get("entries")?;
+            // Mostly each candidate matches, and one more than is missing says whether more follows.
+            let mut at_once = limit + 1 - messages.len();
+            loop {
+                let rows = sqlx::query(READABLE)
+                    .bind(list)
+                    .bind(query.user.as_str())
+                    .bind(only)
+                    .bind(before)
+                    .bind(integer(at_once as u64))
+                    .fetch_all(&self.shared.readers)
+                    .await?;
+                for row in &rows {
+                    messages.extend(self.matching(row, words)?);
+                }
+                if messages.len() > limit {
+                    messages.truncate(limit);
+                    let next = messages.last().map(|message| message.position.id);
+                    return Ok(SearchPage { messages, next });
+                }
+                let Some(last) = rows.last().filter(|_| rows.len() == at_once) else { break };
+                before = last.try_get("entry")?;
+                at_once *= GROWTH;
             }
-            if messages.len() > limit {
-                messages.truncate(limit);
-                let next = messages.last().map(|message| message.position.id);
-                return Ok(SearchPage { messages, next });
+            if count < most {
+                return Ok(SearchPage { messages, next: None });
             }
-            // Some that the user may read were only candidates: there may be more among the rest of the list.
-            before = match rows.last().filter(|_| rows.len() == wanted) {
-                Some(last) => last.try_get("entry")?,
-                None if count < most => return Ok(SearchPage { messages, next: None }),
-                None => candidates.try_get("lowest")?,
-            };
+            before = candidates.try_get("lowest")?;
             looked_at += count;
             restricted = numbers.is_some();
             if looked_at >= MAX_CANDIDATES {

@@ -41,7 +41,7 @@ async fn batches_of_many_rooms(parallel: usize) -> usize {
     for room in &rooms {
         store.rooms().create(NewRoom::new(room.clone()).with_owner(user("ann"))).await.unwrap();
     }
-    let log = Arc::new(TestLog { parallel, ..TestLog::gated(&store) });
+    let log = Arc::new(TestLog::gated(&store).with_parallel(parallel));
     let chat = builder(&store, &MemoryFanout::new()).log(log.clone()).build().unwrap();
     let appends: Vec<_> = rooms
         .into_iter()

@@ -32,7 +32,7 @@ pub(crate) struct TestLog {
     pub(crate) failures: AtomicUsize,
     pub(crate) hangs: AtomicBool,
     pub(crate) panics: AtomicBool,
-    pub(crate) parallel: usize,
+    parallel: usize,
 }
 
 impl TestLog {
@@ -47,6 +47,12 @@ impl TestLog {
             panics: AtomicBool::new(false),
             parallel: usize::MAX,
         }
+    }
+
+    /// Works on so many appends at once.
+    pub(crate) const fn with_parallel(mut self, parallel: usize) -> Self {
+        self.parallel = parallel;
+        self
     }
 
     /// Every append waits to be let through.
