@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Error, MessageId, Result, Search, StoredMessage,
+    Backend, Error, MessageId, Result, Search, StoredMessage, UserId,
     search::{SearchPage, SearchQuery},
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -15,6 +15,7 @@ use crate::{
     SqliteError,
     backend::Shared,
     rows::{self, entry_columns, integer},
+    writer::json,
 };
 
 /// The greatest page.
@@ -44,14 +45,19 @@ const CANDIDATES: &str = "
 SELECT json_group_array(n) AS entries, min(n) AS lowest, count(*) AS count FROM
 (SELECT rowid AS n FROM search WHERE search MATCH ?1 AND rowid < ?2 ORDER BY rowid DESC LIMIT ?3)";
 
-/// Those of them that the user may read. Membership is of the same instant as the message.
-const READABLE: &str = concat!(
+/// Those of them that the user may read, with nothing but what is compared.
+const READABLE: &str = "
+SELECT e.entry, e.body FROM json_each(?1) j CROSS JOIN entries e ON e.entry = j.value
+WHERE EXISTS (SELECT 1 FROM members m WHERE m.room = e.room AND m.user = ?2 AND m.role IS NOT NULL AND m.left_at IS NULL)
+AND (?3 IS NULL OR e.room = ?3) AND e.entry < ?4 ORDER BY e.entry DESC LIMIT ?5";
+
+/// Those that match. Membership is of the same instant as the message.
+const FOUND: &str = concat!(
     "SELECT r.id AS room_id, ",
     entry_columns!(),
     " FROM json_each(?1) j CROSS JOIN entries e ON e.entry = j.value CROSS JOIN rooms r ON r.room = e.room ",
     "WHERE EXISTS (SELECT 1 FROM members m WHERE m.room = e.room AND m.user = ?2 ",
-    "AND m.role IS NOT NULL AND m.left_at IS NULL) AND (?3 IS NULL OR e.room = ?3) AND e.entry < ?4 ",
-    "ORDER BY e.entry DESC LIMIT ?5"
+    "AND m.role IS NOT NULL AND m.left_at IS NULL) ORDER BY e.entry DESC"
 );
 
 /// The id of this entry, or of the next one that is kept.
@@ -96,17 +102,17 @@ impl SqliteSearch {
 
     async fn page(&self, query: &SearchQuery, words: &[String], rooms: Option<&[i64]>) -> Found<SearchPage> {
         let limit = query.limit.clamp(1, MAX_LIMIT);
-        let only = query.room.is_some().then(|| rooms.and_then(<[i64]>::first)).flatten();
+        let only = query.room.is_some().then(|| rooms.and_then(<[i64]>::first)).flatten().copied();
         let numbers: Option<Vec<u64>> =
             rooms.map(|rooms| rooms.iter().map(|room| room.unsigned_abs()).collect());
         let mut restricted = numbers.as_ref().is_some_and(|rooms| rooms.len() <= FEW_ROOMS);
         let mut before = self.entry_of(query.before).await?;
-        let mut messages: Vec<StoredMessage> = Vec::new();
+        let mut found = Vec::new();
         let (mut looked_at, mut growth) = (0, 1);
         loop {
             let among = numbers.as_deref().filter(|_| restricted).unwrap_or_default();
             let Some(expression) = terms::match_expression(words, among) else {
-                return Ok(SearchPage { messages, next: None });
+                return Ok(SearchPage { messages: Vec::new(), next: None });
             };
             let first = if restricted { FEW_CANDIDATES } else { MANY_CANDIDATES };
             let most = (first * growth).min(MOST_CANDIDATES);
@@ -117,57 +123,95 @@ impl SqliteSearch {
                 .bind(integer(most as u64))
                 .fetch_one(&self.shared.readers)
                 .await?;
-            let count = usize::try_from(candidates.try_get::<i64, _>("count")?).unwrap_or(0);
-            let list: &str = candidates.try_get("entries")?;
-            // Mostly each candidate matches, and one more than is missing says whether more follows.
-            let mut at_once = limit + 1 - messages.len();
-            loop {
-                let rows = sqlx::query(READABLE)
-                    .bind(list)
-                    .bind(query.user.as_str())
-                    .bind(only)
-                    .bind(before)
-                    .bind(integer(at_once as u64))
-                    .fetch_all(&self.shared.readers)
-                    .await?;
-                for row in &rows {
-                    messages.extend(self.matching(row, words)?);
-                }
-                if messages.len() > limit {
-                    messages.truncate(limit);
-                    let next = messages.last().map(|message| message.position.id);
-                    return Ok(SearchPage { messages, next });
-                }
-                let Some(last) = rows.last().filter(|_| rows.len() == at_once) else { break };
-                before = last.try_get("entry")?;
-                at_once *= GROWTH;
+            // The one more says whether more follows.
+            let list = candidates.try_get("entries")?;
+            self.compare(query, words, only, list, before, &mut found).await?;
+            if found.len() > limit {
+                found.truncate(limit);
+                let messages = self.messages(&found, &query.user, words).await?;
+                let next = found.last().copied();
+                let next = if let Some(last) = next { self.id_of(last).await? } else { None };
+                return Ok(SearchPage { messages, next });
             }
-            if count < most {
-                return Ok(SearchPage { messages, next: None });
+            let count = usize::try_from(candidates.try_get::<i64, _>("count")?).unwrap_or(0);
+            looked_at += count;
+            let done = count < most;
+            if done || looked_at >= MAX_CANDIDATES {
+                let messages = self.messages(&found, &query.user, words).await?;
+                let next = if done { None } else { self.id_of(candidates.try_get("lowest")?).await? };
+                return Ok(SearchPage { messages, next });
             }
             before = candidates.try_get("lowest")?;
-            looked_at += count;
             restricted = numbers.is_some();
-            if looked_at >= MAX_CANDIDATES {
-                return Ok(SearchPage { messages, next: self.id_of(before).await? });
+        }
+    }
+
+    /// Adds to `found` the candidates whose text has all the words and that the user may read, newest first, until there
+    /// is one more than asked for.
+    async fn compare(
+        &self,
+        query: &SearchQuery,
+        words: &[String],
+        only: Option<i64>,
+        candidates: &str,
+        mut before: i64,
+        found: &mut Vec<i64>,
+    ) -> Found<()> {
+        let wanted = query.limit.clamp(1, MAX_LIMIT) + 1;
+        // Mostly each of them matches.
+        let mut at_once = wanted.saturating_sub(found.len());
+        loop {
+            let rows = sqlx::query(READABLE)
+                .bind(candidates)
+                .bind(query.user.as_str())
+                .bind(only)
+                .bind(before)
+                .bind(integer(at_once as u64))
+                .fetch_all(&self.shared.readers)
+                .await?;
+            for row in &rows {
+                before = row.try_get("entry")?;
+                if is_match(row, words)? {
+                    found.push(before);
+                    if found.len() >= wanted {
+                        return Ok(());
+                    }
+                }
+            }
+            if rows.len() < at_once {
+                return Ok(());
+            }
+            at_once *= GROWTH;
+        }
+    }
+
+    /// The messages found, as they are now: what was changed, deleted or closed to the user meanwhile is left out.
+    async fn messages(&self, found: &[i64], user: &UserId, words: &[String]) -> Found<Vec<StoredMessage>> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows =
+            sqlx::query(FOUND).bind(json(&found)).bind(user.as_str()).fetch_all(&self.shared.readers).await?;
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if is_match(row, words)? {
+                let room = rows::room_id(row.try_get("room_id")?)?;
+                messages.push(rows::entry(row, &room, &self.shared.epoch)?);
             }
         }
+        Ok(messages)
     }
 
     async fn id_of(&self, entry: i64) -> Found<Option<MessageId>> {
         let row = sqlx::query(ID_OF).bind(entry).fetch_optional(&self.shared.readers).await?;
         row.map(|row| rows::message_id(row.try_get("id")?)).transpose()
     }
+}
 
-    /// The message of a candidate, if its text has all the words.
-    fn matching(&self, row: &SqliteRow, words: &[String]) -> Found<Option<StoredMessage>> {
-        let text: Option<&str> = row.try_get("body")?;
-        if !text.is_some_and(|text| terms::matches(text, words)) {
-            return Ok(None);
-        }
-        let room = rows::room_id(row.try_get("room_id")?)?;
-        rows::entry(row, &room, &self.shared.epoch).map(Some)
-    }
+/// Whether the text of a row has all the words.
+fn is_match(row: &SqliteRow, words: &[String]) -> Found<bool> {
+    let text: Option<&str> = row.try_get("body")?;
+    Ok(text.is_some_and(|text| terms::matches(text, words)))
 }
 
 #[async_trait]
