@@ -71,7 +71,7 @@ fn every_guarantee_holds_in_every_run_over_sqlite() {
 /// The checks see through to the engine here too: what is stored is noted by another way than in memory.
 #[test]
 fn a_fault_in_the_engine_is_found_over_sqlite() {
-    for (mutation, guarantee) in [(Mutation::AckBeforeStore, "G1"), (Mutation::IgnoreEpoch, "G5")] {
+    for (mutation, guarantee) in [(Mutation::AckBeforeStore, "G1"), (Mutation::NoGapRepair, "G5")] {
         let found = (0..60).any(|seed| {
             let report = run(&plan(seed).with_mutation(mutation));
             report.violations.iter().any(|violation| violation.guarantee == guarantee)
