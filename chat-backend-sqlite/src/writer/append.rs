@@ -5,13 +5,11 @@ use std::collections::HashMap;
 use chat_core::{
     AppendOutcome, ClientMessageId, Content, Cursor, Draft, EntryKind, MessageId, Position, ReactionOp,
     UserId,
+    rules::batch::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
 };
 use sqlx::{AssertSqlSafe, Row as _, query::Query, sqlite::SqliteArguments};
 
-use super::{
-    Task,
-    plan::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
-};
+use super::{Counters, Task};
 use crate::{
     SqliteError,
     rows::{self, integer},
@@ -64,11 +62,20 @@ fn insert_entries(rows: usize) -> String {
 impl Task {
     pub(super) async fn append(&mut self, drafts: &[&Draft]) -> Result<Vec<AppendOutcome>> {
         let (known, rooms) = self.look_up(drafts).await?;
-        let mut plan = Plan::new(known, self.counters, self.epoch.clone(), self.clock.now());
+        // Ids grow over all rooms here, as entries do.
+        let (now, mut last_id) = (self.clock.now(), self.counters.last_id);
+        let mut plan = Plan::new(known, self.epoch.clone(), |_| {
+            let id = MessageId::next(last_id, now, fastrand::u128(..));
+            last_id = Some(id);
+            (id, now)
+        });
         let outcomes = drafts.iter().zip(rooms).map(|(draft, room)| plan.decide(draft, room)).collect();
-        if !plan.entries.is_empty() {
-            self.store(&plan).await?;
-            self.counters = plan.counters;
+        let (known, entries) = (plan.known, plan.entries);
+        if !entries.is_empty() {
+            let last_entry = self.counters.last_entry;
+            let numbered: Vec<_> = (last_entry + 1..).zip(&entries).collect();
+            self.store(&known, &numbered, last_id).await?;
+            self.counters = Counters { last_entry: last_entry + integer(entries.len() as u64), last_id };
         }
         Ok(outcomes)
     }
@@ -92,6 +99,7 @@ impl Task {
                     head: rows::seq(row.try_get("head")?)?,
                     countable: row.try_get("countable")?,
                     activity: None,
+                    last_id: None,
                 },
             );
             if let Some(own) = row.try_get("own")? {
@@ -137,8 +145,13 @@ impl Task {
         Ok(targets)
     }
 
-    async fn store(&mut self, plan: &Plan<'_>) -> Result<()> {
-        let mut rest = plan.entries.as_slice();
+    async fn store(
+        &mut self,
+        known: &Known<'_>,
+        entries: &[(i64, &NewEntry<'_>)],
+        last_id: Option<MessageId>,
+    ) -> Result<()> {
+        let mut rest = entries;
         for rows in ROWS_AT_ONCE {
             while let Some((some, others)) = rest.split_at_checked(rows) {
                 let statement = insert_entries(rows);
@@ -147,29 +160,29 @@ impl Task {
                 rest = others;
             }
         }
-        for entry in &plan.entries {
+        for (_, entry) in entries {
             if let Some(target) = &entry.target {
                 self.change(entry, target).await?;
             }
         }
-        let used: std::collections::BTreeSet<i64> = plan.entries.iter().map(|entry| entry.room).collect();
+        let used: std::collections::BTreeSet<i64> = entries.iter().map(|(_, entry)| entry.room).collect();
         let rooms: Vec<_> = used
             .iter()
             .filter_map(|room| {
-                let now = plan.known.rooms.get(room)?;
+                let now = known.rooms.get(room)?;
                 let activity = now.activity.map(|at| integer(at.as_millis()));
                 Some((room, integer(now.head.get()), now.countable, activity))
             })
             .collect();
         sqlx::query(COUNT_ROOMS).bind(json(&rooms)).execute(&mut self.connection).await?;
-        let members = plan.known.members.iter().filter(|(_, member)| member.changed);
+        let members = known.members.iter().filter(|(_, member)| member.changed);
         let members: Vec<_> = members.map(|((room, user), member)| (room, user, member.own)).collect();
         if !members.is_empty() {
             sqlx::query(COUNT_OWN).bind(json(&members)).execute(&mut self.connection).await?;
         }
         sqlx::query("UPDATE store SET last_entry = ?, last_id = ?")
-            .bind(plan.counters.last_entry)
-            .bind(plan.counters.last_id.map(id_bytes))
+            .bind(entries.last().map(|(number, _)| *number))
+            .bind(last_id.map(id_bytes))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -283,12 +296,12 @@ impl Task {
 
 fn bind_entry<'q>(
     query: Query<'q, sqlx::Sqlite, SqliteArguments>,
-    new: &NewEntry<'_>,
+    (number, new): &(i64, &NewEntry<'_>),
 ) -> Query<'q, sqlx::Sqlite, SqliteArguments> {
     let draft = new.draft;
     let (body_kind, body) = rows::body_columns(&draft.content);
     query
-        .bind(new.entry)
+        .bind(*number)
         .bind(new.room)
         .bind(integer(new.position.cursor.seq.get()))
         .bind(new.timeline)

@@ -1,0 +1,6 @@
+//! What every store decides alike, without a store: backends look things up, ask here, and write what comes out.
+
+pub mod batch;
+mod membership;
+
+pub use membership::{Membership, MembershipChange};
