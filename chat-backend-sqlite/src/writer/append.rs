@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use chat_core::{
     AppendOutcome, ClientMessageId, Content, Cursor, Draft, EntryKind, MessageId, Position, ReactionOp,
     UserId,
-    rules::batch::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
+    rules::{
+        batch::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
+        stored,
+    },
 };
 use sqlx::{AssertSqlSafe, Row as _, query::Query, sqlite::SqliteArguments};
 
@@ -137,7 +140,7 @@ impl Task {
                 entry: row.try_get("entry")?,
                 seq: rows::seq(row.try_get("seq")?)?,
                 sender: UserId::new(row.try_get("sender")?).map_err(SqliteError::corrupt)?,
-                open: kept && rows::kind(row.try_get("kind")?)?.is_countable(),
+                open: kept && stored::kind(row.try_get("kind")?).is_some_and(EntryKind::is_countable),
                 countable: row.try_get("countable")?,
             };
             targets.insert((row.try_get("room")?, rows::message_id(row.try_get("id")?)?), target);
@@ -192,7 +195,7 @@ impl Task {
     async fn change(&mut self, new: &NewEntry<'_>, target: &Target) -> Result<()> {
         match &new.draft.content {
             Content::Edit { body, .. } => {
-                let (kind, text) = rows::body_parts(body);
+                let (kind, text) = stored::body_parts(body);
                 sqlx::query(
                     "UPDATE entries SET body_kind = ?, body = ?, edited_seq = ?, edited_at = ? WHERE entry = ?",
                 )
@@ -217,15 +220,15 @@ impl Task {
 
     async fn delete(&mut self, new: &NewEntry<'_>, target: &Target) -> Result<()> {
         sqlx::query("UPDATE entries SET body_kind = ?, body = NULL, deleted_seq = ? WHERE entry = ?")
-            .bind(rows::BODY_REMOVED)
+            .bind(stored::BODY_REMOVED)
             .bind(integer(new.position.cursor.seq.get()))
             .bind(target.entry)
             .execute(&mut self.connection)
             .await?;
         // What an edit says is what the message said: it goes with it. (The literal lets SQLite take the partial index.)
-        debug_assert_eq!(rows::kind_number(EntryKind::Edit), 3);
+        debug_assert_eq!(stored::kind_number(EntryKind::Edit), 3);
         sqlx::query("UPDATE entries SET body_kind = ?, body = NULL WHERE target = ? AND kind = 3")
-            .bind(rows::BODY_REMOVED)
+            .bind(stored::BODY_REMOVED)
             .bind(target.entry)
             .execute(&mut self.connection)
             .await?;
@@ -299,7 +302,7 @@ fn bind_entry<'q>(
     (number, new): &(i64, &NewEntry<'_>),
 ) -> Query<'q, sqlx::Sqlite, SqliteArguments> {
     let draft = new.draft;
-    let (body_kind, body) = rows::body_columns(&draft.content);
+    let (body_kind, body) = stored::body_columns(&draft.content);
     query
         .bind(*number)
         .bind(new.room)
@@ -312,10 +315,10 @@ fn bind_entry<'q>(
         .bind(integer(new.position.created_at.as_millis()))
         .bind(draft.sender.as_str())
         .bind(draft.client_id.as_str())
-        .bind(rows::authority_number(draft.authority))
-        .bind(rows::kind_number(draft.content.kind()))
+        .bind(stored::authority_number(draft.authority))
+        .bind(stored::kind_number(draft.content.kind()))
         .bind(new.fingerprint.0.to_vec())
-        .bind(rows::name_column(&draft.content))
+        .bind(stored::name_column(&draft.content))
         .bind(new.target.as_ref().map(|target| target.entry))
         .bind(draft.content.target().map(id_bytes))
         .bind(body_kind)

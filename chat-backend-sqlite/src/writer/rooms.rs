@@ -3,7 +3,7 @@
 use chat_core::{
     Cursor, Error, MemberChange, MemberOutcome, NewRoom, ReadMarker, Result, Role, Room, RoomChange, RoomId,
     Seq, Timestamp, UserId,
-    rules::{Membership, MembershipChange},
+    rules::{Membership, MembershipChange, stored},
 };
 use sqlx::Row as _;
 
@@ -165,7 +165,7 @@ impl Task {
             sqlx::query(PUT_MEMBER)
                 .bind(place.room)
                 .bind(change.user.as_str())
-                .bind(member.as_ref().map(|member| rows::role_number(member.role)))
+                .bind(member.as_ref().map(|member| stored::role_number(member.role)))
                 .bind(member.as_ref().map(|member| integer(member.joined_at.as_millis())))
                 .bind(member.as_ref().and_then(|member| member.left_at).map(|at| integer(at.as_millis())))
                 .bind(version.cast_signed())

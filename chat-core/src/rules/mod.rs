@@ -2,5 +2,6 @@
 
 pub mod batch;
 mod membership;
+pub mod stored;
 
 pub use membership::{Membership, MembershipChange};
