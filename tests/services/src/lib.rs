@@ -21,7 +21,12 @@ mod folder;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 mod source;
 mod user;
 
-pub use self::{database::Database, postgres::Postgres};
+pub use self::{
+    database::Database,
+    postgres::Postgres,
+    proxy::{Direction, Proxy},
+};

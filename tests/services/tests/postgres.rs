@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use chat_test_services::Postgres;
+use chat_test_services::{Postgres, Proxy};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -135,6 +135,22 @@ async fn a_stopped_server_cannot_be_stopped_and_a_running_one_not_started() -> R
     assert!(server.stop().await.is_err());
     assert!(server.pause().is_err());
     server.start().await
+}
+
+#[tokio::test]
+async fn a_database_is_reached_through_a_proxy_until_that_is_cut() -> Result<()> {
+    let server = Postgres::shared().await?;
+    let database = server.database().await?;
+    let proxy = Proxy::start(server.address()?).await?;
+    let url = database.url_through(&proxy.address().to_string())?;
+    let mut connection = PgConnection::connect(&url).await?;
+    sqlx::query("CREATE TABLE numbers (number int)").execute(&mut connection).await?;
+    proxy.cut().await;
+    assert!(count(&mut connection).await.is_err());
+    assert!(PgConnection::connect(&url).await.is_err());
+    proxy.mend().await;
+    assert_eq!(count(&mut PgConnection::connect(&url).await?).await?, 0);
+    Ok(())
 }
 
 /// A folder that a server's own user may enter.
