@@ -2,6 +2,8 @@
 
 pub mod batch;
 mod membership;
+mod paging;
 pub mod stored;
 
 pub use membership::{Membership, MembershipChange};
+pub use paging::Found;
