@@ -1,6 +1,6 @@
 //! Redis: shared by tests, broken by one.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use chat_test_services::Redis;
@@ -105,4 +105,24 @@ async fn a_paused_server_answers_later() -> Result<()> {
 async fn a_setting_that_it_does_not_know_is_in_the_error() {
     let error = Redis::private_with(&["no-such-setting yes"]).await.unwrap_err();
     assert!(format!("{error:?}").contains("no-such-setting"), "{error:?}");
+}
+
+#[test]
+fn where_there_is_none_the_test_fails_and_says_how_to_get_one() -> Result<()> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--exact", "it_answers_and_keeps_what_tests_write_apart"])
+        .env("PATH", "/nonexistent")
+        .env("DOCKER_HOST", "tcp://127.0.0.1:1")
+        .env_remove("CHAT_TEST_REDIS_URL")
+        .output()?;
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in [
+        "no Redis for the tests: redis-server or valkey-server not found",
+        "sudo apt-get install --yes --no-install-recommends redis-server",
+        "export CHAT_TEST_REDIS_URL=redis://",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    Ok(())
 }
