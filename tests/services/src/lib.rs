@@ -14,7 +14,6 @@
 
 #![cfg(unix)]
 
-mod address;
 mod database;
 mod family;
 mod folder;
@@ -22,11 +21,15 @@ mod port;
 mod postgres;
 mod process;
 mod proxy;
+mod redis;
+mod server;
 mod source;
 mod user;
 
 pub use self::{
     database::Database,
-    postgres::Postgres,
+    postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},
+    redis::{Redis, RedisService},
+    server::Server,
 };

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
+use url::Url;
 
 /// A server that tests can ask for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub struct Kind {
     pub(crate) name: &'static str,
     /// Where one that runs already is.
     pub(crate) variable: &'static str,
@@ -34,6 +35,18 @@ impl Kind {
              `docker` of chat-test-services\nor name one that runs already:\n  export {variable}={example}"
         )
     }
+}
+
+/// Host and port of an address, such as `127.0.0.1:5432`.
+pub(crate) fn address(url: &str, default_port: u16) -> Result<String> {
+    let url = Url::parse(url).context("the address of a server")?;
+    let host = url.host_str().context("an address without a host")?;
+    Ok(format!("{host}:{}", url.port().unwrap_or(default_port)))
+}
+
+/// A new password. Letters and digits: fits into an address, a statement and a file as it is.
+pub(crate) fn password() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(24).collect()
 }
 
 /// The folders of `PATH`.
