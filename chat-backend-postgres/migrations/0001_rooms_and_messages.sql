@@ -4,7 +4,7 @@ CREATE TABLE store (
     epoch    text    NOT NULL,  -- part of every cursor
     cluster  bigint  NOT NULL,  -- PostgreSQL's system identifier
     timeline text    NOT NULL,  -- changes when a replica or a restored backup is promoted
-    place    oid     NOT NULL   -- this table's own: changes when a dump is restored
+    place    text    NOT NULL   -- the database's and this table's own number: changes when a dump or a copy is restored
 );
 
 CREATE TABLE rooms (
@@ -112,6 +112,10 @@ CREATE UNIQUE INDEX search_place ON search (room, seq);
 CREATE FUNCTION here_timeline() RETURNS text LANGUAGE sql VOLATILE
 AS $$ SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) $$;
 
+-- `p_table` with its database: the last but one part of where it lies on the disk.
+CREATE FUNCTION here_place(p_table oid) RETURNS text LANGUAGE sql STABLE
+AS $$ SELECT path[cardinality(path) - 1] || '/' || p_table FROM string_to_array(pg_relation_filepath(p_table), '/') AS path $$;
+
 -- Stores a batch of entries that change no other ones and repeat none, one step for all rooms; whatever stands in the way
 -- raises CH001 (or 23505 for a repeat), changes nothing, and the batch goes the exact way.
 --
@@ -134,7 +138,7 @@ DECLARE
     v_now bigint;
     v_stored bigint;
 BEGIN
-    PERFORM 1 FROM store WHERE epoch = p_epoch AND timeline = here_timeline() AND place = tableoid;
+    PERFORM 1 FROM store WHERE epoch = p_epoch AND timeline = here_timeline() AND place = here_place(tableoid);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'another epoch' USING ERRCODE = 'CH002';
     END IF;

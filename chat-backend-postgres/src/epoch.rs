@@ -27,13 +27,13 @@ pub(crate) struct Epochs {
 
 /// Who the store is now. `place` is its own number as a table.
 const HERE: &str = "SELECT s.epoch, s.cluster = c.system_identifier AND s.timeline = $chat.here_timeline() \
-                    AND s.place = s.tableoid AS same FROM $chat.store s, pg_control_system() c";
+                    AND s.place = $chat.here_place(s.tableoid) AS same FROM $chat.store s, pg_control_system() c";
 const BEGIN: &str = "INSERT INTO $chat.store (epoch, cluster, timeline, place) \
-                     SELECT $1, c.system_identifier, $chat.here_timeline(), '$chat.store'::regclass \
+                     SELECT $1, c.system_identifier, $chat.here_timeline(), $chat.here_place('$chat.store'::regclass) \
                      FROM pg_control_system() c ON CONFLICT (one) DO NOTHING";
 /// Unless another node was faster.
-const RENEW: &str = "UPDATE $chat.store SET epoch = $1, cluster = c.system_identifier, \
-                     timeline = $chat.here_timeline(), place = tableoid FROM pg_control_system() c WHERE epoch = $2";
+const RENEW: &str = "UPDATE $chat.store s SET epoch = $1, cluster = c.system_identifier, \
+                     timeline = $chat.here_timeline(), place = $chat.here_place(s.tableoid) FROM pg_control_system() c WHERE s.epoch = $2";
 
 impl Epochs {
     pub(crate) async fn begin(connection: &mut PgConnection, sql: &Sql, renew: bool) -> Result<Self> {

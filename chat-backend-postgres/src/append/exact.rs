@@ -27,7 +27,7 @@ SELECT r.room, r.active, r.max_body_chars, r.head, r.countable, r.last_id FROM $
 WHERE r.room = ANY($1) ORDER BY r.room FOR NO KEY UPDATE";
 
 const HERE: &str = "
-SELECT s.epoch = $1 AND s.timeline = $chat.here_timeline() AND s.place = s.tableoid AS same,
+SELECT s.epoch = $1 AND s.timeline = $chat.here_timeline() AND s.place = $chat.here_place(s.tableoid) AS same,
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM $chat.store s";
 
 /// One row for each draft: the sender's membership, how many they sent, and what the client id names already.
