@@ -1,5 +1,7 @@
 //! Live events between nodes: fast, and allowed to lose, repeat and reorder. The log makes good what is lost.
 
+mod topics;
+
 use std::{
     fmt,
     pin::Pin,
@@ -15,6 +17,8 @@ use crate::{
     Backend, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId,
     auth::Revocation, presence::UserPresence,
 };
+
+pub use self::topics::{Interest, Topics};
 
 /// To whom an event goes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

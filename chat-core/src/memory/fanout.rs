@@ -1,56 +1,23 @@
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
-};
+use std::fmt;
 
 use async_trait::async_trait;
-use futures::Stream;
 
-use super::store::lock;
 use crate::{
     Backend, Fanout, Result,
-    fanout::{FanoutEvent, FanoutItem, Publication, Subscription, Topic},
+    fanout::{Publication, Subscription, Topic, Topics},
 };
 
 /// [`Fanout`] in memory: a bus within one process. Nodes that hold clones of it share it.
 ///
-/// Each subscription buffers up to [`MemoryFanout::DEFAULT_BUFFER`] events unless another bound is set. Memory is taken
-/// as events wait and given back once they were taken, so idle subscriptions are cheap. When a buffer is full, newer
-/// events are dropped and one [`FanoutItem::Missed`] stands in their place, before anything later.
+/// Each subscription buffers up to [`MemoryFanout::DEFAULT_BUFFER`] events unless another bound is set; see [`Topics`].
 #[derive(Clone)]
 pub struct MemoryFanout {
-    bus: Arc<Bus>,
+    topics: Topics,
 }
-
-struct Bus {
-    buffer: usize,
-    topics: Mutex<Topics>,
-}
-
-#[derive(Default)]
-struct Topics {
-    next: u64,
-    /// By number, so that subscribers are woken in the order they came. No topic is without a subscriber.
-    subscribers: HashMap<Topic, BTreeMap<u64, Arc<Mutex<Inbox>>>>,
-}
-
-/// What waits for one subscriber.
-#[derive(Default)]
-struct Inbox {
-    /// At most as many events as the buffer holds, and a mark of loss at the end.
-    items: VecDeque<FanoutItem>,
-    waker: Option<Waker>,
-}
-
-/// Buffers up to this size are kept when they run empty.
-const KEPT_CAPACITY: usize = 16;
 
 impl MemoryFanout {
     /// How many events wait for one subscriber unless another bound is set.
-    pub const DEFAULT_BUFFER: usize = 1_024;
+    pub const DEFAULT_BUFFER: usize = Topics::DEFAULT_BUFFER;
 
     /// A bus without subscribers.
     #[must_use]
@@ -61,13 +28,13 @@ impl MemoryFanout {
     /// A bus on which up to `events` (at least one) wait for each subscriber.
     #[must_use]
     pub fn with_buffer(events: usize) -> Self {
-        Self { bus: Arc::new(Bus { buffer: events.max(1), topics: Mutex::default() }) }
+        Self { topics: Topics::new(events) }
     }
 
     /// How many topics have a subscriber now.
     #[must_use]
     pub fn topics(&self) -> usize {
-        lock(&self.bus.topics).subscribers.len()
+        self.topics.len()
     }
 }
 
@@ -80,29 +47,9 @@ impl Default for MemoryFanout {
 impl fmt::Debug for MemoryFanout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryFanout")
-            .field("buffer", &self.bus.buffer)
+            .field("buffer", &self.topics.buffer())
             .field("topics", &self.topics())
             .finish()
-    }
-}
-
-impl Inbox {
-    /// Adds an event, or the mark of its loss.
-    fn push(&mut self, event: &Arc<FanoutEvent>, buffer: usize) -> Option<Waker> {
-        if self.items.len() < buffer {
-            self.items.push_back(FanoutItem::Event(Arc::clone(event)));
-        } else if !matches!(self.items.back(), Some(FanoutItem::Missed)) {
-            self.items.push_back(FanoutItem::Missed);
-        }
-        self.waker.take()
-    }
-
-    fn pop(&mut self) -> Option<FanoutItem> {
-        let item = self.items.pop_front();
-        if self.items.is_empty() && self.items.capacity() > KEPT_CAPACITY {
-            self.items = VecDeque::new();
-        }
-        item
     }
 }
 
@@ -120,64 +67,12 @@ impl Backend for MemoryFanout {
 #[async_trait]
 impl Fanout for MemoryFanout {
     async fn publish(&self, events: &[Publication]) -> Result<()> {
-        let mut wakers = Vec::new();
-        {
-            let topics = lock(&self.bus.topics);
-            for publication in events {
-                for inbox in topics.subscribers.get(&publication.topic).into_iter().flat_map(BTreeMap::values)
-                {
-                    wakers.extend(lock(inbox).push(&publication.event, self.bus.buffer));
-                }
-            }
-        }
-        // A waker is foreign code, so it runs without our locks.
-        wakers.into_iter().for_each(Waker::wake);
+        self.topics.deliver_all(events.iter().map(|publication| (&publication.topic, &publication.event)));
         Ok(())
     }
 
     async fn subscribe(&self, topic: &Topic) -> Result<Subscription> {
-        let inbox = Arc::default();
-        let mut topics = lock(&self.bus.topics);
-        let number = topics.next;
-        topics.next += 1;
-        topics.subscribers.entry(topic.clone()).or_default().insert(number, Arc::clone(&inbox));
-        Ok(Subscription::new(Subscriber { bus: Arc::clone(&self.bus), topic: topic.clone(), number, inbox }))
-    }
-}
-
-/// The stream behind a subscription.
-struct Subscriber {
-    bus: Arc<Bus>,
-    topic: Topic,
-    number: u64,
-    inbox: Arc<Mutex<Inbox>>,
-}
-
-impl Stream for Subscriber {
-    type Item = Result<FanoutItem>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut inbox = lock(&self.inbox);
-        if let Some(item) = inbox.pop() {
-            return Poll::Ready(Some(Ok(item)));
-        }
-        match &mut inbox.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        let mut topics = lock(&self.bus.topics);
-        if let Some(subscribers) = topics.subscribers.get_mut(&self.topic) {
-            subscribers.remove(&self.number);
-            if subscribers.is_empty() {
-                topics.subscribers.remove(&self.topic);
-            }
-        }
+        Ok(self.topics.subscribe(topic))
     }
 }
 
@@ -186,7 +81,10 @@ mod tests {
     use futures::{FutureExt, StreamExt};
 
     use super::*;
-    use crate::{RoomId, UserId};
+    use crate::{
+        RoomId, UserId,
+        fanout::{FanoutEvent, FanoutItem},
+    };
 
     fn room(name: &str) -> RoomId {
         RoomId::new(name).unwrap()
@@ -289,24 +187,5 @@ mod tests {
         drop(second);
         assert_eq!(fanout.topics(), 0);
         fanout.publish(&[numbered("7", 1)]).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_buffer_gives_its_memory_back_once_it_was_read() {
-        let fanout = MemoryFanout::new();
-        let mut subscription = fanout.subscribe(&topic("a")).await.unwrap();
-        let capacity = || {
-            let topics = lock(&fanout.bus.topics);
-            let inbox = Arc::clone(topics.subscribers[&topic("a")].values().next().unwrap());
-            drop(topics);
-            lock(&inbox).items.capacity()
-        };
-        assert_eq!(capacity(), 0);
-        for number in 0..500 {
-            fanout.publish(&[numbered("a", number)]).await.unwrap();
-        }
-        assert!(capacity() >= 500);
-        assert_eq!(waiting(&mut subscription).len(), 500);
-        assert!(capacity() <= KEPT_CAPACITY);
     }
 }
