@@ -1,14 +1,16 @@
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use chat_core::{Backend, Durability, MessageLog, Result, RoomId, Rooms, Search, Storage};
+use chat_core::{Backend, Durability, Fanout, MessageLog, Presence, Result, RoomId, Rooms, Search, Storage};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
     ConnectError, PostgresConfig, PostgresError, connect,
     epoch::Epochs,
+    fanout::PostgresFanout,
     lease::{self, Lease},
     message_log::PostgresLog,
+    presence::PostgresPresence,
     rooms::PostgresRooms,
     search::{self, PostgresSearch, Unsearchable},
     sql::Sql,
@@ -21,6 +23,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PostgresBackend {
     shared: Arc<Shared>,
+    /// One per node, however often it is asked for.
+    fanout: Arc<PostgresFanout>,
 }
 
 #[derive(Debug)]
@@ -60,7 +64,8 @@ impl PostgresBackend {
         if !shared.config.retention.keeps_everything() {
             tokio::spawn(trim::keep_to(Arc::downgrade(&shared)));
         }
-        Self { shared }
+        let fanout = Arc::new(PostgresFanout::new(Arc::clone(&shared)));
+        Self { shared, fanout }
     }
 
     /// The log of every room in the schema.
@@ -79,6 +84,20 @@ impl PostgresBackend {
     #[must_use]
     pub fn search(&self) -> Arc<dyn Search> {
         Arc::new(PostgresSearch::new(Arc::clone(&self.shared)))
+    }
+
+    /// Live events between all nodes on the schema, over one more connection of this node. Behind a transaction pooler
+    /// subscribing needs [an address to listen at](PostgresConfig::with_transaction_pooler). When the last clone of this
+    /// and of the backend is gone, or the backend is closed, its subscriptions end.
+    #[must_use]
+    pub fn fanout(&self) -> Arc<dyn Fanout> {
+        Arc::clone(&self.fanout) as Arc<dyn Fanout>
+    }
+
+    /// Who is online on all nodes on the schema.
+    #[must_use]
+    pub fn presence(&self) -> Arc<dyn Presence> {
+        Arc::new(PostgresPresence::new(Arc::clone(&self.shared)))
     }
 
     /// Returns once the search knows everything that was stored before. Otherwise it follows some milliseconds behind.

@@ -52,6 +52,8 @@ pub struct PostgresConfig {
     pub(crate) retention: RetentionPolicy,
     pub(crate) retention_interval: Duration,
     pub(crate) new_epoch: bool,
+    pub(crate) listen_probe: Duration,
+    pub(crate) fanout_buffer: usize,
 }
 
 impl PostgresConfig {
@@ -65,6 +67,10 @@ impl PostgresConfig {
     pub const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
     /// How often the retention policy is applied.
     pub const DEFAULT_RETENTION_INTERVAL: Duration = Duration::from_secs(600);
+    /// How often the connection that listens is asked for a sign of life.
+    pub const DEFAULT_LISTEN_PROBE: Duration = Duration::from_secs(5);
+    /// How many events wait for one subscription.
+    pub const DEFAULT_FANOUT_BUFFER: usize = chat_core::fanout::Topics::DEFAULT_BUFFER;
 
     /// The database that `options` lead to.
     #[must_use]
@@ -80,6 +86,8 @@ impl PostgresConfig {
             retention: RetentionPolicy::new(),
             retention_interval: Self::DEFAULT_RETENTION_INTERVAL,
             new_epoch: false,
+            listen_probe: Self::DEFAULT_LISTEN_PROBE,
+            fanout_buffer: Self::DEFAULT_FANOUT_BUFFER,
         }
     }
 
@@ -153,6 +161,22 @@ impl PostgresConfig {
         self.new_epoch = true;
         self
     }
+
+    /// Asks the connection that listens for a sign of life this often (at least every 10 ms), and takes it for dead when
+    /// none comes within the same time: a connection that broke without a word is found after twice this time.
+    #[must_use]
+    pub fn with_listen_probe(mut self, listen_probe: Duration) -> Self {
+        self.listen_probe = listen_probe.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Lets up to this many events (at least one) wait for each subscription of the fan-out. What comes when they are as
+    /// many is dropped and told as missed.
+    #[must_use]
+    pub const fn with_fanout_buffer(mut self, events: usize) -> Self {
+        self.fanout_buffer = events;
+        self
+    }
 }
 
 impl fmt::Debug for PostgresConfig {
@@ -170,6 +194,8 @@ impl fmt::Debug for PostgresConfig {
             .field("retention", &self.retention)
             .field("retention_interval", &self.retention_interval)
             .field("new_epoch", &self.new_epoch)
+            .field("listen_probe", &self.listen_probe)
+            .field("fanout_buffer", &self.fanout_buffer)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _, raw_sql};
 use crate::{ConnectError, PostgresError, sql::Sql};
 
 /// One file each under `migrations/`; a file that was released never changes.
-const MIGRATIONS: [(i32, &str); 1] = [(1, include_str!("../migrations/0001_rooms_and_messages.sql"))];
+const MIGRATIONS: [(i32, &str); 2] = [
+    (1, include_str!("../migrations/0001_rooms_and_messages.sql")),
+    (2, include_str!("../migrations/0002_presence.sql")),
+];
 
 /// The newest version that this release knows.
 const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
