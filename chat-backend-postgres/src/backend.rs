@@ -2,7 +2,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use chat_core::{Backend, Durability, MessageLog, Result, RoomId, Rooms, Search, Storage};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::PgPool;
 
 use crate::{
     ConnectError, PostgresConfig, PostgresError, connect,
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) sql: Sql,
     pub(crate) epochs: Epochs,
     pub(crate) durability: Durability,
+    pub(crate) search_is_indexed: bool,
     /// The number of each room in an epoch: a restored store may have given it to another one.
     pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), i64>,
     /// What the search does not know yet.
@@ -87,6 +88,12 @@ impl PostgresBackend {
     /// When the server is out of reach.
     pub async fn settle_search(&self) -> Result<()> {
         search::settle(&self.shared).await.map_err(|error| error.during("index"))
+    }
+
+    /// Whether the search has an index, which takes the extension `pg_trgm` in the database.
+    #[must_use]
+    pub fn search_is_indexed(&self) -> bool {
+        self.shared.search_is_indexed
     }
 
     /// Ends the connections. What is under way is finished first.
@@ -159,15 +166,6 @@ impl Shared {
             lease::ping(&mut lease).await
         };
         alive.await.map_err(|error: PostgresError| error.during("health"))
-    }
-
-    /// Where to listen for notifications: the server itself.
-    pub(crate) fn listen_options(&self) -> Option<PgConnectOptions> {
-        if self.config.transaction_pooler {
-            self.config.listen.clone()
-        } else {
-            Some((*self.pool.connect_options()).clone())
-        }
     }
 }
 

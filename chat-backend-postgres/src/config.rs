@@ -48,7 +48,6 @@ pub struct PostgresConfig {
     pub(crate) acquire_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) transaction_pooler: bool,
-    pub(crate) listen: Option<PgConnectOptions>,
     pub(crate) retention: RetentionPolicy,
     pub(crate) retention_interval: Duration,
     pub(crate) new_epoch: bool,
@@ -76,7 +75,6 @@ impl PostgresConfig {
             acquire_timeout: Self::DEFAULT_ACQUIRE_TIMEOUT,
             statement_timeout: Self::DEFAULT_STATEMENT_TIMEOUT,
             transaction_pooler: false,
-            listen: None,
             retention: RetentionPolicy::new(),
             retention_interval: Self::DEFAULT_RETENTION_INTERVAL,
             new_epoch: false,
@@ -122,13 +120,10 @@ impl PostgresConfig {
     }
 
     /// For a pooler in transaction mode (PgBouncer and others) between here and the server: nothing is kept on a
-    /// connection from one transaction to the next, prepared statements included. `listen` leads to the server itself,
-    /// because no such pooler passes notifications on; without it the [fan-out](crate::PostgresBackend::fanout) must be
-    /// another backend's.
+    /// connection from one transaction to the next, prepared statements included.
     #[must_use]
-    pub fn with_transaction_pooler(mut self, listen: Option<PgConnectOptions>) -> Self {
+    pub const fn with_transaction_pooler(mut self) -> Self {
         self.transaction_pooler = true;
-        self.listen = listen;
         self
     }
 
