@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) sql: Sql,
     pub(crate) epochs: Epochs,
     pub(crate) durability: Durability,
+    pub(crate) search_is_indexed: bool,
     /// The number of each room in an epoch: a restored store may have given it to another one.
     pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), i64>,
     /// What the search does not know yet.
@@ -87,7 +88,7 @@ impl PostgresBackend {
     }
 
     /// Live events between all nodes on the schema, over one more connection of this node. Behind a transaction pooler
-    /// subscribing needs [an address to listen at](PostgresConfig::with_transaction_pooler). When the last clone of this
+    /// subscribing needs [an address to listen at](PostgresConfig::with_listen_at). When the last clone of this
     /// and of the backend is gone, or the backend is closed, its subscriptions end.
     #[must_use]
     pub fn fanout(&self) -> Arc<dyn Fanout> {
@@ -106,6 +107,12 @@ impl PostgresBackend {
     /// When the server is out of reach.
     pub async fn settle_search(&self) -> Result<()> {
         search::settle(&self.shared).await.map_err(|error| error.during("index"))
+    }
+
+    /// Whether the search has an index, which takes the extension `pg_trgm` in the database.
+    #[must_use]
+    pub fn search_is_indexed(&self) -> bool {
+        self.shared.search_is_indexed
     }
 
     /// Ends the connections. What is under way is finished first.
@@ -180,13 +187,10 @@ impl Shared {
         alive.await.map_err(|error: PostgresError| error.during("health"))
     }
 
-    /// Where to listen for notifications: the server itself.
+    /// Where to listen for notifications, if there is such a place.
     pub(crate) fn listen_options(&self) -> Option<PgConnectOptions> {
-        if self.config.transaction_pooler {
-            self.config.listen.clone()
-        } else {
-            Some((*self.pool.connect_options()).clone())
-        }
+        let own = || (*self.pool.connect_options()).clone();
+        self.config.listen.clone().or_else(|| (!self.config.transaction_pooler).then(own))
     }
 }
 

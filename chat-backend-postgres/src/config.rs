@@ -48,10 +48,10 @@ pub struct PostgresConfig {
     pub(crate) acquire_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) transaction_pooler: bool,
-    pub(crate) listen: Option<PgConnectOptions>,
     pub(crate) retention: RetentionPolicy,
     pub(crate) retention_interval: Duration,
     pub(crate) new_epoch: bool,
+    pub(crate) listen: Option<PgConnectOptions>,
     pub(crate) listen_probe: Duration,
     pub(crate) fanout_buffer: usize,
 }
@@ -82,10 +82,10 @@ impl PostgresConfig {
             acquire_timeout: Self::DEFAULT_ACQUIRE_TIMEOUT,
             statement_timeout: Self::DEFAULT_STATEMENT_TIMEOUT,
             transaction_pooler: false,
-            listen: None,
             retention: RetentionPolicy::new(),
             retention_interval: Self::DEFAULT_RETENTION_INTERVAL,
             new_epoch: false,
+            listen: None,
             listen_probe: Self::DEFAULT_LISTEN_PROBE,
             fanout_buffer: Self::DEFAULT_FANOUT_BUFFER,
         }
@@ -130,13 +130,10 @@ impl PostgresConfig {
     }
 
     /// For a pooler in transaction mode (PgBouncer and others) between here and the server: nothing is kept on a
-    /// connection from one transaction to the next, prepared statements included. `listen` leads to the server itself,
-    /// because no such pooler passes notifications on; without it the [fan-out](crate::PostgresBackend::fanout) must be
-    /// another backend's.
+    /// connection from one transaction to the next, prepared statements included.
     #[must_use]
-    pub fn with_transaction_pooler(mut self, listen: Option<PgConnectOptions>) -> Self {
+    pub const fn with_transaction_pooler(mut self) -> Self {
         self.transaction_pooler = true;
-        self.listen = listen;
         self
     }
 
@@ -159,6 +156,14 @@ impl PostgresConfig {
     #[must_use]
     pub const fn with_new_epoch(mut self) -> Self {
         self.new_epoch = true;
+        self
+    }
+
+    /// Listens there for live events, and not where everything else goes: at the server itself, because a pooler in
+    /// transaction mode passes no notifications on.
+    #[must_use]
+    pub fn with_listen_at(mut self, options: PgConnectOptions) -> Self {
+        self.listen = Some(options);
         self
     }
 

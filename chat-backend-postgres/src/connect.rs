@@ -10,7 +10,7 @@ use crate::{
     backend::Shared,
     epoch::Epochs,
     schema,
-    search::Unsearchable,
+    search::{self, Unsearchable},
     sql::{Sql, is_schema_name},
 };
 
@@ -83,12 +83,15 @@ pub(crate) async fn over(pool: PgPool, config: PostgresConfig) -> Result<Shared,
     };
     let epochs =
         Epochs::begin(&mut connection, &sql, config.new_epoch).await.map_err(ConnectError::Postgres)?;
+    let search_is_indexed =
+        search::trigrams::prepare(&mut connection, &sql).await.map_err(ConnectError::Postgres)?;
     drop(connection);
     Ok(Shared {
         pool,
         sql,
         epochs,
         durability,
+        search_is_indexed,
         numbers: moka::future::Cache::new(ROOM_NUMBERS),
         unsearchable: Arc::new(Unsearchable::default()),
         config,

@@ -1,28 +1,39 @@
 //! The PostgreSQL backend keeps the whole contract, on one node and on several.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
-use std::{process::Command, sync::Arc};
+use std::{
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
 use chat_core::testkit::{LogHarness, LogNode, Restore, RestoreHarness, SearchHarness, SearchNode};
 use chat_test_services::{Database, Postgres};
 use tempfile::TempDir;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
-/// A database of its own for each namespace.
+/// A schema of its own for each namespace, in one database.
 #[derive(Default)]
 struct Server {
-    opened: Mutex<Vec<(Arc<Database>, PostgresBackend)>>,
+    opened: Mutex<Vec<PostgresBackend>>,
 }
 
-async fn connect(database: &Database) -> PostgresBackend {
-    let config = PostgresConfig::from_url(database.url()).unwrap().with_max_connections(4);
+async fn connect(url: &str, schema: &str) -> PostgresBackend {
+    let config = PostgresConfig::from_url(url).unwrap().with_schema(schema).with_max_connections(4);
     PostgresBackend::connect(config).await.unwrap()
 }
 
-async fn database() -> Arc<Database> {
-    Arc::new(Postgres::shared().await.unwrap().database().await.unwrap())
+async fn database() -> Database {
+    Postgres::shared().await.unwrap().database().await.unwrap()
+}
+
+/// The address of the database that all cases share, and the name of a fresh schema.
+async fn namespace() -> (&'static str, String) {
+    static SHARED: OnceCell<Database> = OnceCell::const_new();
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let shared = SHARED.get_or_init(database).await;
+    (shared.url(), format!("chat_{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn node(backend: &PostgresBackend) -> LogNode {
@@ -32,12 +43,12 @@ fn node(backend: &PostgresBackend) -> LogNode {
 #[async_trait]
 impl LogHarness for Server {
     async fn nodes(&self, count: usize) -> Vec<LogNode> {
-        let database = database().await;
+        let (url, schema) = namespace().await;
         let mut nodes = Vec::new();
         for _ in 0..count {
-            let backend = connect(&database).await;
+            let backend = connect(url, &schema).await;
             nodes.push(node(&backend));
-            self.opened.lock().await.push((Arc::clone(&database), backend));
+            self.opened.lock().await.push(backend);
         }
         nodes
     }
@@ -45,7 +56,7 @@ impl LogHarness for Server {
 
 /// Dumps the database, and puts the dump in its place: as `pg_dump` and `pg_restore` in an operator's hands.
 struct Dump {
-    database: Arc<Database>,
+    database: Database,
     backend: PostgresBackend,
     folder: TempDir,
 }
@@ -62,7 +73,7 @@ impl Dump {
 impl RestoreHarness for Server {
     async fn node_with_backup(&self) -> (LogNode, Box<dyn Restore>) {
         let database = database().await;
-        let backend = connect(&database).await;
+        let backend = connect(database.url(), PostgresConfig::DEFAULT_SCHEMA).await;
         (node(&backend), Box::new(Dump { database, backend, folder: tempfile::tempdir().unwrap() }))
     }
 }
@@ -76,7 +87,7 @@ impl Restore for Dump {
     async fn restore(&mut self) -> LogNode {
         self.backend.close().await;
         self.run("pg_restore", &["--clean", "--if-exists", "--no-owner", "--dbname", self.database.url()]);
-        self.backend = connect(&self.database).await;
+        self.backend = connect(self.database.url(), PostgresConfig::DEFAULT_SCHEMA).await;
         node(&self.backend)
     }
 }
@@ -84,15 +95,15 @@ impl Restore for Dump {
 #[async_trait]
 impl SearchHarness for Server {
     async fn node(&self) -> SearchNode {
-        let database = database().await;
-        let backend = connect(&database).await;
+        let (url, schema) = namespace().await;
+        let backend = connect(url, &schema).await;
         let found = SearchNode { log: node(&backend), search: backend.search() };
-        self.opened.lock().await.push((database, backend));
+        self.opened.lock().await.push(backend);
         found
     }
 
     async fn settle(&self) {
-        for (_, backend) in self.opened.lock().await.iter() {
+        for backend in self.opened.lock().await.iter() {
             backend.settle_search().await.unwrap();
         }
     }

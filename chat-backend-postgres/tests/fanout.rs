@@ -1,7 +1,7 @@
 //! The fan-out keeps the contract, and finds its way back from what networks and servers do.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
-mod support;
+mod live;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use chat_core::{
 };
 use chat_test_services::{Database, Postgres, Proxy};
 use futures::{FutureExt as _, StreamExt as _};
+use live::{PATIENCE, config, connect, database, execute, until};
 use sqlx::postgres::PgListener;
-use support::{PATIENCE, config, connect, database, execute, until};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -161,7 +161,7 @@ async fn a_half_open_connection_is_found_within_twice_the_probe() {
     let proxy = Proxy::start(Postgres::shared().await.unwrap().address().unwrap()).await.unwrap();
     let through = database.url_through(&proxy.address().to_string()).unwrap().parse().unwrap();
     // Only the listener goes through the proxy.
-    let config = config(database.url()).with_transaction_pooler(Some(through)).with_listen_probe(PROBE);
+    let config = config(database.url()).with_listen_at(through).with_listen_probe(PROBE);
     let backend = PostgresBackend::connect(config).await.unwrap();
     let fanout = backend.fanout();
     let mut subscription = fanout.subscribe(&topic("tea")).await.unwrap();
@@ -296,8 +296,7 @@ async fn a_closed_backend_ends_its_subscriptions_with_an_error() {
 #[tokio::test]
 async fn behind_a_pooler_without_an_address_to_listen_at_only_publishing_works() {
     let database = database().await;
-    let pooled =
-        PostgresBackend::connect(config(database.url()).with_transaction_pooler(None)).await.unwrap();
+    let pooled = PostgresBackend::connect(config(database.url()).with_transaction_pooler()).await.unwrap();
     let direct = connect(database.url()).await;
     let mut subscription = direct.fanout().subscribe(&topic("tea")).await.unwrap();
     let refused = pooled.fanout().subscribe(&topic("tea")).await.unwrap_err();

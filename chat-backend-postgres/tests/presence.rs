@@ -1,7 +1,7 @@
 //! Presence keeps the contract, answers as the model does, and stands what servers and many callers at once do.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
-mod support;
+mod live;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use chat_core::{
     testkit::PresenceHarness,
 };
 use chat_test_services::{Database, Postgres};
-use support::{PATIENCE, connect, database, execute, until};
+use live::{PATIENCE, connect, database, execute, until};
 use tokio::{sync::Mutex, time::Instant};
 
 const LONG: Duration = Duration::from_secs(3_600);

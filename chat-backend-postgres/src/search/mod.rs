@@ -1,6 +1,7 @@
 //! Full-text search over a folded copy of the texts. With the extension `pg_trgm` in the database there is an index over it.
 
 mod keep_up;
+pub(crate) mod trigrams;
 
 use std::sync::Arc;
 
