@@ -12,17 +12,15 @@ export class Timeline {
   /** By the number of the entry before which something is missing: its cursor. */
   #holes = new Map();
   #pending = new Map();
-  /** Which number stands behind a cursor, as far as this timeline has seen. */
-  #seqOf = new Map();
-  #last = 0;
+  /** Every change up to this number was seen; those on pages of older entries may be later. */
+  #seen = 0;
   #items = null;
 
   /** Applies an entry of the log. */
   applyEntry(entry) {
     if (!Number.isSafeInteger(entry?.seq)) return;
     this.#items = null;
-    this.#seqOf.set(entry.cursor, entry.seq);
-    this.#last = Math.max(this.#last, entry.seq);
+    this.#see(entry.seq);
     if (CHANGES.has(entry.kind)) {
       if (!this.#changes.has(entry.target)) this.#changes.set(entry.target, new Changes());
       this.#changes.get(entry.target).add(entry);
@@ -42,10 +40,11 @@ export class Timeline {
       this.#entries.clear();
       this.#changes.clear();
       this.#holes.clear();
-      this.#seqOf.clear();
-      this.#last = 0;
+      this.#seen = 0;
     }
     this.#putAll(page);
+    // What follows comes entry by entry.
+    if (replace || hole) this.#see(asOfPage(page));
     const first = page.entries[0];
     if (first && (hole || (replace && !page.reachesStart))) this.#holes.set(first.seq, first.cursor);
   }
@@ -109,18 +108,35 @@ export class Timeline {
     return items;
   }
 
+  /** What is stored, as `take` takes it: messages with their changes folded in, and up to which number they are. */
+  known() {
+    return this.#shown().map(({ entry, asOf }) => ({
+      entry: foldMessage(entry, asOf, this.#changes.get(entry.id)),
+      asOf: Math.max(asOf, this.#seen),
+    }));
+  }
+
+  /** Takes over what another timeline knew, and all it had seen. */
+  take(known, seen) {
+    this.#items = null;
+    this.#see(seen);
+    for (const { entry, asOf } of known) this.#put(entry, asOf);
+  }
+
+  get seen() {
+    return this.#seen;
+  }
+
+  #see(seq) {
+    this.#seen = Math.max(this.#seen, seq);
+  }
+
   #shown() {
     return [...this.#entries.values()].sort((a, b) => a.entry.seq - b.entry.seq);
   }
 
   #putAll(page) {
-    // A page is either one whose position was passed here, or it is ahead of everything seen so far.
-    let asOf = this.#seqOf.get(page.cursor);
-    if (asOf === undefined) {
-      for (const { seq, edited } of page.entries) this.#last = Math.max(this.#last, seq, edited?.seq ?? 0);
-      asOf = this.#last;
-      if (page.cursor !== undefined) this.#seqOf.set(page.cursor, asOf);
-    }
+    const asOf = asOfPage(page);
     for (const entry of page.entries) if (SHOWN.has(entry.kind)) this.#put(entry, Math.max(asOf, entry.seq));
   }
 
@@ -139,6 +155,11 @@ export class Timeline {
     // A new object, so that a view that compares items sees the change.
     this.#pending.set(clientId, { ...pending, ...more });
   }
+}
+
+/** Up to which number a page is complete: where the log's head was when it was read. */
+function asOfPage({ seq, entries }) {
+  return seq ?? Math.max(0, ...entries.map((entry) => Math.max(entry.seq, entry.edited?.seq ?? 0)));
 }
 
 // Folding changes into a message: an edit holds if its number is greater, a delete always, a reaction as a set of users.
