@@ -2,6 +2,8 @@
 // not yet sent. Applying anything twice, or late, changes nothing. It needs nothing else, and chat-client.js does not need it.
 
 const CHANGES = new Set(['edit', 'delete', 'reaction']);
+/** Of what one user said with one reaction, the first and the latest are kept. */
+const MOST_WORDS = 16;
 const SHOWN = new Set(['chat', 'custom', 'join', 'leave']);
 
 export class Timeline {
@@ -168,7 +170,7 @@ function asOfPage({ seq, entries }) {
 class Changes {
   edit = null;
   deleted = false;
-  /** By key and user, the last word: `{key, user, add, seq}`. */
+  /** By key and user, every word, by number: `{key, user, words: [{add, seq}]}`. */
   #reactions = new Map();
 
   add(entry) {
@@ -178,14 +180,22 @@ class Changes {
       if (entry.seq > (this.edit?.seq ?? 0)) this.edit = entry;
     } else {
       const id = JSON.stringify([entry.key, entry.sender]);
-      if (entry.seq > (this.#reactions.get(id)?.seq ?? 0)) {
-        this.#reactions.set(id, { key: entry.key, user: entry.sender, add: entry.op !== 'remove', seq: entry.seq });
-      }
+      if (!this.#reactions.has(id)) this.#reactions.set(id, { key: entry.key, user: entry.sender, words: [] });
+      const { words } = this.#reactions.get(id);
+      if (words.some(({ seq }) => seq === entry.seq)) return;
+      words.push({ add: entry.op !== 'remove', seq: entry.seq });
+      words.sort((a, b) => a.seq - b.seq);
+      if (words.length > MOST_WORDS) words.splice(1, 1);
     }
   }
 
-  reactionsAfter(seq) {
-    return [...this.#reactions.values()].filter((reaction) => reaction.seq > seq).sort((a, b) => a.seq - b.seq);
+  /** What each user did after `after`: their first and their last word, by the number of the last one. */
+  reactionsAfter(after) {
+    return [...this.#reactions.values()]
+      .map(({ key, user, words }) => ({ key, user, words: words.filter(({ seq }) => seq > after) }))
+      .filter(({ words }) => words.length > 0)
+      .map(({ key, user, words }) => ({ key, user, first: words[0].add, add: words.at(-1).add, seq: words.at(-1).seq }))
+      .sort((a, b) => a.seq - b.seq);
   }
 }
 
@@ -210,10 +220,13 @@ function foldReactions(base, later) {
     // A list of users may be shorter than the count; those it leaves out are only counted.
     byKey.set(key, { users: new Set(users), unnamed: Math.max(0, (count ?? 0) - users.length) });
   }
-  for (const { key, user, add } of later) {
+  for (const { key, user, first, add } of later) {
     if (!byKey.has(key)) byKey.set(key, { users: new Set(), unnamed: 0 });
-    if (add) byKey.get(key).users.add(user);
-    else byKey.get(key).users.delete(user);
+    const reaction = byKey.get(key);
+    // Who takes back what nobody is named with was one of those that are only counted.
+    if (!first && !reaction.users.has(user) && reaction.unnamed > 0) reaction.unnamed -= 1;
+    if (add) reaction.users.add(user);
+    else reaction.users.delete(user);
   }
   return [...byKey]
     .map(([key, { users, unnamed }]) => ({ key, count: users.size + unnamed, users: [...users] }))

@@ -305,3 +305,17 @@ test('a part that was shortened knows what it has folded in', () => {
   span.prepend(page([], 3, { entries: [entry(1), entry(2, { reactions: [{ key: '👍', count: 1, users: ['cy'] }] })] }));
   assert.deepEqual(span.items().map(({ seq, reactions }) => [seq, reactions]), [[1, undefined], [2, undefined]]);
 });
+
+test('who is only counted and takes the reaction back is counted no more, and whoever came and went never was', () => {
+  const counted = (...later) => {
+    const timeline = new Timeline();
+    const message = entry(1, { reactions: [{ key: '👍', count: 3, users: ['ann', 'bob'] }] });
+    timeline.applyPage({ entries: [message], reachesStart: true, cursor: cursor(9), seq: 9 }, { replace: true });
+    for (const each of later) timeline.applyEntry(each);
+    return timeline.items()[0].reactions.map(({ count, users }) => [count, ...users])[0];
+  };
+  assert.deepEqual(counted(react(10, 'm1', 'zoe', '👍', 'remove')), [2, 'ann', 'bob']);
+  assert.deepEqual(counted(react(10, 'm1', 'zoe', '👍', 'remove'), react(11, 'm1', 'zoe', '👍')), [3, 'ann', 'bob', 'zoe']);
+  assert.deepEqual(counted(react(11, 'm1', 'cy', '👍', 'remove'), react(10, 'm1', 'cy', '👍')), [3, 'ann', 'bob'], 'cy was not among them');
+  assert.deepEqual(counted(react(10, 'm1', 'bob', '👍', 'remove'), react(11, 'm1', 'bob', '👍', 'remove')), [2, 'ann']);
+});
