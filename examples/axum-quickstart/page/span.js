@@ -71,6 +71,10 @@ export class Span {
     this.#timeline.markSending(clientId);
   }
 
+  confirm(clientId, position) {
+    return this.#timeline.confirm(clientId, position);
+  }
+
   discard(clientId) {
     this.#timeline.discard(clientId);
   }
@@ -80,6 +84,7 @@ export class Span {
     for (const item of pending) {
       this.#timeline.addPending(item);
       if (item.failed) this.#timeline.markFailed(item.clientId, item.error);
+      if (item.position) this.#timeline.confirm(item.clientId, item.position);
     }
   }
 

@@ -47,6 +47,7 @@ export class Timeline {
     this.#putAll(page);
     // What follows comes entry by entry.
     if (replace || hole) this.#see(asOfPage(page));
+    this.#dropMissed();
     const first = page.entries[0];
     if (first && (hole || (replace && !page.reachesStart))) this.#holes.set(first.seq, first.cursor);
   }
@@ -86,6 +87,18 @@ export class Timeline {
   /** It is on its way again. */
   markSending(clientId) {
     this.#mark(clientId, { failed: false, error: undefined });
+  }
+
+  /**
+   * It is stored, at this position. Where that lies before what was seen without having been shown, it is among the
+   * missed messages, and gives place to whatever page brings them. Says whether it did.
+   */
+  confirm(clientId, position) {
+    const pending = this.#pending.get(clientId);
+    if (!pending || !Number.isSafeInteger(position?.seq)) return false;
+    this.#mark(clientId, { failed: false, error: undefined, position });
+    this.#dropMissed();
+    return !this.#pending.has(clientId);
   }
 
   discard(clientId) {
@@ -148,6 +161,10 @@ export class Timeline {
     const known = this.#entries.get(entry.id);
     // The later reading knows more: edits by number, deletes for ever, reactions as they were then.
     if (!known || asOf >= known.asOf) this.#entries.set(entry.id, { entry, asOf });
+  }
+
+  #dropMissed() {
+    for (const [clientId, { position }] of this.#pending) if (position?.seq <= this.#seen) this.#pending.delete(clientId);
   }
 
   #mark(clientId, more) {

@@ -319,3 +319,23 @@ test('who is only counted and takes the reaction back is counted no more, and wh
   assert.deepEqual(counted(react(11, 'm1', 'cy', '👍', 'remove'), react(10, 'm1', 'cy', '👍')), [3, 'ann', 'bob'], 'cy was not among them');
   assert.deepEqual(counted(react(10, 'm1', 'bob', '👍', 'remove'), react(11, 'm1', 'bob', '👍', 'remove')), [2, 'ann']);
 });
+
+test('a message of one\'s own that is stored among the missed ones is no longer on its way', () => {
+  for (const order of ['confirmed before the page', 'confirmed after it']) {
+    const span = new Span(page([1], 1, { reachesStart: true }));
+    span.addPending({ clientId: 'mine', sender: 'ann', text: 'hi' });
+    span.addPending({ clientId: 'next', sender: 'ann', text: 'more' });
+    const confirm = (part) => part.confirm('mine', { id: 'm2', cursor: cursor(2), seq: 2 });
+    if (order.includes('before')) assert.equal(confirm(span), false, 'its entry is about to come');
+    const far = new Span(page([4999, 5000], 5000));
+    far.adopt(span.pending());
+    if (order.includes('after')) assert.equal(confirm(far), true);
+    assert.deepEqual(shape(far), [4999, 5000, 'more'], order);
+    // The other one is stored behind all that was seen, also of a part that was shortened.
+    far.dropOldest(1);
+    assert.equal(far.confirm('next', { id: 'm5001', cursor: cursor(5001), seq: 5001 }), false);
+    assert.deepEqual(shape(far), [5000, 'more']);
+    far.applyEntry(entry(5001, { sender: 'ann', clientId: 'next' }));
+    assert.deepEqual(shape(far), [5000, 5001]);
+  }
+});
