@@ -118,13 +118,18 @@ impl Actor {
     ///
     /// # Errors
     /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`], [`Error::Body`], [`Error::Refused`],
-    /// [`Error::Rejected`], [`Error::Conflict`]: not stored. [`Error::RateLimited`], [`Error::Busy`]: not stored, try
+    /// [`Error::Rejected`], [`Error::Conflict`], [`Error::Invalid`] for a [reserved](ClientMessageId::RESERVED) client id:
+    /// not stored. [`Error::RateLimited`], [`Error::Busy`]: not stored, try
     /// again. [`Error::Timeout`] and backend errors: unknown, try again with the same client id.
     ///
     /// # Cancel safety
     /// A dropped call may or may not have stored the message. Sending it again is safe.
     pub async fn send(&self, room: &RoomId, client_id: ClientMessageId, content: Content) -> Result<Sent> {
         content.body().map_or(Ok(()), |body: &Body| body.check(MAX_BODY_CHARS))?;
+        if client_id.is_reserved() {
+            // Or its sender could take the place of an entry that tells of them.
+            return Err(Error::invalid("client id", "those that begin with `!` are the server's own"));
+        }
         let authority = self.permit_quickly(Action::Send(content.kind()), room).await?;
         self.take(RateKey::UserSends(self.user().clone())).await?;
         self.take(RateKey::RoomSends(room.clone())).await?;

@@ -153,7 +153,8 @@ impl Chat {
         Actor::system(self.inner.clone(), user)
     }
 
-    /// Appends a draft as it is, together with others that are under way, and tells the room.
+    /// Appends a draft as it is, together with others that are under way, and tells the room. Its client id is not to be one
+    /// of the engine's own ([`ClientMessageId::RESERVED`](crate::ClientMessageId::RESERVED)).
     ///
     /// # Errors
     /// [`Error::Busy`] if too much waits; the log's error or [`Error::Timeout`], after which it is unknown whether the

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chat_core::{
-    Chat, EntryKind, Error, Event, JoinRequest, MemberChange, MemberOutcome, ReadQuery, Role, RoomChange,
-    SessionEvents, Settings, Storage as _, fanout::FanoutEvent, session::LeftReason,
+    Chat, ClientMessageId, EntryKind, Error, Event, JoinRequest, MemberChange, MemberOutcome, Principal,
+    ReadQuery, Role, RoomChange, SessionEvents, Settings, Storage as _, fanout::FanoutEvent,
+    session::LeftReason,
 };
 use tokio::time::timeout;
 
@@ -131,4 +132,25 @@ async fn a_room_and_a_marker_whose_caller_goes_away_are_told_all_the_same() {
         changed |= matches!(notice.value(), FanoutEvent::RoomChanged(room) if !room.active);
         read |= matches!(notice.value(), FanoutEvent::Read { user: reader, .. } if *reader == user("ann"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_cannot_take_the_place_of_the_entry_that_tells_of_them() {
+    let world = World::new();
+    let chat = slow(&world, Settings::default()).await;
+    let bob = chat.actor(Principal::new(user("bob")));
+    // Whatever the next changes of this membership are called.
+    for version in 0..5 {
+        for name in [format!("leave-{version}"), format!("!leave-{version}"), format!("!join-{version}")] {
+            let sent = bob.send_text(&room(), ClientMessageId::new(&name).unwrap(), "hi").await;
+            match sent {
+                Err(Error::Invalid { what: "client id", .. }) => assert!(name.starts_with('!')),
+                sent => assert!(sent.is_ok() && !name.starts_with('!'), "{name}: {sent:?}"),
+            }
+        }
+    }
+    let removed =
+        chat.system(user("service")).change_member(&room(), MemberChange::remove(user("bob"))).await.unwrap();
+    assert!(matches!(removed, MemberOutcome::Removed(_)), "{removed:?}");
+    assert_eq!(leaves(&world).await, 1);
 }

@@ -73,6 +73,8 @@ fn words(values: &[impl serde::Serialize], description: &str) -> Described {
 const KEY: &str = "[-A-Za-z0-9_.~:@+=,!]";
 /// Printable ASCII without the space.
 const GRAPHIC: &str = "[!-~]";
+/// As [`GRAPHIC`], but not with a `!` in front.
+const NEW_CLIENT_ID: &str = r#"^["-~][!-~]*$"#;
 /// An epoch, a dot and a number of up to 2^53 - 1 without leading zeros.
 const CURSOR: &str = r"^[-A-Za-z0-9_]{1,64}\.(0|[1-9][0-9]{0,14}|[1-8][0-9]{15})$";
 /// A ULID in the alphabet of Crockford; read in both cases, written in capitals.
@@ -106,6 +108,13 @@ values! {
     ClientMessageId as "ChatClientMessageId" = name(
         chat_core::ClientMessageId::MAX_BYTES, GRAPHIC,
         "The sender's name for a message. The same one sent again is the same message, for ever.",
+        "c-7",
+    );
+    /// `chat_core::ClientMessageId`, as senders may choose it
+    NewClientMessageId as "ChatNewClientMessageId" = shaped(
+        NEW_CLIENT_ID, chat_core::ClientMessageId::MAX_BYTES,
+        "One's own name for a message. The same one sent again is the same message, for ever. Those that begin with `!` are \
+         the server's own.",
         "c-7",
     );
     /// `chat_core::CustomKind`

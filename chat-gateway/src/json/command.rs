@@ -380,7 +380,10 @@ impl Fields<'_> {
     }
 
     fn append(&self, content: Content) -> Field<Action> {
-        let client_id = Self::text_id(self.client_id, "clientId")?;
+        let client_id: ClientMessageId = Self::text_id(self.client_id, "clientId")?;
+        if client_id.is_reserved() {
+            return Err("`clientId`: those that begin with \"!\" are the server's own".to_owned());
+        }
         Ok(Action::Append { room: self.room()?, client_id, content })
     }
 
@@ -467,6 +470,7 @@ mod tests {
             (r#"{"id":3,"type":"send","room":"r","clientId":"c"}"#, "text"),
             (r#"{"id":3,"type":"send","room":"r","clientId":"c","text":"t","json":null}"#, "json"),
             (r#"{"id":3,"type":"send","room":"r","text":"t"}"#, "clientId"),
+            (r#"{"id":3,"type":"send","room":"r","clientId":"!c","text":"t"}"#, "clientId"),
             (r#"{"id":3,"type":"edit","room":"r","clientId":"c","text":"t","target":"x"}"#, "target"),
             (r#"{"id":3,"type":"react","room":"r","clientId":"c","key":"k","op":"no"}"#, "op"),
             (r#"{"id":3,"type":"history","room":"r","before":"e.1","after":"e.2"}"#, "before"),

@@ -97,7 +97,7 @@ mod described {
     #[expect(dead_code, reason = "only its schema is used")]
     pub(super) struct NewText {
         /// One's own name for it.
-        client_id: values::ClientMessageId,
+        client_id: values::NewClientMessageId,
         /// What it says.
         text: values::MessageText,
         /// The application's name for this kind of entry; without it a chat message.
@@ -111,7 +111,7 @@ mod described {
     #[expect(dead_code, reason = "only its schema is used")]
     pub(super) struct NewJson {
         /// One's own name for it.
-        client_id: values::ClientMessageId,
+        client_id: values::NewClientMessageId,
         /// What it says; its text counts against `maxBodyChars`.
         json: values::AnyJson,
         /// The application's name for this kind of entry; without it a chat message.

@@ -106,7 +106,8 @@ impl Actor {
 
     /// Writes a change of membership into the room. The change stands whether or not this is stored.
     async fn note(&self, room: &RoomId, member: &Member, content: Content) {
-        let client_id = format!("{}-{}", content.kind().as_str(), member.version);
+        let reserved = ClientMessageId::RESERVED;
+        let client_id = format!("{reserved}{}-{}", content.kind().as_str(), member.version);
         let Ok(client_id) = ClientMessageId::new(&client_id) else { return };
         let draft = Draft::new(room.clone(), member.user.clone(), client_id, content);
         if let Err(error) = self.append(draft.with_authority(Authority::System)).await {
