@@ -5,5 +5,6 @@ mod changes;
 mod counting_log;
 mod ends;
 mod follow;
+mod page_budget;
 mod slow_rooms;
 mod world;

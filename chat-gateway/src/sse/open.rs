@@ -38,7 +38,7 @@ pub async fn open(
     let credentials = chosen(credentials, &request)?;
     let opening = async {
         let (session, events) = chat.connect(&credentials).await?;
-        let refused = join_all(&session, &request).await?;
+        let refused = join_all(chat, &session, &request).await?;
         Ok((session, events, refused))
     };
     let too_late = |_| Err(Problem::from(Error::Timeout { operation: "open" }));
@@ -82,13 +82,21 @@ fn chosen(credentials: Option<Credentials>, request: &StreamRequest) -> Result<C
 }
 
 /// Joins the rooms. Those that are refused for good are answered, unless they are all there are.
-async fn join_all(session: &Session, request: &StreamRequest) -> Result<Vec<(RoomId, Problem)>, Problem> {
+async fn join_all(
+    chat: &Chat,
+    session: &Session,
+    request: &StreamRequest,
+) -> Result<Vec<(RoomId, Problem)>, Problem> {
     let rooms = request.positions.rooms();
+    let settings = chat.settings();
+    // All of them wait till the last room is joined, so they share what may wait evenly.
+    let share = settings.session_page_entries / rooms.len().max(1);
+    let page = request.page.unwrap_or(settings.join_page).min(share);
     let requests: Vec<JoinRequest> = rooms
         .iter()
         .map(|(room, cursor)| {
             let mut join = JoinRequest::new(room.clone());
-            (join.cursor, join.page) = (cursor.clone(), request.page);
+            (join.cursor, join.page) = (cursor.clone(), Some(page));
             join
         })
         .collect();

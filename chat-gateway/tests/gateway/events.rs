@@ -316,3 +316,24 @@ async fn the_session_of_a_client_that_reads_nothing_ends() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(server.chat.session_count(), 0);
 }
+
+#[tokio::test]
+async fn the_first_pages_of_all_rooms_share_what_may_wait() {
+    let mut settings = settings();
+    settings.session_page_entries = 10;
+    let server = Server::with(settings, Limits::new()).await;
+    with_other_room(&server).await;
+    for n in 0..12 {
+        server.say(&n.to_string()).await;
+        say_in(&server, &other(), &n.to_string()).await;
+    }
+    let mut source = server.source("ann", &format!("{BOTH}&limit=1000"), "").await;
+    for _ in 0..2 {
+        let joined = source.next_of("joined").await;
+        assert_eq!(seqs(&joined["page"]), [8, 9, 10, 11, 12], "{}", joined["room"]);
+        assert_eq!(joined["page"]["reachesStart"], false);
+    }
+    // One room has all of it.
+    let mut source = server.source("ann", "rooms=general&limit=1000", "").await;
+    assert_eq!(seqs(&source.next_of("joined").await["page"]).len(), 10);
+}
