@@ -275,11 +275,16 @@ impl Actor {
     /// Adds somebody, changes a role or ends a membership, and tells the room. Nobody gives a role above their own, or
     /// changes somebody who stands above them. Ending a membership ends the user's live subscriptions everywhere.
     ///
+    /// A room keeps an owner as long as it has members: its only one can leave it, or take another role, once somebody else
+    /// is an owner. The [service itself](crate::Chat::system) may take the last one, and asks for the same with
+    /// [`keeping_an_owner`](MemberChange::keeping_an_owner).
+    ///
     /// # Errors
-    /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`].
-    pub async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome> {
+    /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`], [`Error::LastOwner`].
+    pub async fn change_member(&self, room: &RoomId, mut change: MemberChange) -> Result<MemberOutcome> {
         let parts = &self.inner.parts;
         if !self.system {
+            change.keep_owner = true;
             self.permit_member_change(room, &change).await?;
             self.take(RateKey::UserSends(self.user().clone())).await?;
         }

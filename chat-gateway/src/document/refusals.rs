@@ -66,7 +66,9 @@ refusals! {
     /// Changes a room.
     ChangesRoom: ALWAYS, BODY, ROOM, &["limit_exceeded"];
     /// Changes a membership.
-    ChangesMember: ALWAYS, BODY, ROOM;
+    ChangesMember: ALWAYS, BODY, ROOM, &["last_owner"];
+    /// Ends a membership.
+    EndsMembership: ALWAYS, ROOM, &["last_owner"];
     /// Moves a read marker.
     MarksRead: ALWAYS, BODY, &["not_a_member", "room_not_found", "cursor_reset"];
     /// Stores a message.

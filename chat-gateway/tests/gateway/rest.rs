@@ -96,6 +96,23 @@ async fn rooms_and_members_are_managed() {
 }
 
 #[tokio::test]
+async fn a_rooms_only_owner_stays_until_there_is_another() {
+    let http = Http::start().await;
+    assert_eq!(http.call("ann", Method::POST, "/rooms", Some(json!({"id": "team"}))).await.0, 201);
+    let member = |user: &str| format!("/rooms/team/members/{user}");
+    let role = |role: &str| Some(json!({"role": role}));
+    assert_eq!(http.call("ann", Method::PUT, &member("bob"), role("moderator")).await.0, 201);
+    let refused = (409, "last_owner".to_owned());
+    assert_eq!(http.code("ann", Method::DELETE, &member("me"), None).await, refused);
+    assert_eq!(http.code("ann", Method::PUT, &member("ann"), role("member")).await, refused);
+    assert_eq!(http.call("ann", Method::PUT, &member("bob"), role("owner")).await.0, 200);
+    assert_eq!(http.call("ann", Method::DELETE, &member("me"), None).await.0, 204);
+    assert_eq!(http.code("bob", Method::PUT, &member("me"), role("reader")).await, refused);
+    // Nobody is left behind.
+    assert_eq!(http.call("bob", Method::DELETE, &member("me"), None).await.0, 204);
+}
+
+#[tokio::test]
 async fn messages_are_sent_read_found_and_marked() {
     let http = Http::start().await;
     let messages = "/rooms/general/messages";

@@ -6,7 +6,7 @@ import { Session } from './session.js';
 import { announce } from './views/announcer.js';
 import { ConnectionView } from './views/connection.js';
 import { ConversationView } from './views/conversation.js';
-import { confirmDialog, formDialog, inviteDialog } from './views/dialogs.js';
+import { confirmDialog, formDialog, inviteDialog, successorDialog } from './views/dialogs.js';
 import { MembersView } from './views/members.js';
 import { RoomsView } from './views/rooms.js';
 import { showSignIn } from './views/signin.js';
@@ -119,11 +119,32 @@ function enter(data) {
     });
     if (!sure) return;
     try {
-      await api.leave(room.id);
-      model.forget(room.id);
+      await leaveOr(room, async () => {
+        const others = [...room.members.keys()].filter((user) => user !== session.user).sort();
+        await successorDialog(dialogs, {
+          title: `Who takes over ${room.name}?`,
+          people: others,
+          work: async (user) => {
+            await api.makeOwner(room.id, user);
+            await leaveOr(room);
+          },
+        });
+      });
     } catch (error) {
       conversation.say(error);
     }
+  }
+
+  /** Leaves a room; where its only owner may not, does `otherwise`. */
+  async function leaveOr(room, otherwise) {
+    try {
+      await api.leave(room.id);
+    } catch (error) {
+      if (error.code !== 'last_owner' || !otherwise) throw error;
+      await otherwise();
+      return;
+    }
+    model.forget(room.id);
   }
 
   async function jump(entry) {
