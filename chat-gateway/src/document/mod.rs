@@ -22,8 +22,8 @@ use utoipa::{
 
 pub(crate) use self::{
     refusals::{
-        ChangesMember, ChangesRoom, Code, CreatesRoom, EndsMembership, MarksRead, MayBeOff, OpensStream,
-        ReadsLog, ReadsOwn, ReadsPresence, ReadsRoom, Searches, Sends,
+        Changes, ChangesMember, ChangesRoom, Code, CreatesRoom, Edits, EndsMembership, MarksRead, MayBeOff,
+        OpensStream, ReadsLog, ReadsOwn, ReadsPresence, ReadsRoom, Searches, Sends,
     },
     serve::routes,
 };

@@ -159,6 +159,59 @@ async fn messages_are_sent_read_found_and_marked() {
 }
 
 #[tokio::test]
+async fn messages_are_edited_deleted_and_reacted_to() {
+    let http = Http::start().await;
+    let send = json!({"clientId": "c-1", "text": "helo"});
+    let (_, sent) = http.call("ann", Method::POST, "/rooms/general/messages", Some(send)).await;
+    let message = format!("/rooms/general/messages/{}", sent["id"].as_str().unwrap());
+    let now = async || http.get("bob", "/rooms/general/messages").await["entries"][0].clone();
+
+    let edit = json!({"clientId": "c-2", "text": "hello"});
+    let (status, edited) = http.call("ann", Method::PATCH, &message, Some(edit.clone())).await;
+    assert_eq!((status.as_u16(), &edited["seq"], &edited["duplicate"]), (200, &json!(2), &json!(false)));
+    let (_, again) = http.call("ann", Method::PATCH, &message, Some(edit)).await;
+    assert_eq!((&again["seq"], &again["duplicate"]), (&json!(2), &json!(true)));
+    assert_eq!((&now().await["text"], &now().await["edited"]["seq"]), (&json!("hello"), &json!(2)));
+
+    // As a browser writes it: percent-encoded UTF-8.
+    let thumb = format!("{message}/reactions/%F0%9F%91%8D");
+    let named = format!("{thumb}?clientId=c-3");
+    for duplicate in [false, true] {
+        let (status, sent) = http.call("bob", Method::PUT, &named, None).await;
+        assert_eq!(
+            (status.as_u16(), &sent["clientId"], &sent["duplicate"]),
+            (200, &json!("c-3"), &json!(duplicate))
+        );
+    }
+    assert_eq!(http.call("bob", Method::PUT, &thumb, None).await.0, 200);
+    assert_eq!(now().await["reactions"], json!([{"key": "👍", "count": 1, "users": ["bob"]}]));
+    assert_eq!(http.call("bob", Method::DELETE, &thumb, None).await.0, 200);
+    assert_eq!(now().await["reactions"], Value::Null);
+
+    for (method, path, body, status, code) in [
+        (Method::PATCH, &*message, Some(json!({"clientId": "c", "text": "mine"})), 403, "target_not_own"),
+        (Method::DELETE, &message, None, 403, "target_not_own"),
+        (
+            Method::PATCH,
+            "/rooms/general/messages/01J00000000000000000000000",
+            Some(json!({"clientId": "c", "text": "x"})),
+            404,
+            "target_not_found",
+        ),
+        (Method::DELETE, "/rooms/general/messages/nothing", None, 400, "invalid_request"),
+        (Method::PATCH, &message, Some(json!({"clientId": "c"})), 400, "invalid_request"),
+        (Method::PUT, &format!("{message}/reactions/{}", "x".repeat(65)), None, 400, "invalid_request"),
+    ] {
+        assert_eq!(http.code("bob", method, path, body).await, (status, code.into()), "{path}");
+    }
+    for _ in 0..2 {
+        assert_eq!(http.call("ann", Method::DELETE, &message, None).await.0, 200);
+    }
+    let gone = now().await;
+    assert_eq!((&gone["deleted"], &gone["text"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
 async fn refusals_are_problems() {
     let http = Http::start().await;
     let messages = "/rooms/general/messages";
