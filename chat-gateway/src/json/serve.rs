@@ -107,9 +107,11 @@ where
                 }
                 Ok(Some(Ok(Incoming::Alive))) => continue,
                 Ok(Some(Ok(Incoming::Binary))) => Err(End::Told(Goodbye::BINARY_FRAME)),
-                Ok(Some(Ok(Incoming::TooLarge))) => Err(End::Told(Goodbye::FRAME_TOO_LARGE)),
+                Ok(Some(Ok(Incoming::TooLarge))) => {
+                    Err(End::Told(Goodbye::frame_too_large(self.limits.frame_bytes)))
+                }
                 Ok(Some(Ok(Incoming::Text(text)))) if text.len() > self.limits.frame_bytes => {
-                    Err(End::Told(Goodbye::FRAME_TOO_LARGE))
+                    Err(End::Told(Goodbye::frame_too_large(self.limits.frame_bytes)))
                 }
                 Ok(Some(Ok(Incoming::Text(text)))) => Ok(text),
             };

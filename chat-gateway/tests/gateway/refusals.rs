@@ -173,6 +173,9 @@ async fn a_connection_that_is_not_one_is_closed() {
         }
         let (closing, websocket) = client.closing().await;
         assert_eq!((closing["code"].as_str().unwrap(), websocket), (code, number), "{shown}");
+        if code == "frame_too_large" {
+            assert_eq!(closing["message"], "a frame has at most 2000 bytes");
+        }
     }
     // What is not `connect` is refused, and `connect` may still come.
     let mut client = server.open().await;

@@ -212,6 +212,30 @@ async fn messages_are_edited_deleted_and_reacted_to() {
 }
 
 #[tokio::test]
+async fn refusals_name_the_field_and_the_bound() {
+    let http = Http::start().await;
+    let messages = "/rooms/general/messages";
+    let big = json!({"clientId": "c", "text": "x".repeat(70_000)});
+    for (method, path, body, named) in [
+        (Method::POST, messages, Some(json!({"clientId": 1, "text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"clientId": "a b", "text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"clientId": "c", "text": {"a": 1}})), "`text`"),
+        (Method::POST, "/rooms", Some(json!({"metadata": "x"})), "`metadata`"),
+        (Method::PUT, "/rooms/general/members/cy", Some(json!({"role": "king"})), "`role`"),
+        (Method::POST, messages, Some(big), "65536 bytes"),
+        (Method::GET, "/search?q=%20", None, "`q`: is empty"),
+    ] {
+        let (status, body) = http.call("ann", method, path, body).await;
+        let detail = body["detail"].as_str().unwrap();
+        assert!(status.is_client_error() && detail.contains(named), "{path}: {named} in {detail}");
+    }
+    let (_, sent) =
+        http.call("ann", Method::POST, messages, Some(json!({"clientId": "j", "json": [1.0]}))).await;
+    assert_eq!(sent["duplicate"], false, "JSON of any shape is taken as it is: {sent}");
+}
+
+#[tokio::test]
 async fn refusals_are_problems() {
     let http = Http::start().await;
     let messages = "/rooms/general/messages";
