@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, signal, sync::oneshot, time::timeout};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let secret = env::var("CHAT_SECRET").context("CHAT_SECRET must hold what signs your users' tokens")?;
-    let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret)?]))?;
+    let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret).context("CHAT_SECRET")?]))?;
     let file = SqliteBackend::open(SqliteConfig::new("chat.db")).await?;
     let chat = Chat::builder().memory().storage(&file).auth(auth).build()?;
 
@@ -23,8 +23,8 @@ async fn main() -> anyhow::Result<()> {
         .route("/", get(|| async { "hello" })) // your service as it was
         .nest("/chat", chat_gateway::router(chat.clone(), GatewayConfig::new()));
 
-    let listen = env::args().skip_while(|word| word != "--listen").nth(1);
-    let listener = TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    let listen = env::args().skip_while(|word| word != "--listen").nth(1).unwrap_or("127.0.0.1:8080".into());
+    let listener = TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("listening on http://{}", listener.local_addr()?);
 
     let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
