@@ -87,6 +87,9 @@ const MESSAGE_TEXT: &str = concat!(
     r"[^\u0000]*$"
 );
 
+/// No control characters and no white space.
+const REACTION: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$";
+
 /// Most rooms of a stream, unless the application sets another number.
 const FOLLOWED: usize = chat_core::Settings::ROOMS_PER_SESSION;
 
@@ -126,6 +129,7 @@ values! {
     ReactionKey as "ChatReactionKey" = text("An emoji or a short name, of at most 64 bytes.")
         .min_length(Some(1))
         .max_length(Some(chat_core::ReactionKey::MAX_BYTES))
+        .pattern(Some(REACTION))
         .examples([json!("👍")])
         .into();
     /// `chat_core::MessageId`

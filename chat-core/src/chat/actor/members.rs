@@ -20,14 +20,19 @@ impl Actor {
     /// changes somebody who stands above them. Ending a membership ends the user's live subscriptions everywhere. A change
     /// that finds everything as it wants it tells again, so that trying again mends what a crash kept from being told.
     ///
+    /// A room keeps an owner as long as it has members: its only one can leave it, or take another role, once somebody else
+    /// is an owner. The [service itself](crate::Chat::system) may take the last one, and asks for the same with
+    /// [`keeping_an_owner`](MemberChange::keeping_an_owner).
+    ///
     /// # Errors
-    /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`]. After [`Error::Timeout`] it is told as soon as
+    /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`], [`Error::LastOwner`]. After [`Error::Timeout`] it is told as soon as
     /// it is stored.
     ///
     /// # Cancel safety
     /// A dropped call has changed nothing, or changes it and tells.
-    pub async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome> {
+    pub async fn change_member(&self, room: &RoomId, mut change: MemberChange) -> Result<MemberOutcome> {
         if !self.system {
+            change.keep_owner = true;
             self.permit_member_change(room, &change).await?;
             self.take(RateKey::UserSends(self.user().clone())).await?;
         }
