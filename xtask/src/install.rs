@@ -33,16 +33,21 @@ struct Tool {
 
 impl Tool {
     fn is_there(self) -> bool {
-        let paths = env::var_os("PATH").unwrap_or_default();
-        env::split_paths(&paths).any(|folder| folder.join(self.program).is_file())
+        is_there(self.program)
     }
+}
+
+/// Whether a program is on the path.
+pub(crate) fn is_there(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
 /// Sees to it that the tools are there: installs them where that is ours to do, else says how. Answers which Node.js to
 /// use; one that had to be fetched is under `target`.
 pub(crate) fn tools_for_the_page(browser: bool, target: &Path) -> Result<PathBuf> {
     let needed: &[Tool] = if browser { &[NODE, NPM, CHROMIUM, SQLITE] } else { &[NODE] };
-    install_missing(needed, "what needs a browser: cargo xtask test --no-browser")?;
+    install_missing(needed, "Or leave out what needs a browser: cargo xtask test --no-browser")?;
     let node = node(target)?;
     println!("node: {}", version(&node)?);
     for tool in &needed[1..] {
@@ -58,7 +63,7 @@ fn node(target: &Path) -> Result<PathBuf> {
     let folder = target.join("node");
     let fetched = folder.join("node_modules/.bin/node");
     if !version(&fetched).is_ok_and(|version| is_new_enough(&version)) {
-        install_missing(&[NPM], &format!("npm, with Node.js {NODE_MAJOR} or later as `node`"))?;
+        install_missing(&[NPM], &format!("Or have Node.js {NODE_MAJOR} or later as `node`"))?;
         fs::create_dir_all(&folder)?;
         let mut npm = command("npm", &["install", "--no-save", "--no-audit", "--no-fund", NODE_FROM_NPM]);
         npm.arg("--prefix").arg(&folder);
@@ -76,7 +81,7 @@ pub(crate) fn python() -> Result<()> {
     let can =
         |module: &str| process::output(command("python3", &["-c", &format!("import {module}")])).is_ok();
     if !(can("venv") && can("ensurepip")) {
-        install(&["python3", VENV], "it: cargo xtask test --no-schemathesis")?;
+        packages(&["python3", VENV], "Or leave it out: cargo xtask test --no-schemathesis")?;
     }
     println!("python3: {}", version("python3")?);
     Ok(())
@@ -87,19 +92,20 @@ pub(crate) fn npm_is_there() -> bool {
     NPM.is_there()
 }
 
-fn install_missing(tools: &[Tool], else_leave_out: &str) -> Result<()> {
+fn install_missing(tools: &[Tool], otherwise: &str) -> Result<()> {
     let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
-    if missing.is_empty() { Ok(()) } else { install(&missing, else_leave_out) }
+    if missing.is_empty() { Ok(()) } else { packages(&missing, otherwise) }
 }
 
-fn install(packages: &[&str], else_leave_out: &str) -> Result<()> {
+/// Installs Debian's packages where that is ours to do, else says how, and what to do otherwise.
+pub(crate) fn packages(packages: &[&str], otherwise: &str) -> Result<()> {
     let packages = packages.join(" ");
     let root = process::output(command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
     let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
     if !is_debian() || !(root || in_ci) {
         bail!(
             "missing: {packages}. On Debian or Ubuntu:\n  sudo apt-get update\n  sudo apt-get install --yes \
-             --no-install-recommends {packages}\nOr leave out {else_leave_out}"
+             --no-install-recommends {packages}\n{otherwise}"
         );
     }
     let sudo = if root { "" } else { "sudo " };

@@ -6,6 +6,7 @@ mod install;
 mod process;
 mod schemathesis;
 mod server;
+mod services;
 mod test;
 mod workspace;
 
@@ -38,8 +39,22 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
     },
+    /// The servers that tests use.
+    Services {
+        #[command(subcommand)]
+        task: Services,
+    },
     /// Everything that has to pass: test, check, examples.
     Ci(TestOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum Services {
+    /// Starts them, says how tests find them, and leaves them running until Ctrl-C.
+    Up {
+        /// Which: postgres, redis. All of them if none is named.
+        names: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -65,6 +80,7 @@ fn main() -> ExitCode {
             bench.args(["--benches", "--all-features"]).arg("--").args(&filter);
             process::run(bench)
         }),
+        Task::Services { task: Services::Up { names } } => services::up(&workspace, &names),
         Task::Ci(options) => test::run(&mut steps, &workspace, options)
             .and_then(|()| check::run(&mut steps, &workspace))
             .and_then(|()| examples::run(&mut steps, &workspace)),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     TestOptions, install,
     process::{self, Steps, cargo},
-    schemathesis,
+    schemathesis, services,
     workspace::Workspace,
 };
 
@@ -48,6 +48,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     if !options.no_schemathesis {
         steps.run(REST_TOOLS, install::python)?;
     }
+    steps.run("servers for the tests", services::install)?;
     // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
     steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
     steps.run("tests", || process::run(cargo(root, ["test"].iter().chain(&EVERYTHING))))?;

@@ -1,0 +1,35 @@
+//! A real server for any test, and the faults to put it through.
+//!
+//! A test asks for a server and a part of it that nobody else uses:
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! let database = chat_test_services::Postgres::shared().await?.database().await?;
+//! println!("{}", database.url());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The README says where the server comes from.
+
+#![cfg(unix)]
+
+mod database;
+mod family;
+mod folder;
+mod port;
+mod postgres;
+mod process;
+mod proxy;
+mod redis;
+mod server;
+mod source;
+mod user;
+
+pub use self::{
+    database::Database,
+    postgres::{Postgres, PostgresService},
+    proxy::{Direction, Proxy},
+    redis::{Redis, RedisService},
+    server::Server,
+};

@@ -1,0 +1,70 @@
+//! Starts the servers that tests need and leaves them running, so that each run of the tests need not start its own.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use chat_test_services::{Postgres, Redis};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "usage: chat-test-services [postgres] [redis]; without a name, all of them";
+
+const NAMES: [&str; 2] = ["postgres", "redis"];
+
+fn main() -> ExitCode {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    match run(&names) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(names: &[String]) -> Result<()> {
+    if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
+        bail!("{unknown}: no such server\n{USAGE}");
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let running = tokio::select! {
+            biased;
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            running = start(wanted) => running?,
+        };
+        println!("# running until Ctrl-C");
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("ending");
+        drop(running);
+        Ok(())
+    })
+}
+
+/// The servers that were wanted; they end with this value.
+#[derive(Debug)]
+struct Running {
+    _postgres: Option<Postgres>,
+    _redis: Option<Redis>,
+}
+
+async fn start(wanted: impl Fn(&str) -> bool) -> Result<Running> {
+    let mut running = Running { _postgres: None, _redis: None };
+    if wanted("postgres") {
+        let server = Postgres::private().await.context("postgres")?;
+        println!("export CHAT_TEST_POSTGRES_URL={}", server.url());
+        running._postgres = Some(server);
+    }
+    if wanted("redis") {
+        let server = Redis::private().await.context("redis")?;
+        println!("export CHAT_TEST_REDIS_URL={}", server.url());
+        running._redis = Some(server);
+    }
+    Ok(running)
+}

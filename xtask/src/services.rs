@@ -1,0 +1,66 @@
+//! The servers that tests use: their programs, and leaving them running.
+
+use std::{env, fs, os::unix::process::CommandExt as _, path::Path};
+
+use anyhow::{Error, Result};
+
+use crate::{install, process, workspace::Workspace};
+
+/// A server that some test asks for.
+#[derive(Debug)]
+struct Service {
+    name: &'static str,
+    /// Where one that runs already is; then nothing has to be installed.
+    variable: &'static str,
+    is_there: fn() -> bool,
+    packages: fn() -> Vec<&'static str>,
+}
+
+/// Debian's package also starts a server of its own, on port 5432. The tests leave it alone.
+const SERVICES: [Service; 2] = [
+    Service {
+        name: "PostgreSQL",
+        variable: "CHAT_TEST_POSTGRES_URL",
+        is_there: has_postgres,
+        packages: || vec!["postgresql"],
+    },
+    Service {
+        name: "Redis",
+        variable: "CHAT_TEST_REDIS_URL",
+        is_there: || install::is_there("redis-server") || install::is_there("valkey-server"),
+        packages: || vec!["redis-server"],
+    },
+];
+
+/// Sees to it that the servers' programs are there.
+pub(crate) fn install() -> Result<()> {
+    for service in &SERVICES {
+        let Service { name, variable, .. } = service;
+        if env::var_os(variable).is_some_and(|address| !address.is_empty()) {
+            println!("{name}: the one at {variable}");
+            continue;
+        }
+        if !(service.is_there)() {
+            install::packages(&(service.packages)(), &format!("Or name a server that runs: {variable}=…"))?;
+        }
+        println!("{name}: installed");
+    }
+    Ok(())
+}
+
+/// Starts them and leaves them running. Ctrl-C is for the servers' program alone: we become it.
+pub(crate) fn up(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let mut run =
+        process::cargo(&workspace.root, ["run", "--quiet", "--package", "chat-test-services", "--"]);
+    Err(Error::from(run.args(names).exec()).context("cargo run could not be started"))
+}
+
+/// Debian keeps each version in a folder of its own, outside of `PATH`.
+fn has_postgres() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    install::is_there("initdb") || versions.map(|version| version.path()).any(|path| has_initdb(&path))
+}
+
+fn has_initdb(version: &Path) -> bool {
+    version.join("bin/initdb").is_file()
+}
