@@ -161,7 +161,7 @@ impl Task {
         let refused = sqlx::query(TAKES_LAST_OWNER)
             .bind(place.room)
             .bind(change.user.as_str())
-            .bind(rows::role_number(Role::Owner))
+            .bind(stored::role_number(Role::Owner))
             .bind(change.version.map(u64::cast_signed))
             .bind(change.role.is_some())
             .fetch_optional(&mut self.connection)

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     StreamRequest,
+    positions::Positions,
     stream::{EventStream, Pump, retry},
     write::Text,
 };
@@ -44,7 +45,7 @@ pub async fn open(
     let too_late = |_| Err(Problem::from(Error::Timeout { operation: "open" }));
     match timeout(limits.connect_timeout, opening).await.unwrap_or_else(too_late) {
         Ok((session, events, refused)) => Ok(begin(chat, &session, events, request, limits, &refused)),
-        Err(problem) if problem.retryable => Ok(refuse(&problem)),
+        Err(problem) if problem.retryable => Ok(refuse(&problem, &request.positions)),
         Err(problem) => Err(problem),
     }
 }
@@ -134,7 +135,7 @@ fn begin(
 ) -> EventStream {
     let mut text = Text::default();
     text.retry(retry());
-    text.frame(&frame::connected(None, chat, session, limits.frame_bytes));
+    text.first_frame(&request.positions, &frame::connected(None, chat, session, limits.frame_bytes));
     for (room, problem) in refused {
         observe::error(problem.code);
         text.frame(&frame::error(None, problem, Some(room), None));
@@ -145,11 +146,11 @@ fn begin(
 }
 
 /// A stream that says what is wrong and ends.
-fn refuse(problem: &Problem) -> EventStream {
+fn refuse(problem: &Problem, positions: &Positions) -> EventStream {
     observe::error(problem.code);
     let mut text = Text::default();
     text.retry(problem.retry_after.unwrap_or_default().max(retry()));
-    text.frame(&frame::error(None, problem, None, None));
+    text.first_frame(positions, &frame::error(None, problem, None, None));
     if problem.code == "draining" {
         text.frame(&frame::closing(&Goodbye::new("draining", "the server is shutting down")));
     }

@@ -337,3 +337,35 @@ async fn the_first_pages_of_all_rooms_share_what_may_wait() {
     let mut source = server.source("ann", "rooms=general&limit=1000", "").await;
     assert_eq!(seqs(&source.next_of("joined").await["page"]).len(), 10);
 }
+
+#[tokio::test]
+async fn the_first_frame_repeats_the_positions_that_a_stream_was_opened_with() {
+    let server = Server::start().await;
+    with_other_room(&server).await;
+    let mut source = server.source("ann", BOTH, "").await;
+    let connected = source.next().await;
+    assert!(
+        connected["type"] == "connected" && connected.get("lastEventId").is_none(),
+        "nothing is known yet"
+    );
+    source.next_of("joined").await;
+    source.next_of("joined").await;
+    let id = source.last_id.clone();
+    drop(source);
+    server.say("missed").await;
+    // A client that forgets the last id whenever it connects, and is cut at once, each time.
+    let mut last_id = id.clone();
+    for _ in 0..3 {
+        let mut source = server.source("ann", BOTH, &last_id).await;
+        assert_eq!(source.last_id, "");
+        assert_eq!(source.next().await["type"], "connected");
+        last_id = source.last_id.clone();
+        assert_eq!(last_id, id);
+    }
+    let mut source = server.source("ann", BOTH, &last_id).await;
+    assert_eq!(source.next_of("joined").await["outcome"], "recovered");
+    assert_eq!(source.next_of("entry").await["entry"]["text"], "missed");
+    // Positions of the query count as well.
+    let mut source = server.source("ann", &format!("{BOTH}&last_event_id={id}"), "").await;
+    assert_eq!(source.next().await["lastEventId"], *id);
+}
