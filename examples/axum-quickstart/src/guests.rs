@@ -22,10 +22,7 @@ use chat_core::{
     Actor, Chat, Error, MemberChange, MemberOutcome, NewRoom, Role, RoomId, UserId,
     auth::{Credentials, JwtClaims, JwtSigner},
 };
-use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::error;
@@ -126,7 +123,7 @@ impl Guests {
         if self.limiter.len() > REMEMBERED_ADDRESSES {
             self.limiter.retain_recent();
         }
-        let wait = |refused: governor::NotUntil<_>| refused.wait_time_from(DefaultClock::default().now());
+        let wait = |refused: governor::NotUntil<_>| refused.wait_time_from(self.limiter.clock().now());
         self.limiter.check_key(&address).map_err(wait)
     }
 }
