@@ -38,6 +38,15 @@ ON CONFLICT (room, \"user\") DO UPDATE SET
     read = greatest(m.read, excluded.read),
     read_at = CASE WHEN excluded.left_at IS NULL AND (m.role IS NULL OR m.left_at IS NOT NULL) THEN NULL ELSE m.read_at END";
 
+/// Has a row where `$2` is the only owner, the change is not outdated, and somebody stays: they themselves (`$5`) or another.
+const TAKES_LAST_OWNER: &str = "
+SELECT 1 FROM $chat.members m
+WHERE m.room = $1 AND m.\"user\" = $2 AND m.role = $3 AND m.left_at IS NULL AND ($4::bigint IS NULL OR $4 > m.version)
+AND NOT EXISTS (SELECT 1 FROM $chat.members o
+    WHERE o.room = $1 AND o.\"user\" <> $2 AND o.role = $3 AND o.left_at IS NULL)
+AND ($5 OR EXISTS (SELECT 1 FROM $chat.members o
+    WHERE o.room = $1 AND o.\"user\" <> $2 AND o.role IS NOT NULL AND o.left_at IS NULL))";
+
 /// A marker that moves, in one statement and without the room's lock: heads only grow, so one that was given to a reader
 /// is there.
 const MARK_READ: &str = "
@@ -138,6 +147,9 @@ impl Shared {
         let mut lease = self.lease().await?;
         lease.begin().await?;
         let outcome = match self.lock(&mut lease, room).await? {
+            Some((place, _)) if self.refuses(&mut lease, &place, change).await? => {
+                Err(Error::LastOwner { room: room.clone() })
+            }
             Some((place, _)) => Ok(self.apply(&mut lease, &place, change).await?),
             None => missing(room),
         };
@@ -192,6 +204,27 @@ impl Shared {
             now: rows::time(row.try_get("now")?),
         };
         Ok(Some((place, rows::room(&row)?)))
+    }
+
+    /// Whether a change that is to keep an owner takes the last one from members who stay.
+    async fn refuses(
+        &self,
+        lease: &mut Lease,
+        place: &Place,
+        change: &MemberChange,
+    ) -> std::result::Result<bool, PostgresError> {
+        if !change.keep_owner || change.role == Some(Role::Owner) {
+            return Ok(false);
+        }
+        let statement = self
+            .sql
+            .query(TAKES_LAST_OWNER)
+            .bind(place.room)
+            .bind(change.user.as_str())
+            .bind(small(stored::role_number(Role::Owner)))
+            .bind(change.version.map(u64::cast_signed))
+            .bind(change.role.is_some());
+        Ok(lease.optional(statement).await?.is_some())
     }
 
     /// Applies a change to what is known of the user, as far as it is not outdated.

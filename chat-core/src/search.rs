@@ -58,7 +58,7 @@ pub trait Search: Backend {
     /// One page, by message id from newest to oldest.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for a blank or overlong text; [`Error::NotAMember`](crate::Error::NotAMember)
+    /// [`Error::LimitExceeded`] for a blank or overlong text; [`Error::NotAMember`]
     /// if a room is named that the user is no member of.
     async fn search(&self, query: SearchQuery) -> Result<SearchPage>;
 }

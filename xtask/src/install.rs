@@ -115,6 +115,12 @@ pub(crate) fn packages(packages: &[&str], otherwise: &str) -> Result<()> {
     process::run(command("sh", &["-c", &install]))
 }
 
+/// The first of these packages that the system's lists have; the last one if they have none.
+pub(crate) fn first_known(names: &[&'static str]) -> &'static str {
+    let known = |name: &&&str| process::output(command("apt-cache", &["show", name])).is_ok();
+    names.iter().find(known).or(names.last()).copied().unwrap_or_default()
+}
+
 fn is_debian() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     release.lines().any(|line| {

@@ -52,7 +52,7 @@ enum Task {
 enum Services {
     /// Starts them, says how tests find them, and leaves them running until Ctrl-C.
     Up {
-        /// Which: postgres, redis. All of them if none is named.
+        /// Which: postgres, redis, kafka. All of them if none is named.
         names: Vec<String>,
     },
 }

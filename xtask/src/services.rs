@@ -1,6 +1,6 @@
 //! The servers that tests use: their programs, and leaving them running.
 
-use std::{env, fs, os::unix::process::CommandExt as _, path::Path};
+use std::{env, fs, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use anyhow::{Error, Result};
 
@@ -16,8 +16,11 @@ struct Service {
     packages: fn() -> Vec<&'static str>,
 }
 
+/// What Kafka runs on: Java 17 or later. Which of them there are differs between releases of Debian and Ubuntu.
+const JAVA: [&str; 3] = ["openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless"];
+
 /// Debian's package also starts a server of its own, on port 5432. The tests leave it alone.
-const SERVICES: [Service; 2] = [
+const SERVICES: [Service; 3] = [
     Service {
         name: "PostgreSQL",
         variable: "CHAT_TEST_POSTGRES_URL",
@@ -29,6 +32,12 @@ const SERVICES: [Service; 2] = [
         variable: "CHAT_TEST_REDIS_URL",
         is_there: || install::is_there("redis-server") || install::is_there("valkey-server"),
         packages: || vec!["redis-server"],
+    },
+    Service {
+        name: "Java and Maven, for Kafka",
+        variable: "CHAT_TEST_KAFKA_URL",
+        is_there: || install::is_there("mvn") && java_is_recent(),
+        packages: || vec![install::first_known(&JAVA), "maven"],
     },
 ];
 
@@ -63,4 +72,13 @@ fn has_postgres() -> bool {
 
 fn has_initdb(version: &Path) -> bool {
     version.join("bin/initdb").is_file()
+}
+
+/// The version stands between the first quotation marks: `openjdk version "17.0.15" …`.
+fn java_is_recent() -> bool {
+    let Ok(output) = Command::new("java").arg("-version").output() else { return false };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let major =
+        said.split('"').nth(1).and_then(|version| version.split(['.', '-', '+']).next()?.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 17)
 }

@@ -25,6 +25,14 @@ ON CONFLICT (room, user) DO UPDATE SET
     role = excluded.role, joined_at = excluded.joined_at, left_at = excluded.left_at, version = excluded.version,
     read = max(read, excluded.read),
     read_at = CASE WHEN excluded.left_at IS NULL AND (role IS NULL OR left_at IS NOT NULL) THEN NULL ELSE read_at END";
+/// Answers a row if the user is an owner, the version (if any) is new, and the room then has members and no owner.
+const TAKES_LAST_OWNER: &str = "
+SELECT 1 FROM members m
+WHERE m.room = ?1 AND m.user = ?2 AND m.role = ?3 AND m.left_at IS NULL AND (?4 IS NULL OR ?4 > m.version)
+  AND NOT EXISTS (SELECT 1 FROM members o
+                  WHERE o.room = ?1 AND o.user <> ?2 AND o.role = ?3 AND o.left_at IS NULL)
+  AND (?5 OR EXISTS (SELECT 1 FROM members o
+                     WHERE o.room = ?1 AND o.user <> ?2 AND o.role IS NOT NULL AND o.left_at IS NULL))";
 
 /// What the store knows of a room that something is done to.
 struct Place {
@@ -90,6 +98,9 @@ impl Task {
     ) -> Done<MemberOutcome> {
         let now = self.clock.now();
         match self.find(room).await? {
+            Some((place, _)) if self.refuses(&place, change).await? => {
+                Ok(Err(Error::LastOwner { room: room.clone() }))
+            }
             Some((place, _)) => Ok(Ok(self.apply(&place, change, now).await?)),
             None => Ok(missing(room)),
         }
@@ -136,6 +147,26 @@ impl Task {
         let Some(row) = row else { return Ok(None) };
         let place = Place { room: row.try_get("room")?, head: rows::seq(row.try_get("head")?)? };
         Ok(Some((place, rows::room(&row)?)))
+    }
+
+    /// Whether a change that is to keep an owner takes the last one from members who stay.
+    async fn refuses(
+        &mut self,
+        place: &Place,
+        change: &MemberChange,
+    ) -> std::result::Result<bool, SqliteError> {
+        if !change.keep_owner || change.role == Some(Role::Owner) {
+            return Ok(false);
+        }
+        let refused = sqlx::query(TAKES_LAST_OWNER)
+            .bind(place.room)
+            .bind(change.user.as_str())
+            .bind(stored::role_number(Role::Owner))
+            .bind(change.version.map(u64::cast_signed))
+            .bind(change.role.is_some())
+            .fetch_optional(&mut self.connection)
+            .await?;
+        Ok(refused.is_some())
     }
 
     /// Applies a change to what is known of the user, as far as it is not outdated.

@@ -17,6 +17,7 @@
 mod database;
 mod family;
 mod folder;
+mod kafka;
 mod port;
 mod postgres;
 mod process;
@@ -28,6 +29,7 @@ mod user;
 
 pub use self::{
     database::Database,
+    kafka::{Kafka, KafkaService},
     postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},
     redis::{Redis, RedisService},

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use chat_test_services::{Postgres, Redis};
+use chat_test_services::{Kafka, Postgres, Redis};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: chat-test-services [postgres] [redis]; without a name, all of them";
+const USAGE: &str = "usage: chat-test-services [postgres] [redis] [kafka]; without a name, all of them";
 
-const NAMES: [&str; 2] = ["postgres", "redis"];
+const NAMES: [&str; 3] = ["postgres", "redis", "kafka"];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -48,14 +48,15 @@ fn run(names: &[String]) -> Result<()> {
 }
 
 /// The servers that were wanted; they end with this value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Running {
     _postgres: Option<Postgres>,
     _redis: Option<Redis>,
+    _kafka: Option<Kafka>,
 }
 
 async fn start(wanted: impl Fn(&str) -> bool) -> Result<Running> {
-    let mut running = Running { _postgres: None, _redis: None };
+    let mut running = Running::default();
     if wanted("postgres") {
         let server = Postgres::private().await.context("postgres")?;
         println!("export CHAT_TEST_POSTGRES_URL={}", server.url());
@@ -65,6 +66,11 @@ async fn start(wanted: impl Fn(&str) -> bool) -> Result<Running> {
         let server = Redis::private().await.context("redis")?;
         println!("export CHAT_TEST_REDIS_URL={}", server.url());
         running._redis = Some(server);
+    }
+    if wanted("kafka") {
+        let server = Kafka::private().await.context("kafka")?;
+        println!("export CHAT_TEST_KAFKA_URL={}", server.url());
+        running._kafka = Some(server);
     }
     Ok(running)
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// How much of the log an error shows.
-const TAIL_BYTES: u64 = 4096;
+const TAIL_BYTES: u64 = 8192;
 
 /// Notes its own number before it becomes the server: the folder's guardian then knows it, whenever we go.
 const NOTE_AND_START: &str = r#"echo $$ >"$1/processes" && shift && exec "$@""#;

@@ -81,19 +81,20 @@ impl Proxy {
     /// # Errors
     /// No port is free.
     pub async fn start(target: impl Into<String>) -> Result<Self> {
+        let target = target.into();
         // Of a range that is given to no client: after a cut the same port has to be there again.
-        let listener =
-            port::start_on_a_free_one(
-                |port| async move { Ok(TcpListener::bind(("127.0.0.1", port)).await?) },
-            )
-            .await?;
+        port::start_on_a_free_one(|port| Self::start_at(port, target.clone())).await
+    }
+
+    pub(crate) async fn start_at(port: u16, target: String) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let (mode, mode_seen) = watch::channel(Mode::default());
         let (listening_told, listening) = watch::channel(true);
         let (count, connections) = watch::channel(0);
         let accepted = Arc::new(AtomicU64::new(0));
         let acceptor = Acceptor {
-            target: target.into(),
+            target,
             address,
             mode: mode_seen,
             listening: listening_told,

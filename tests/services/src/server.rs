@@ -93,7 +93,7 @@ impl<S: Service> Server<S> {
     }
 
     /// As [`private`](Self::private), with settings of its own: lines as in the server's configuration file, such as
-    /// `max_connections=10` for PostgreSQL and Kafka or `appendonly yes` for Redis.
+    /// `max_connections=10` for PostgreSQL, `appendonly yes` for Redis or `num.partitions=1` for Kafka.
     ///
     /// # Errors
     /// As [`private`](Self::private), and if the server does not take a setting.

@@ -1,0 +1,184 @@
+//! Kafka: one broker that is its own controller (KRaft).
+
+mod jars;
+
+use std::{ffi::OsString, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
+
+use crate::{
+    folder::Folder,
+    port,
+    process::{Launch, Process},
+    proxy::Proxy,
+    server::{Launched, Server, Service},
+    source::Kind,
+};
+
+const KIND: Kind = Kind {
+    name: "Kafka",
+    variable: "CHAT_TEST_KAFKA_URL",
+    example: "127.0.0.1:9092",
+    packages: "openjdk-17-jre-headless maven",
+};
+
+/// The release that Maven fetches.
+pub(crate) const VERSION: &str = "4.1.1";
+
+/// An ApiVersions request, version 0: length, key 18, version, correlation id, no client id. Every broker answers it.
+const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'c', b'h', b'a', b't', 0xff, 0xff];
+
+/// Small and quick to start, which counts more here than how fast it runs after an hour.
+const JAVA_OPTIONS: [&str; 5] = [
+    "-Xmx512m",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
+
+/// A Kafka broker. Its address is what clients call `bootstrap.servers`.
+pub type Kafka = Server<KafkaService>;
+
+/// What is particular to Kafka.
+#[derive(Debug)]
+pub struct KafkaService {
+    /// None where the server was given.
+    ports: Option<Ports>,
+}
+
+/// A broker tells its clients where to reach it. So that they stay on a proxy, it has a second listener that says the
+/// proxy's address.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    direct: u16,
+    controller: u16,
+    behind_proxy: u16,
+    proxy: u16,
+}
+
+impl Service for KafkaService {
+    const KIND: Kind = KIND;
+
+    fn given() -> Self {
+        Self { ports: None }
+    }
+
+    fn shared() -> &'static OnceCell<Kafka> {
+        static SHARED: OnceCell<Kafka> = OnceCell::const_new();
+        &SHARED
+    }
+
+    fn launch(port: u16, settings: &[String]) -> Result<Launched<Self>> {
+        let ports = Ports {
+            direct: port,
+            controller: port::free()?,
+            behind_proxy: port::free()?,
+            proxy: port::free()?,
+        };
+        let process = launch(ports, settings)?;
+        Ok(Launched { url: format!("127.0.0.1:{port}"), service: Self { ports: Some(ports) }, process })
+    }
+
+    async fn ask(url: &str) -> Result<()> {
+        let address = Self::address(url)?;
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(&API_VERSIONS).await?;
+        // Length, correlation id, error.
+        let mut answer = [0; 10];
+        stream.read_exact(&mut answer).await?;
+        if answer[4..] != [b'c', b'h', b'a', b't', 0, 0] {
+            bail!("this is not how Kafka answers: {answer:?}");
+        }
+        Ok(())
+    }
+
+    /// The first one, where several brokers were given.
+    fn address(url: &str) -> Result<String> {
+        url.split(',').next().map(str::to_owned).context("no address")
+    }
+}
+
+impl Kafka {
+    /// What a test's topics and groups begin with, so that no other test has the same: such as `chat-test-…-`.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("chat-test-{:016x}-", fastrand::u64(..))
+    }
+
+    /// A proxy in front of the broker, on which clients that are given its address stay. There is one at a time.
+    ///
+    /// # Errors
+    /// The broker is not ours, or there is a proxy already.
+    pub async fn proxy(&self) -> Result<Proxy> {
+        let ports =
+            self.service().ports.context("a Kafka that was given names its own address, not a proxy's")?;
+        Proxy::start_at(ports.proxy, format!("127.0.0.1:{}", ports.behind_proxy)).await
+    }
+}
+
+fn launch(ports: Ports, settings: &[String]) -> Result<Process> {
+    let java = jars::java()?;
+    let jars = jars::folder()?.canonicalize()?;
+    let folder = Folder::create("kafka", "KILL", None)?;
+    let properties = folder.path().join("properties");
+    let data = folder.path().join("data");
+    fs::write(&properties, configuration(ports, &data) + &settings.join("\n") + "\n")?;
+
+    let mut arguments: Vec<OsString> = JAVA_OPTIONS.iter().map(OsString::from).collect();
+    arguments.extend(["-cp".into(), jars.join("*").into()]);
+    let mut format = Command::new(&java);
+    format.args(&arguments).args([
+        "kafka.tools.StorageTool",
+        "format",
+        "--cluster-id",
+        "chat-test-cluster-id00",
+    ]);
+    let output = format.arg("--config").arg(&properties).output().context("java")?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("Kafka could not make its folder: {}\n{}", output.status, String::from_utf8_lossy(&said));
+    }
+    arguments.extend(["kafka.Kafka".into(), properties.into()]);
+    Process::start(
+        Launch { program: java, arguments, environment: Vec::new(), user: None, stop: Signal::TERM },
+        folder,
+    )
+}
+
+fn configuration(ports: Ports, data: &Path) -> String {
+    let Ports { direct, controller, behind_proxy, proxy } = ports;
+    let listeners =
+        |direct: u16, proxied: u16| format!("DIRECT://127.0.0.1:{direct},PROXIED://127.0.0.1:{proxied}");
+    let lines = [
+        "process.roles=broker,controller".to_owned(),
+        "node.id=1".to_owned(),
+        format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
+        format!("listeners={},CONTROLLER://127.0.0.1:{controller}", listeners(direct, behind_proxy)),
+        format!("advertised.listeners={}", listeners(direct, proxy)),
+        "listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        "inter.broker.listener.name=DIRECT".to_owned(),
+        "controller.listener.names=CONTROLLER".to_owned(),
+        format!("log.dirs={}", data.display()),
+        "num.partitions=4".to_owned(),
+        // What three brokers share by default, this one has alone.
+        "offsets.topic.replication.factor=1".to_owned(),
+        "offsets.topic.num.partitions=4".to_owned(),
+        "transaction.state.log.replication.factor=1".to_owned(),
+        "transaction.state.log.min.isr=1".to_owned(),
+        "transaction.state.log.num.partitions=4".to_owned(),
+        "share.coordinator.state.topic.replication.factor=1".to_owned(),
+        "share.coordinator.state.topic.min.isr=1".to_owned(),
+        // Nobody to hand over to, and a group need not wait for more members.
+        "controlled.shutdown.enable=false".to_owned(),
+        "group.initial.rebalance.delay.ms=0".to_owned(),
+        "log.cleaner.dedupe.buffer.size=4194304".to_owned(),
+    ];
+    lines.join("\n") + "\n"
+}
