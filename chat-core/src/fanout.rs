@@ -1,6 +1,7 @@
 //! Live events between nodes: fast, and allowed to lose, repeat and reorder. The log makes good what is lost.
 
 mod topics;
+pub mod wire;
 
 use std::{
     fmt,

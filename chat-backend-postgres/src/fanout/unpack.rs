@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chat_core::fanout::{FanoutEvent, Topic};
+use chat_core::fanout::{
+    FanoutEvent, Topic,
+    wire::{self, Received},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,10 +18,6 @@ use super::{
 const MAX_SEEN: usize = 1 << 16;
 /// Texts that are put together at the same time. Parts of one event come one after the other, so mostly it is one.
 const MAX_PARTIAL: usize = 4 * MAX_EVENT;
-
-/// The kinds of [`FanoutEvent`] that this release knows: of these nothing is passed over without a word.
-const KINDS: [&str; 9] =
-    ["message", "head", "typing", "read", "presence", "room_changed", "member_changed", "revoked", "signal"];
 
 /// What a payload says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,19 +144,11 @@ fn read(frame: &str, wanted: impl Fn(&Topic) -> bool, said: &mut Vec<Said>) {
         return;
     }
     let Some(event) = event else { return said.push(Said::Missed(to)) };
-    match serde_json::from_str(event.get()) {
-        Ok(event) => said.push(Said::Event(to, Arc::new(event))),
-        Err(error) if is_known(event.get()) => {
-            tracing::debug!(%error, "an event of a known kind cannot be read");
-            said.push(Said::Missed(to));
-        }
-        Err(_) => tracing::debug!("an event of an unknown kind, of a newer release, was passed over"),
+    match wire::read(event.get()) {
+        Received::Event(event) => said.push(Said::Event(to, event)),
+        Received::Unreadable => said.push(Said::Missed(to)),
+        Received::Unknown => {}
     }
-}
-
-fn is_known(event: &str) -> bool {
-    serde_json::from_str::<BTreeMap<String, &RawValue>>(event)
-        .is_ok_and(|fields| KINDS.iter().any(|kind| fields.contains_key(*kind)))
 }
 
 #[cfg(test)]

@@ -129,7 +129,11 @@ impl Topics {
 
     /// Every subscriber of the topic may have missed events.
     pub fn missed(&self, topic: &Topic) {
-        self.missed_where(|of| of == topic);
+        self.shared.step(|table, wakers| {
+            for inbox in table.subscribers.get(topic).into_iter().flat_map(BTreeMap::values) {
+                wakers.extend(lock(inbox).push(FanoutItem::Missed, self.shared.buffer));
+            }
+        });
     }
 
     /// Every subscriber of every topic may have missed events.
