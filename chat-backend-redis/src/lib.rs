@@ -1,1 +1,21 @@
-//! Redis.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backend;
+mod config;
+mod connect;
+mod error;
+mod fanout;
+mod keys;
+mod presence;
+mod rate_limit;
+mod revocations;
+mod script;
+
+pub use backend::RedisBackend;
+pub use config::{InvalidUrl, RedisConfig};
+pub use connect::ConnectError;
+pub use error::{RedisError, RedisErrorKind};
+
+/// The name in errors, reports and metrics.
+const NAME: &str = "redis";

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_core::{
+    Backend, Fanout, Presence, Result,
+    auth::RevocationStore,
+    rate_limit::{RateLimiter, RateLimits},
+};
+use fred::{clients::Client, interfaces::ClientLike as _};
+use tokio::sync::watch;
+
+use crate::{
+    ConnectError, RedisConfig, RedisError,
+    connect::{self, Connection},
+    fanout::RedisFanout,
+    keys::Keys,
+    presence::RedisPresence,
+    rate_limit::RedisRateLimiter,
+    revocations::RedisRevocations,
+};
+
+/// What all nodes of a chat share in Redis. Cheap to clone; every clone is the same.
+#[derive(Debug, Clone)]
+pub struct RedisBackend {
+    shared: Arc<Shared>,
+    /// One per node, however often it is asked for.
+    fanout: Arc<RedisFanout>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) connection: Connection,
+    pub(crate) keys: Keys,
+    pub(crate) config: RedisConfig,
+    pub(crate) closed: watch::Sender<bool>,
+}
+
+impl RedisBackend {
+    /// Connects.
+    ///
+    /// # Errors
+    /// A setting out of its bounds, a server out of reach, too old, or that refuses.
+    pub async fn connect(config: RedisConfig) -> std::result::Result<Self, ConnectError> {
+        let shared = Arc::new(connect::connect(config).await?);
+        let fanout = Arc::new(RedisFanout::new(Arc::clone(&shared)));
+        Ok(Self { shared, fanout })
+    }
+
+    /// Live events between all nodes with the same prefix, over one more connection of this node, or one to each shard of
+    /// a cluster. When the last clone of this and of the backend is gone, or the backend is closed, its subscriptions end.
+    #[must_use]
+    pub fn fanout(&self) -> Arc<dyn Fanout> {
+        Arc::clone(&self.fanout) as Arc<dyn Fanout>
+    }
+
+    /// Who is online on all nodes with the same prefix.
+    #[must_use]
+    pub fn presence(&self) -> Arc<dyn Presence> {
+        Arc::new(RedisPresence::new(Arc::clone(&self.shared)))
+    }
+
+    /// Withdrawn credentials, known to all nodes with the same prefix.
+    #[must_use]
+    pub fn revocations(&self) -> Arc<dyn RevocationStore> {
+        Arc::new(RedisRevocations::new(Arc::clone(&self.shared)))
+    }
+
+    /// Limits that hold for all nodes with the same prefix together. While Redis does not answer, each node limits by
+    /// itself.
+    #[must_use]
+    pub fn rate_limiter(&self, limits: RateLimits) -> Arc<dyn RateLimiter> {
+        Arc::new(RedisRateLimiter::new(Arc::clone(&self.shared), limits))
+    }
+
+    /// Ends the connections and all subscriptions. What is under way is finished first where the server answers.
+    pub async fn close(&self) {
+        self.shared.closed.send_replace(true);
+        self.shared.connection.close().await;
+    }
+}
+
+#[async_trait]
+impl Backend for RedisBackend {
+    fn name(&self) -> &'static str {
+        crate::NAME
+    }
+
+    async fn health(&self) -> Result<()> {
+        self.shared.health().await
+    }
+}
+
+impl Shared {
+    /// The client for everything but subscriptions.
+    pub(crate) fn client(&self) -> std::result::Result<&Client, RedisError> {
+        if *self.closed.borrow() { Err(RedisError::closed()) } else { Ok(&self.connection.client) }
+    }
+
+    pub(crate) async fn health(&self) -> Result<()> {
+        let alive = async { Ok(self.client()?.ping::<()>(None).await?) };
+        alive.await.map_err(|error: RedisError| error.during("health"))
+    }
+}
