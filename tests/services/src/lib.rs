@@ -23,6 +23,7 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+mod redis_cluster;
 mod server;
 mod source;
 mod user;
@@ -33,5 +34,6 @@ pub use self::{
     postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},
     redis::{Redis, RedisService},
+    redis_cluster::RedisCluster,
     server::Server,
 };
