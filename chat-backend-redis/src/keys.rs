@@ -92,7 +92,7 @@ mod tests {
     fn every_release_uses_the_same_names() {
         let keys = Keys::new("chat");
         assert_eq!(keys.presence()[0], "{chat:presence}:nodes");
-        assert_eq!(keys.revoked("ann")[0], "chat:revoked:{dc9a9c3c8dc1d2d6d4b6cd1ca4c1ddd5}:tokens");
+        assert_eq!(keys.revoked("ann")[0], "chat:revoked:{49915e0d7d4b402e3017d010bc1c0e83}:tokens");
         assert_eq!(keys.rate("sends", "ann"), "chat:rate:sends:ann");
     }
 

@@ -224,12 +224,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_ours_is_an_error_and_no_panic() {
         let mut gone = Vec::new();
-        for wrong in [
-            Value::Null,
-            Value::Array(vec![]),
-            Value::Array(vec![0.into(), "ann".into()]),
-            Value::Array(vec![0.into(), 1.into(), 2.into()]),
-        ] {
+        for wrong in [Value::Null, Value::Array(vec![]), Value::Array(vec![0.into(), "ann".into()])] {
             assert!(swept(wrong, &mut gone).is_err());
         }
         assert!(user_presence(&UserId::new("ann").unwrap(), &[1.into()]).is_err());

@@ -36,10 +36,9 @@ impl Channels {
 
     /// A channel that nobody else has, in a slot that `is_ours`.
     pub(super) fn probe(&self, is_ours: impl Fn(u16) -> bool) -> Option<String> {
-        let number = fastrand::u64(..);
-        // As many as slots would do for the smallest shard there can be; mostly it is as many as there are shards.
-        (0..200_000u32)
-            .map(|tag| format!("{}{PROBE}{{{tag:x}}}:{number:x}", self.prefix))
+        // More than it takes for a shard of one slot; mostly it takes as many as there are shards.
+        (0..400_000)
+            .map(|_| format!("{}{PROBE}{{{:016x}}}", self.prefix, fastrand::u64(..)))
             .find(|name| is_ours(slot(name)))
     }
 
