@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Fanout, Presence, Result,
+    Auth, Backend, Fanout, Presence, Result,
     auth::RevocationStore,
     rate_limit::{RateLimiter, RateLimits},
 };
@@ -10,7 +10,7 @@ use fred::{clients::Client, interfaces::ClientLike as _};
 use tokio::sync::watch;
 
 use crate::{
-    ConnectError, RedisConfig, RedisError,
+    ConnectError, RedisCached, RedisConfig, RedisError,
     connect::{self, Connection},
     fanout::RedisFanout,
     keys::Keys,
@@ -70,6 +70,12 @@ impl RedisBackend {
     #[must_use]
     pub fn rate_limiter(&self, limits: RateLimits) -> Arc<dyn RateLimiter> {
         Arc::new(RedisRateLimiter::new(Arc::clone(&self.shared), limits))
+    }
+
+    /// Remembers in Redis whom `auth` lets in, for all nodes with the same prefix.
+    #[must_use]
+    pub fn cached<A: Auth>(&self, auth: A) -> RedisCached<A> {
+        RedisCached::new(auth, Arc::clone(&self.shared))
     }
 
     /// Ends the connections and all subscriptions. What is under way is finished first where the server answers.

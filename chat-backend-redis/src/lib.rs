@@ -4,9 +4,11 @@
 mod backend;
 mod config;
 mod connect;
+mod credentials;
 mod error;
 mod fanout;
 mod keys;
+mod pause;
 mod presence;
 mod rate_limit;
 mod revocations;
@@ -15,6 +17,7 @@ mod script;
 pub use backend::RedisBackend;
 pub use config::{InvalidUrl, RedisConfig};
 pub use connect::ConnectError;
+pub use credentials::RedisCached;
 pub use error::{RedisError, RedisErrorKind};
 
 /// The name in errors, reports and metrics.

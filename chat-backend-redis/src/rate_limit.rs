@@ -2,30 +2,23 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use crate::{
+    RedisError,
+    backend::Shared,
+    pause::Pause,
+    script::{Script, integer},
+};
 use async_trait::async_trait;
 use chat_core::{
     Backend, Result,
     rate_limit::{LocalRateLimiter, Quota, RateDecision, RateKey, RateLimiter, RateLimits},
 };
-use tokio::time::Instant;
-
-use crate::{
-    RedisError,
-    backend::Shared,
-    script::{Script, integer},
-};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/take.lua")));
-
-/// After a failure nobody asks for so long: each of them would wait for the same answer.
-const PAUSE: Duration = Duration::from_secs(1);
 
 const LOCAL: &str = "chat_redis_rate_limit_local_total";
 
@@ -35,15 +28,13 @@ pub(crate) struct RedisRateLimiter {
     limits: RateLimits,
     /// What counts while Redis does not.
     local: LocalRateLimiter,
-    begun: Instant,
-    /// Until when nobody asks, in milliseconds since the beginning.
-    paused: AtomicU64,
+    pause: Pause,
 }
 
 impl RedisRateLimiter {
     pub(crate) fn new(shared: Arc<Shared>, limits: RateLimits) -> Self {
         let local = LocalRateLimiter::new(&limits);
-        Self { shared, limits, local, begun: Instant::now(), paused: AtomicU64::new(0) }
+        Self { shared, limits, local, pause: Pause::new() }
     }
 
     fn quota(&self, key: &RateKey) -> Option<Quota> {
@@ -69,10 +60,6 @@ impl RedisRateLimiter {
             Ok(wait) if wait > 0 => RateDecision::Limited { retry_after: Duration::from_micros(wait) },
             _ => RateDecision::Allowed,
         })
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -100,14 +87,10 @@ impl Backend for RedisRateLimiter {
 impl RateLimiter for RedisRateLimiter {
     async fn check(&self, key: RateKey) -> Result<RateDecision> {
         let Some(quota) = self.quota(&key) else { return Ok(RateDecision::Allowed) };
-        if self.paused.load(Ordering::Relaxed) <= self.now() {
+        if self.pause.is_over() {
             match self.take(&key, quota).await {
                 Ok(decision) => return Ok(decision),
-                Err(error) => {
-                    tracing::warn!(%error, "this node limits by itself");
-                    let pause = u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX);
-                    self.paused.store(self.now().saturating_add(pause), Ordering::Relaxed);
-                }
+                Err(error) => self.pause.begin("this node limits by itself", &error),
             }
         }
         // A message should not fail because nobody knows how many there were elsewhere.
