@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{slice::from_ref, time::Duration};
 
 use chat_core::RoomId;
 use tokio::time::timeout;
@@ -34,10 +34,10 @@ async fn a_topic_is_carried_from_its_first_subscriber_until_it_is_idle() {
     let changed = registry.changed(&one()).unwrap();
     registry.note(&tea, Interest::Begins);
     changed.notified().await;
-    assert_eq!(registry.lacking(&one(), 10), [tea.clone()]);
+    assert_eq!(registry.lacking(&one(), 10), from_ref(&tea));
     assert!(waits(&registry, &tea).await, "not yet in force");
     assert_eq!(
-        registry.confirm(&one(), &[tea.clone()]),
+        registry.confirm(&one(), from_ref(&tea)),
         BTreeSet::new(),
         "nobody was there to miss anything"
     );
@@ -48,7 +48,7 @@ async fn a_topic_is_carried_from_its_first_subscriber_until_it_is_idle() {
     registry.in_force(&tea).await.unwrap();
     assert_eq!(registry.take_idle(&one()), [], "who leaves is followed by who comes");
     registry.note(&tea, Interest::Ends);
-    assert_eq!(registry.take_idle(&one()), [tea.clone()]);
+    assert_eq!(registry.take_idle(&one()), from_ref(&tea));
     registry.note(&tea, Interest::Begins);
     assert_eq!(registry.lacking(&one(), 10), [tea], "it was given up meanwhile");
 }
@@ -60,9 +60,9 @@ async fn who_gives_up_while_it_is_under_way_leaves_nothing_behind() {
         registry.note(topic, Interest::Begins);
     }
     registry.note(&other, Interest::Ends);
-    assert_eq!(registry.lacking(&one(), 10), [tea.clone()]);
+    assert_eq!(registry.lacking(&one(), 10), from_ref(&tea));
     registry.note(&tea, Interest::Ends);
-    registry.confirm(&one(), &[tea.clone()]);
+    registry.confirm(&one(), from_ref(&tea));
     assert_eq!(registry.take_idle(&one()), [tea]);
     assert!(registry.state().topics.is_empty());
 }
@@ -71,7 +71,7 @@ async fn who_gives_up_while_it_is_under_way_leaves_nothing_behind() {
 async fn a_lost_shard_lacks_everything_and_what_is_carried_again_was_interrupted() {
     let (registry, tea, new) = (registry(), topic("tea"), topic("new"));
     registry.note(&tea, Interest::Begins);
-    registry.confirm(&one(), &[tea.clone()]);
+    registry.confirm(&one(), from_ref(&tea));
     assert_eq!(registry.carried(&one()), [tea.clone()].into());
     assert!(registry.failure().is_none());
     registry.lost(&one(), RedisError::new(RedisErrorKind::Connection, "reset"));
@@ -88,16 +88,16 @@ async fn a_lost_shard_lacks_everything_and_what_is_carried_again_was_interrupted
 async fn a_slot_that_moves_takes_its_topics_to_the_other_shard() {
     let (registry, tea) = (registry(), topic("tea"));
     registry.note(&tea, Interest::Begins);
-    registry.confirm(&one(), &[tea.clone()]);
+    registry.confirm(&one(), from_ref(&tea));
     let slot = registry.channels.slot(&tea);
     assert!(registry.carries(&one(), slot));
     let moved = Routes::from([(0, Some(one())), (slot, Some(two())), (slot + 1, Some(one()))]);
     assert_eq!(registry.route(moved), [one(), two()].into());
     assert!(registry.carries(&two(), slot) && !registry.carries(&one(), slot));
     assert_eq!((registry.lacking(&one(), 10), registry.lacking(&two(), 10)), (vec![], vec![tea.clone()]));
-    assert_eq!(registry.confirm(&one(), &[tea.clone()]), BTreeSet::new(), "it is not this one's any more");
+    assert_eq!(registry.confirm(&one(), from_ref(&tea)), BTreeSet::new(), "it is not this one's any more");
     assert!(waits(&registry, &tea).await);
-    assert_eq!(registry.confirm(&two(), &[tea.clone()]), [tea.clone()].into());
+    assert_eq!(registry.confirm(&two(), from_ref(&tea)), [tea.clone()].into());
     registry.in_force(&tea).await.unwrap();
     // And where nobody carries it, it waits until somebody does.
     registry.route(Routes::from([(0, Some(one())), (slot, None), (slot + 1, Some(one()))]));

@@ -1,0 +1,257 @@
+//! Delivery from one node to another, against bare publishing and subscribing of the same bytes with the same client, in
+//! turns on one server. The fan-out alone; and whole chats over one store in memory, from a send on one node to the session on the
+//! other, which does everything else that a message needs, too.
+//!
+//! `cargo bench -p chat-backend-redis --bench fanout`, and `-- 2000` for another number of events in a turn
+#![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use chat_backend_redis::{RedisBackend, RedisConfig};
+use chat_core::{
+    Auth, Backend, Chat, ClientMessageId, CustomKind, Event, JoinRequest, JsonText, MemberChange, NewRoom,
+    Result, Role, RoomId, UserId,
+    auth::{AuthError, Credentials, Principal},
+    fanout::{FanoutEvent, FanoutItem, Publication, Topic},
+    memory::MemoryStore,
+    rate_limit::{LocalRateLimiter, RateLimits},
+};
+use chat_test_services::Redis;
+use fred::{
+    interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _},
+    types::{Builder, config::Config},
+};
+use futures::StreamExt as _;
+
+const ROOMS: usize = 100;
+const SENDERS: usize = 256;
+const EVENTS: usize = 50_000;
+const TURNS: usize = 5;
+/// Of an event: what a short message takes.
+const BYTES: usize = 200;
+
+#[derive(Debug)]
+struct ByName;
+
+#[async_trait]
+impl Backend for ByName {
+    fn name(&self) -> &'static str {
+        "by-name"
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Auth for ByName {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
+        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
+        Ok(Principal::new(UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?))
+    }
+
+    async fn revalidate(&self, _: &Principal) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let wanted = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(EVENTS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = Redis::shared().await.unwrap();
+        println!(
+            "{wanted} events of {BYTES} bytes to {ROOMS} rooms, {SENDERS} at once, medians of {TURNS} turns"
+        );
+        let (mut bares, mut fanouts, mut chats) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            bares.push(bare(server, wanted).await);
+            fanouts.push(fanout(server, wanted).await);
+            chats.push(chat(server, wanted).await);
+        }
+        let bare = rate(bares, wanted);
+        for (what, times) in [("fan-out", fanouts), ("whole chat", chats)] {
+            let rate = rate(times, wanted);
+            println!("{what:>12}: {rate:>9.0} /s, bare {bare:>9.0} /s, ratio {:.2}", rate / bare);
+        }
+    });
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for people")]
+fn rate(mut times: Vec<Duration>, events: usize) -> f64 {
+    times.sort();
+    events as f64 / times[times.len() / 2].as_secs_f64()
+}
+
+fn room(number: usize) -> RoomId {
+    RoomId::new(&format!("r{}", number % ROOMS)).unwrap()
+}
+
+fn event(number: usize) -> FanoutEvent {
+    let user = UserId::new("ann").unwrap();
+    let data = JsonText::new(&format!("\"{}\"", "x".repeat(BYTES - 90))).unwrap();
+    FanoutEvent::Signal { room: room(number), user, name: CustomKind::new("note").unwrap(), data }
+}
+
+/// Makes so many calls, so many at once.
+async fn send<F: Future<Output = ()> + Send + 'static>(
+    events: usize,
+    call: impl Fn(usize) -> F + Clone + Send + 'static,
+) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..SENDERS)
+        .map(|_| {
+            let (next, call) = (Arc::clone(&next), call.clone());
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= events {
+                        return;
+                    }
+                    call(number).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn bare(server: &Redis, events: usize) -> Duration {
+    let client = || async {
+        let mut builder = Builder::from_config(Config::from_url(server.url()).unwrap());
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = 1 << 20);
+        let client = builder.build().unwrap();
+        client.init().await.unwrap();
+        client
+    };
+    let (here, there) = (client().await, client().await);
+    let mut messages = there.message_rx();
+    let prefix = server.prefix();
+    for number in 0..ROOMS {
+        there.ssubscribe(format!("{prefix}:{}", room(number))).await.unwrap();
+    }
+    let text = serde_json::to_string(&event(0)).unwrap();
+    let payload = format!("1 0123456789abcdef 100 ff\n[{text}]");
+    let begun = Instant::now();
+    let counting = tokio::spawn(async move {
+        for _ in 0..events {
+            messages.recv().await.unwrap();
+        }
+    });
+    send(events, move |number| {
+        let (here, channel, payload) = (here.clone(), format!("{prefix}:{}", room(number)), payload.clone());
+        async move { here.spublish::<(), _, _>(channel, payload).await.unwrap() }
+    })
+    .await;
+    counting.await.unwrap();
+    begun.elapsed()
+}
+
+async fn two_nodes(server: &Redis, events: usize) -> (RedisBackend, RedisBackend) {
+    let config = RedisConfig::from_url(server.url()).unwrap().with_prefix(server.prefix());
+    let config = config.with_fanout_buffer(events).with_receive_buffer(1 << 20);
+    let connect = || RedisBackend::connect(config.clone());
+    (connect().await.unwrap(), connect().await.unwrap())
+}
+
+async fn fanout(server: &Redis, events: usize) -> Duration {
+    let (here, there) = two_nodes(server, events).await;
+    let mut readers = Vec::new();
+    for number in 0..ROOMS {
+        let topic = Topic::Room(room(number));
+        readers.push((number, there.fanout().subscribe(&topic).await.unwrap()));
+    }
+    let here = here.fanout();
+    let begun = Instant::now();
+    let readers: Vec<_> = readers
+        .into_iter()
+        .map(|(number, mut subscription)| {
+            tokio::spawn(async move {
+                for _ in (0..events).filter(|event| event % ROOMS == number) {
+                    match subscription.next().await.unwrap().unwrap() {
+                        FanoutItem::Event(_) => {}
+                        FanoutItem::Missed => panic!("lost something"),
+                    }
+                }
+            })
+        })
+        .collect();
+    send(events, move |number| {
+        let here = Arc::clone(&here);
+        async move { here.publish(&[Publication::new(Topic::Room(room(number)), event(number))]).await.unwrap() }
+    })
+    .await;
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    begun.elapsed()
+}
+
+async fn chat(server: &Redis, events: usize) -> Duration {
+    let (here, there) = two_nodes(server, events).await;
+    let store = MemoryStore::new();
+    let node = |backend: &RedisBackend| {
+        Chat::builder()
+            .storage(&store)
+            .fanout(backend.fanout())
+            .presence(backend.presence())
+            .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
+            .auth(ByName)
+            .build()
+            .unwrap()
+    };
+    let (here, there) = (node(&here), node(&there));
+    let system = here.system(UserId::new("system").unwrap());
+    let mut readers = Vec::new();
+    for number in 0..ROOMS {
+        system.create_room(NewRoom::new(room(number))).await.unwrap();
+        let name = format!("u{number}");
+        let add = MemberChange::add(UserId::new(&name).unwrap(), Role::Member);
+        system.change_member(&room(number), add).await.unwrap();
+        let (session, mut messages) = there.connect(&Credentials::token(name)).await.unwrap();
+        session.join(JoinRequest::new(room(number))).await.unwrap();
+        while !matches!(messages.next().await.unwrap(), Event::Joined(_)) {}
+        readers.push((number, session, messages));
+    }
+    let begun = Instant::now();
+    let readers: Vec<_> = readers
+        .into_iter()
+        .map(|(number, session, mut messages)| {
+            tokio::spawn(async move {
+                let mut due = (0..events).filter(|event| event % ROOMS == number).count();
+                while due > 0 {
+                    match messages.next().await.unwrap() {
+                        Event::Entry(_) => due -= 1,
+                        Event::Resync { page: Some(_), .. } => {
+                            panic!("a session that only counts fell behind")
+                        }
+                        _ => {}
+                    }
+                }
+                drop(session);
+            })
+        })
+        .collect();
+    send(events, move |number| {
+        let system = system.clone();
+        async move {
+            let text = "x".repeat(BYTES);
+            system.send_text(&room(number), ClientMessageId::generate(), &text).await.unwrap();
+        }
+    })
+    .await;
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    begun.elapsed()
+}
