@@ -42,6 +42,7 @@ impl RedisBackend {
     /// A setting out of its bounds, a server out of reach, too old, or that refuses.
     pub async fn connect(config: RedisConfig) -> std::result::Result<Self, ConnectError> {
         let shared = Arc::new(connect::connect(config).await?);
+        tokio::spawn(crate::watch::watch(Arc::downgrade(&shared)));
         let fanout = Arc::new(RedisFanout::new(Arc::clone(&shared)));
         Ok(Self { shared, fanout })
     }

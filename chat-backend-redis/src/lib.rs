@@ -13,6 +13,7 @@ mod presence;
 mod rate_limit;
 mod revocations;
 mod script;
+mod watch;
 
 pub use backend::RedisBackend;
 pub use config::{InvalidUrl, RedisConfig};

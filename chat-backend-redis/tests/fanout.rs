@@ -170,6 +170,32 @@ async fn a_paused_server_costs_a_bounded_wait_and_is_used_again() {
     until("all is well", async || fanout.health().await.is_ok()).await;
 }
 
+/// A busy connection is never idle, and is found to lead nowhere all the same.
+#[tokio::test]
+async fn a_half_open_connection_is_made_anew_while_calls_go_on() {
+    let server = shared().await;
+    let proxy = Proxy::start(server.address().unwrap()).await.unwrap();
+    let short = Duration::from_millis(200);
+    let config = config(&through(server, &proxy)).with_prefix(server.prefix()).with_command_timeout(short);
+    let backend = connect(&config.with_connect_timeout(short * 2)).await;
+    let fanout = backend.fanout();
+    publish(&*fanout, "tea", signal("one")).await;
+    // Nobody subscribes: there is the one connection.
+    assert_eq!(proxy.accepted(), 1);
+    proxy.half_open();
+    let mut number = 0;
+    until("another connection is tried", async || {
+        number += 1;
+        let late = [Publication::new(topic(&format!("r{number}")), signal("late"))];
+        let _ = timeout(Duration::from_millis(20), fanout.publish(&late)).await;
+        proxy.accepted() > 1
+    })
+    .await;
+    proxy.mend().await;
+    until("it is used again", async || backend.health().await.is_ok()).await;
+    publish(&*fanout, "tea", signal("two")).await;
+}
+
 /// The server ends a connection on which more waits than it may hold.
 #[tokio::test]
 async fn a_subscriber_that_the_server_gives_up_is_put_back_and_told() {
