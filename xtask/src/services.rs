@@ -10,8 +10,8 @@ use crate::{install, process, workspace::Workspace};
 #[derive(Debug)]
 struct Service {
     name: &'static str,
-    /// Where one that runs already is; then nothing has to be installed.
-    variable: &'static str,
+    /// Where one that runs already is; then nothing has to be installed. None: the tests always start their own.
+    variable: Option<&'static str>,
     is_there: fn() -> bool,
     packages: fn() -> Vec<&'static str>,
 }
@@ -19,23 +19,29 @@ struct Service {
 /// What Kafka runs on: Java 17 or later. Which of them there are differs between releases of Debian and Ubuntu.
 const JAVA: [&str; 3] = ["openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless"];
 
-/// Debian's package also starts a server of its own, on port 5432. The tests leave it alone.
-const SERVICES: [Service; 3] = [
+/// Debian's packages also start servers of their own, on ports 5432 and 6432. The tests leave them alone.
+const SERVICES: [Service; 4] = [
     Service {
         name: "PostgreSQL",
-        variable: "CHAT_TEST_POSTGRES_URL",
+        variable: Some("CHAT_TEST_POSTGRES_URL"),
         is_there: has_postgres,
         packages: || vec!["postgresql"],
     },
     Service {
+        name: "PgBouncer, which stands in front of PostgreSQL",
+        variable: None,
+        is_there: || install::is_there("pgbouncer") || Path::new("/usr/sbin/pgbouncer").is_file(),
+        packages: || vec!["pgbouncer"],
+    },
+    Service {
         name: "Redis",
-        variable: "CHAT_TEST_REDIS_URL",
+        variable: Some("CHAT_TEST_REDIS_URL"),
         is_there: || install::is_there("redis-server") || install::is_there("valkey-server"),
         packages: || vec!["redis-server"],
     },
     Service {
         name: "Java and Maven, for Kafka",
-        variable: "CHAT_TEST_KAFKA_URL",
+        variable: Some("CHAT_TEST_KAFKA_URL"),
         is_there: || install::is_there("mvn") && java_is_recent(),
         packages: || vec![install::first_known(&JAVA), "maven"],
     },
@@ -45,12 +51,15 @@ const SERVICES: [Service; 3] = [
 pub(crate) fn install() -> Result<()> {
     for service in &SERVICES {
         let Service { name, variable, .. } = service;
-        if env::var_os(variable).is_some_and(|address| !address.is_empty()) {
+        if let Some(variable) = variable
+            && env::var_os(variable).is_some_and(|address| !address.is_empty())
+        {
             println!("{name}: the one at {variable}");
             continue;
         }
         if !(service.is_there)() {
-            install::packages(&(service.packages)(), &format!("Or name a server that runs: {variable}=…"))?;
+            let otherwise = variable.map(|variable| format!("Or name a server that runs: {variable}=…"));
+            install::packages(&(service.packages)(), &otherwise.unwrap_or_default())?;
         }
         println!("{name}: installed");
     }

@@ -15,9 +15,11 @@
 #![cfg(unix)]
 
 mod database;
+mod disk;
 mod family;
 mod folder;
 mod kafka;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -30,6 +32,7 @@ mod user;
 pub use self::{
     database::Database,
     kafka::{Kafka, KafkaService},
+    pgbouncer::PgBouncer,
     postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},
     redis::{Redis, RedisService},

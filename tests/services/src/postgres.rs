@@ -5,12 +5,14 @@ use std::{fmt, fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, task::spawn_blocking};
 use url::Url;
 
 use crate::{
     database::Database,
+    disk::Disk,
     folder::Folder,
+    port,
     process::{Launch, Process},
     server::{Launched, Server, Service},
     source::{self, Kind},
@@ -55,6 +57,8 @@ pub type Postgres = Server<PostgresService>;
 pub struct PostgresService {
     /// The role of the tests' databases with its password; none where the server was given, then it is the given one.
     role: Option<Role>,
+    /// Where the server was given a small one.
+    disk: Option<Disk>,
 }
 
 #[derive(Clone)]
@@ -73,7 +77,7 @@ impl Service for PostgresService {
     const KIND: Kind = KIND;
 
     fn given() -> Self {
-        Self { role: None }
+        Self { role: None, disk: None }
     }
 
     fn shared() -> &'static OnceCell<Postgres> {
@@ -82,11 +86,7 @@ impl Service for PostgresService {
     }
 
     fn launch(port: u16, settings: &[String]) -> Result<Launched<Self>> {
-        let superuser = source::password();
-        let process = launch(port, &superuser, settings)?;
-        let role = Role { name: ROLE, password: source::password() };
-        let url = format!("postgres://{SUPERUSER}:{superuser}@127.0.0.1:{port}/postgres");
-        Ok(Launched { url, service: Self { role: Some(role) }, process })
+        launch(port, settings, None)
     }
 
     async fn ask(url: &str) -> Result<()> {
@@ -104,6 +104,43 @@ impl Service for PostgresService {
 }
 
 impl Postgres {
+    /// A server for one test, with settings as for [`private_with`](Self::private_with), whose data and whose log lie on a disk
+    /// of their own that is so small. A new server needs some 60 MiB of it.
+    ///
+    /// # Errors
+    /// As [`private_with`](Self::private_with), and where we may not mount a disk.
+    pub async fn private_on_disk(mebibytes: u32, settings: &[&str]) -> Result<Self> {
+        let settings: Vec<String> = settings.iter().map(|&line| line.to_owned()).collect();
+        port::start_on_a_free_one(|port| {
+            let settings = settings.clone();
+            async move {
+                let launched = spawn_blocking(move || launch(port, &settings, Some(mebibytes))).await??;
+                Self::from_launched(launched).await
+            }
+        })
+        .await
+    }
+
+    /// Fills the server's disk to the last byte.
+    ///
+    /// # Errors
+    /// The server has no [disk of its own](Self::private_on_disk).
+    pub fn fill_disk(&self) -> Result<()> {
+        self.disk()?.fill()
+    }
+
+    /// Gives back what [`fill_disk`](Self::fill_disk) took.
+    ///
+    /// # Errors
+    /// The disk was not filled.
+    pub fn free_disk(&self) -> Result<()> {
+        self.disk()?.free()
+    }
+
+    fn disk(&self) -> Result<&Disk> {
+        self.service().disk.as_ref().context("the server has no disk of its own")
+    }
+
     /// A fresh, empty database, owned by a role without superuser rights.
     ///
     /// # Errors
@@ -123,6 +160,11 @@ impl Postgres {
         }
         Ok(Database::new(url, None))
     }
+
+    /// Name and password of the role of the tests' databases, where the server is ours.
+    pub(crate) fn credentials(&self) -> Option<(&str, &str)> {
+        self.service().role.as_ref().map(|role| (role.name, role.password.as_str()))
+    }
 }
 
 /// Executes one statement on a connection of its own.
@@ -132,7 +174,8 @@ pub(crate) async fn execute(url: &str, statement: String) -> Result<()> {
     Ok(connection.close().await?)
 }
 
-fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
+fn launch(port: u16, settings: &[String], mebibytes: Option<u32>) -> Result<Launched<PostgresService>> {
+    let password = source::password();
     let mut folders = source::path();
     folders.extend(source::versions(Path::new("/usr/lib/postgresql"), "bin"));
     folders.extend(source::versions(Path::new("/opt/homebrew/opt"), "bin"));
@@ -141,9 +184,16 @@ fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
     let user = user::instead_of_root()?;
     let folder = Folder::create("postgres", "QUIT", user.as_ref())?;
     let data = folder.path().join("data");
+    let disk = match mebibytes {
+        Some(mebibytes) => {
+            folder.note_disk()?;
+            Some(Disk::mount(&data, mebibytes, user.as_ref())?)
+        }
+        None => None,
+    };
 
     let password_file = folder.path().join("password");
-    fs::write(&password_file, password)?;
+    fs::write(&password_file, &password)?;
     let mut initdb = Command::new(programs.join("initdb"));
     initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file).current_dir(folder.path());
     // Passwords in plain: they do not leave this machine, and hashing one for every connection takes long in a debug build.
@@ -167,5 +217,10 @@ fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
         bail!("initdb: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     fs::remove_file(password_file)?;
-    Process::start(launch, folder)
+    let role = Role { name: ROLE, password: source::password() };
+    Ok(Launched {
+        url: format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"),
+        service: PostgresService { role: Some(role), disk },
+        process: Process::start(launch, folder)?,
+    })
 }

@@ -109,7 +109,11 @@ impl<S: Service> Server<S> {
     }
 
     async fn start_process(port: u16, settings: Vec<String>) -> Result<Self> {
-        let launched = spawn_blocking(move || S::launch(port, &settings)).await??;
+        Self::from_launched(spawn_blocking(move || S::launch(port, &settings)).await??).await
+    }
+
+    /// Waits until a process answers, and makes it ready.
+    pub(crate) async fn from_launched(launched: Launched<S>) -> Result<Self> {
         let Launched { url, service, process } = launched;
         let server = Self { url, service, process: Some(process) };
         server.answers().await.with_context(|| format!("{} does not come up", S::KIND.name))?;

@@ -222,3 +222,30 @@ async fn nothing_is_left_when_the_tests_are_killed() -> Result<()> {
 async fn nothing_is_left_when_the_tests_are_killed_while_the_server_is_paused() -> Result<()> {
     nothing_is_left("PAUSE", true).await
 }
+
+#[tokio::test]
+async fn a_disk_that_is_full_takes_no_more_and_is_gone_with_its_server() -> Result<()> {
+    let server = Postgres::private_on_disk(128, &[]).await?;
+    let database = server.database().await?;
+    let mut connection = PgConnection::connect(database.url()).await?;
+    sqlx::query("CREATE TABLE numbers (number int)").execute(&mut connection).await?;
+    server.fill_disk()?;
+    let insert = "INSERT INTO numbers SELECT generate_series(1, 1000)";
+    let error = sqlx::query(insert).execute(&mut connection).await.unwrap_err();
+    assert_eq!(
+        error.as_database_error().and_then(|error| error.code()).as_deref(),
+        Some("53100"),
+        "{error:?}"
+    );
+    server.free_disk()?;
+    sqlx::query(insert).execute(&mut connection).await?;
+    assert_eq!(count(&mut connection).await?, 1000);
+
+    let mut superuser = PgConnection::connect(server.url()).await?;
+    let data = setting(&mut superuser, "data_directory").await?;
+    let is_mounted = || fs::read_to_string("/proc/mounts").map(|mounts| mounts.contains(&data));
+    assert!(is_mounted()?);
+    drop(server);
+    assert!(!is_mounted()?);
+    Ok(())
+}
