@@ -44,6 +44,8 @@ const SETTINGS: [&str; 8] = [
     "timezone=UTC",
 ];
 
+const WITHOUT_FSYNC: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+
 #[cfg(target_os = "macos")]
 const LOCALE: &str = "en_US.UTF-8";
 /// There wherever glibc or musl is, and knows the letters of all scripts.
@@ -104,6 +106,19 @@ impl Service for PostgresService {
 }
 
 impl Postgres {
+    /// The one server of this test binary that does not wait for the disk: for tests of what a store answers, and not of
+    /// what it keeps when something breaks. Takes the server that `CHAT_TEST_POSTGRES_URL` names, if that is set.
+    ///
+    /// # Errors
+    /// None can be had, and how to get one.
+    pub async fn shared_without_fsync() -> Result<&'static Self> {
+        static SHARED: OnceCell<Postgres> = OnceCell::const_new();
+        if KIND.given().is_some() {
+            return Self::shared().await;
+        }
+        SHARED.get_or_try_init(|| Self::private_with(&WITHOUT_FSYNC)).await
+    }
+
     /// A server for one test, with settings as for [`private_with`](Self::private_with), whose data and whose log lie on a disk
     /// of their own that is so small. A new server needs some 60 MiB of it.
     ///
