@@ -96,6 +96,7 @@ CREATE TABLE deletions (
     count   bigint   NOT NULL,
     PRIMARY KEY (room, sender, level, stretch)
 );
+CREATE INDEX deletions_place ON deletions (room, level, stretch);   -- what retention takes away
 
 -- What the search knows: a copy of the text, folded, so that neither an append waits for the index nor the language of the
 -- database decides what is upper and lower case. Filled behind the log.
@@ -183,4 +184,19 @@ BEGIN
     IF v_stored <> cardinality(p_ix) THEN
         RAISE EXCEPTION 'a sender is no member' USING ERRCODE = 'CH001';
     END IF;
+END $$;
+
+-- Lets the search know texts of a room, and how far it knows the room. What an edit or a deletion has put there is newer than
+-- what was read. What was trimmed meanwhile goes again, under the room's lock: who trims holds it.
+CREATE FUNCTION follow(p_room bigint, p_to bigint, p_high bigint[], p_low bigint[], p_seq bigint[], p_body text[])
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A crash loses all of it or nothing, and then it is done again: nobody waits for the disk under the room's lock.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO search (room, id_high, id_low, seq, body)
+    SELECT p_room, x.high, x.low, x.seq, x.body FROM unnest(p_high, p_low, p_seq, p_body) AS x(high, low, seq, body)
+    ON CONFLICT DO NOTHING;
+    UPDATE rooms SET searchable = greatest(searchable, p_to) WHERE room = p_room;
+    DELETE FROM search WHERE room = p_room AND seq < (SELECT r.oldest FROM rooms r WHERE r.room = p_room);
 END $$;

@@ -22,16 +22,16 @@ use crate::{
 /// The greatest page.
 const MAX_LIMIT: usize = 100;
 
-/// The text of each message is compared once more as it is now: the copy may be behind a deletion.
+/// The text of each message is compared once more as it is now: the copy may be behind a deletion, or a trim.
 const SEARCH: &str = concat!(
-    "SELECT st.epoch, r.id AS room_id, ",
+    "SELECT st.epoch, r.id AS room_id, f.id_high AS here_high, f.id_low AS here_low, e.seq IS NOT NULL AS there, ",
     entry_columns!(),
     " FROM (SELECT s.room, s.seq, s.id_high, s.id_low FROM $chat.search s ",
     "WHERE s.room IN (SELECT m.room FROM $chat.members m WHERE m.\"user\" = $1 AND m.role IS NOT NULL AND m.left_at IS NULL) ",
     "AND ($2::text IS NULL OR s.room = (SELECT o.room FROM $chat.rooms o WHERE o.id = $2)) ",
     "AND ($3::bigint IS NULL OR (s.id_high, s.id_low) < ($3, $4)) AND s.body LIKE ALL ($5) ",
     "ORDER BY s.id_high DESC, s.id_low DESC LIMIT $6) f ",
-    "JOIN $chat.entries e ON e.room = f.room AND e.timeline AND e.seq = f.seq JOIN $chat.rooms r ON r.room = f.room ",
+    "LEFT JOIN $chat.entries e ON e.room = f.room AND e.timeline AND e.seq = f.seq JOIN $chat.rooms r ON r.room = f.room ",
     "CROSS JOIN $chat.store st ORDER BY f.id_high DESC, f.id_low DESC"
 );
 const IS_MEMBER: &str = "
@@ -80,8 +80,11 @@ impl PostgresSearch {
                 .bind(rows::integer(wanted as u64));
             let found = self.shared.all(statement).await?;
             for row in &found {
+                before = Some(rows::message_id(row.try_get("here_high")?, row.try_get("here_low")?));
+                if !row.try_get::<bool, _>("there")? {
+                    continue;
+                }
                 let message = self.message(row).await?;
-                before = Some(message.position.id);
                 if is_match(&message, words) {
                     messages.push(message);
                 }
