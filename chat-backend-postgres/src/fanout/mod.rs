@@ -63,24 +63,31 @@ impl PostgresFanout {
                 Arc::clone(&self.channeled),
                 (config.listen_probe, config.acquire_timeout),
             );
-            let (topics, channeled) = (self.topics.clone(), Arc::clone(&self.channeled));
-            let closed = self.shared.pool.close_event();
+            // Whatever it ends by: a task that is gone without a word would leave subscribers waiting for ever.
+            let end = End(self.topics.clone(), Arc::clone(&self.channeled));
+            let closed = self.shared.connections.pool.close_event();
             tokio::spawn(async move {
                 tokio::select! {
                     biased;
                     () = closed => {}
                     never = listening.run() => match never {},
                 }
-                end(&topics, &channeled);
+                drop(end);
             })
         });
         Ok(())
     }
 }
 
-fn end(topics: &Topics, channeled: &Channeled) {
-    channeled.close();
-    topics.end_all(closed_error().during("listen"));
+/// The end of all subscriptions, when it is dropped.
+struct End(Topics, Arc<Channeled>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Self(topics, channeled) = self;
+        channeled.close();
+        topics.end_all(closed_error().during("listen"));
+    }
 }
 
 impl Drop for PostgresFanout {
@@ -88,7 +95,7 @@ impl Drop for PostgresFanout {
         if let Some(listener) = self.listener.get() {
             listener.abort();
         }
-        end(&self.topics, &self.channeled);
+        drop(End(self.topics.clone(), Arc::clone(&self.channeled)));
     }
 }
 
