@@ -123,8 +123,9 @@ AS $$ SELECT path[cardinality(path) - 1] || '/' || p_table FROM string_to_array(
 -- Rooms come in ascending order, and the settings leave no other plan than to lock them in that order: two batches never
 -- wait for each other in a circle. The second statement sees all that earlier holders of the locks committed.
 CREATE FUNCTION append(
-    p_epoch text,
-    p_rooms bigint[], p_counts bigint[], p_countable bigint[], p_chars integer[], p_timeline boolean[],
+    p_epoch text, p_seen bigint,            -- what this node believes: the epoch, and how far the write-ahead log came
+    p_rooms bigint[], p_ids text[], p_least bigint[],   -- and the rooms' numbers, with heads that they had before
+    p_counts bigint[], p_countable bigint[], p_chars integer[], p_timeline boolean[],
     p_ix integer[], p_off bigint[], p_ordinal_off bigint[], p_own_off bigint[],
     p_id_low bigint[], p_authority smallint[], p_kind smallint[], p_body_kind smallint[],
     p_in_timeline boolean[], p_is_countable boolean[],
@@ -144,6 +145,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'another epoch' USING ERRCODE = 'CH002';
     END IF;
+    IF (pg_current_wal_insert_lsn() - '0/0')::bigint < p_seen THEN
+        RAISE EXCEPTION 'the server was put back' USING ERRCODE = 'CH003';
+    END IF;
     v_now := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
     WITH moved AS (
         UPDATE rooms r SET
@@ -153,9 +157,9 @@ BEGIN
             last_activity = CASE WHEN c.timeline
                 THEN greatest(r.last_activity, (greatest(v_now << 16, r.last_id) + c.count) >> 16)
                 ELSE r.last_activity END
-        FROM unnest(p_rooms, p_counts, p_countable, p_chars, p_timeline)
-            WITH ORDINALITY AS c(room, count, countable, chars, timeline, place)
-        WHERE r.room = c.room AND r.active AND r.max_body_chars >= c.chars
+        FROM unnest(p_rooms, p_ids, p_least, p_counts, p_countable, p_chars, p_timeline)
+            WITH ORDINALITY AS c(room, id, least, count, countable, chars, timeline, place)
+        WHERE r.room = c.room AND r.id = c.id AND r.head >= c.least AND r.active AND r.max_body_chars >= c.chars
         RETURNING c.place, r.head - c.count AS head, r.last_id - c.count AS id, r.countable - c.countable AS countable)
     SELECT array_agg(m.head ORDER BY m.place), array_agg(m.id ORDER BY m.place), array_agg(m.countable ORDER BY m.place)
     INTO heads, ids, v_countable FROM moved m;

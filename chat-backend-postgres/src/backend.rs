@@ -11,6 +11,7 @@ use crate::{
     fanout::PostgresFanout,
     lease::{self, Lease},
     message_log::PostgresLog,
+    numbers::Numbered,
     presence::PostgresPresence,
     rooms::PostgresRooms,
     search::{self, PostgresSearch, Unsearchable},
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) durability: Durability,
     pub(crate) search_is_indexed: bool,
     /// The number of each room in an epoch: a restored store may have given it to another one.
-    pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), i64>,
+    pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), Arc<Numbered>>,
     /// What the search does not know yet.
     pub(crate) unsearchable: Arc<Unsearchable>,
     pub(crate) config: PostgresConfig,

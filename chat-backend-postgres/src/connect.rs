@@ -84,7 +84,7 @@ async fn open(mut connections: Connections, config: PostgresConfig) -> Result<Sh
     schema::migrate(&mut lease, &sql).await?;
     drop(lease);
     let epochs = Epochs::begin(&connections, &sql, config.new_epoch).await?;
-    let search_is_indexed = index(&connections, &sql).await?;
+    let search_is_indexed = search::trigrams::prepare(&connections, &sql).await;
     Ok(Shared {
         connections,
         sql,
@@ -113,16 +113,4 @@ async fn look_at_server(connections: &Connections) -> Result<Durability, Connect
         "fsync or synchronous_commit is off: a crash of the server may lose acknowledged messages"
     );
     Ok(Durability::Volatile)
-}
-
-async fn index(connections: &Connections, sql: &Sql) -> Result<bool, PostgresError> {
-    let mut lease = connections.lease().await?;
-    schema::begin(&mut lease).await?;
-    let done = lease.within(async |connection| search::trigrams::prepare(connection, sql).await).await;
-    if done.is_ok() {
-        lease.commit().await?;
-    } else {
-        lease.roll_back().await;
-    }
-    done
 }

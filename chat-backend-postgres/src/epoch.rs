@@ -69,18 +69,18 @@ impl Epochs {
         Ok(epoch)
     }
 
-    /// How far the write-ahead log was seen, for [`is_behind`](Self::is_behind) after the next answer.
+    /// How far the write-ahead log was seen in this epoch.
     pub(crate) fn seen(&self) -> i64 {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// Whether the write-ahead log is now behind what was seen before the question.
-    pub(crate) fn is_behind(&self, before: i64, now: i64) -> bool {
-        if now < before {
-            return true;
+    /// An answer saw the write-ahead log come so far, in the epoch in which it was asked for.
+    pub(crate) fn saw(&self, epoch: &Epoch, lsn: i64) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        // An answer that was under way for long may be of the server as it was before.
+        if *current == *epoch {
+            self.seen.fetch_max(lsn, Ordering::Relaxed);
         }
-        self.seen.fetch_max(now, Ordering::Relaxed);
-        false
     }
 }
 

@@ -42,9 +42,14 @@ pub(crate) async fn begin(lease: &mut Lease) -> Result<(), PostgresError> {
     lease.plain(&format!("SET LOCAL statement_timeout = {}", PATIENCE.as_millis())).await
 }
 
+/// Of nodes that change the schema one does it at a time, until its transaction ends.
+pub(crate) async fn lock(lease: &mut Lease, sql: &Sql) -> Result<(), PostgresError> {
+    lease.plain(&format!("SELECT pg_advisory_xact_lock({LOCK}, hashtext('{}'))", sql.schema())).await
+}
+
 async fn apply(lease: &mut Lease, sql: &Sql) -> Result<(), ConnectError> {
     let failed = |error: sqlx::Error| ConnectError::Postgres(error.into());
-    lease.plain(&format!("SELECT pg_advisory_xact_lock({LOCK}, hashtext('{}'))", sql.schema())).await?;
+    lock(lease, sql).await?;
     // Asked for first: who may not make schemas can still use one that is there.
     let there =
         once("SELECT to_regnamespace($1) IS NOT NULL AS there, to_regclass($2) IS NOT NULL AS versioned");
