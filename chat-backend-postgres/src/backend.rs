@@ -31,6 +31,9 @@ pub struct PostgresBackend {
 pub(crate) struct Shared {
     pub(crate) pool: PgPool,
     pub(crate) sql: Sql,
+    /// A statement alone needs a transaction around it: behind a pooler, because sqlx prepares and runs a statement in two
+    /// steps; and on the connections of a pool that are not read committed by themselves.
+    pub(crate) explicit: bool,
     pub(crate) epochs: Epochs,
     pub(crate) durability: Durability,
     pub(crate) search_is_indexed: bool,
@@ -159,14 +162,13 @@ impl Shared {
         Ok(Lease::new(connection, self.config.statement_timeout))
     }
 
-    /// A connection for one statement. Behind a pooler that is a transaction, because sqlx prepares and runs a statement
-    /// in two steps.
+    /// A connection for one statement, in a transaction of its own where [that is needed](Self::explicit).
     pub(crate) async fn all(
         &self,
         statement: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
     ) -> std::result::Result<Vec<sqlx::postgres::PgRow>, PostgresError> {
         let mut lease = self.lease().await?;
-        if !self.config.transaction_pooler {
+        if !self.explicit {
             return lease.all(statement).await;
         }
         lease.begin().await?;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chat_core::Durability;
-use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
+use sqlx::{Executor as _, PgPool, Row as _, postgres::PgPoolOptions, raw_sql};
 
 use crate::{
     PostgresConfig, PostgresError,
     backend::Shared,
     epoch::Epochs,
+    lease::Lease,
     schema,
     search::{self, Unsearchable},
     sql::{Sql, is_schema_name},
@@ -48,32 +49,50 @@ pub enum ConnectError {
     Postgres(#[source] PostgresError),
 }
 
+/// Whatever the defaults of the database and the role are. All our statements are short, and compiling one takes longer than
+/// running it.
+const SESSION: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET jit = off";
+
+const SETTINGS: &str = "
+SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS safe,
+    current_setting('default_transaction_isolation') = 'read committed' AS read_committed";
+
 pub(crate) async fn connect(config: PostgresConfig) -> Result<Shared, ConnectError> {
     check(&config)?;
     let statements = if config.transaction_pooler { 0 } else { STATEMENTS };
     let options = config.options.clone().statement_cache_capacity(statements);
-    let pool = PgPoolOptions::new()
+    let mut pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
         // A call that meets a broken connection is answered so; asking each time would double the round trips.
-        .test_before_acquire(false)
-        .connect_with(options)
-        .await
-        .map_err(|error| ConnectError::Postgres(error.into()))?;
+        .test_before_acquire(false);
+    if !config.transaction_pooler {
+        pool = pool.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(raw_sql(SESSION)).await.map(drop) })
+        });
+    }
+    let pool = pool.connect_with(options).await.map_err(|error| ConnectError::Postgres(error.into()))?;
     over(pool, config).await
 }
 
 /// Over a pool that is there.
 pub(crate) async fn over(pool: PgPool, config: PostgresConfig) -> Result<Shared, ConnectError> {
     check(&config)?;
-    let failed = |error: sqlx::Error| ConnectError::Postgres(error.into());
     let sql = Sql::new(&config.schema, !config.transaction_pooler);
-    let mut connection = pool.acquire().await.map_err(failed)?;
-    schema::migrate(&mut connection, &sql).await?;
-    let safe =
-        "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS safe";
-    let row = sqlx::query(safe).persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
-    let durability = if row.try_get("safe").map_err(failed)? {
+    let connection = pool.acquire().await.map_err(PostgresError::from).map_err(ConnectError::Postgres)?;
+    let mut lease = Lease::new(connection, config.statement_timeout);
+    lease.begin().await.map_err(ConnectError::Postgres)?;
+    let store = match prepare(&mut lease, &sql, config.new_epoch).await {
+        Ok(store) => store,
+        Err(error) => {
+            lease.roll_back().await;
+            return Err(error);
+        }
+    };
+    lease.commit().await.map_err(ConnectError::Postgres)?;
+    drop(lease);
+    let durability = if store.is_safe {
         Durability::Persisted
     } else {
         tracing::warn!(
@@ -81,20 +100,40 @@ pub(crate) async fn over(pool: PgPool, config: PostgresConfig) -> Result<Shared,
         );
         Durability::Volatile
     };
-    let epochs =
-        Epochs::begin(&mut connection, &sql, config.new_epoch).await.map_err(ConnectError::Postgres)?;
-    let search_is_indexed =
-        search::trigrams::prepare(&mut connection, &sql).await.map_err(ConnectError::Postgres)?;
-    drop(connection);
     Ok(Shared {
         pool,
         sql,
-        epochs,
+        explicit: config.transaction_pooler || !store.is_read_committed,
+        epochs: store.epochs,
         durability,
-        search_is_indexed,
+        search_is_indexed: store.search_is_indexed,
         numbers: moka::future::Cache::new(ROOM_NUMBERS),
         unsearchable: Arc::new(Unsearchable::default()),
         config,
+    })
+}
+
+/// What is found out about the store, or made of it, before it is used.
+struct Store {
+    is_safe: bool,
+    is_read_committed: bool,
+    epochs: Epochs,
+    search_is_indexed: bool,
+}
+
+/// In one transaction, so that programs that start together do all of it one after the other.
+async fn prepare(lease: &mut Lease, sql: &Sql, new_epoch: bool) -> Result<Store, ConnectError> {
+    let failed = ConnectError::Postgres;
+    schema::migrate(lease.connection().map_err(failed)?, sql).await?;
+    let row = lease.one(sqlx::query(SETTINGS).persistent(false)).await.map_err(failed)?;
+    let setting = |name| row.try_get(name).map_err(PostgresError::from).map_err(failed);
+    Ok(Store {
+        is_safe: setting("safe")?,
+        is_read_committed: setting("read_committed")?,
+        epochs: Epochs::begin(lease, sql, new_epoch).await.map_err(failed)?,
+        search_is_indexed: search::trigrams::prepare(lease.connection().map_err(failed)?, sql)
+            .await
+            .map_err(failed)?,
     })
 }
 

@@ -11,9 +11,9 @@ use std::sync::{
 };
 
 use chat_core::Epoch;
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 
-use crate::{PostgresError, sql::Sql};
+use crate::{PostgresError, backend::Shared, lease::Lease, sql::Sql};
 
 type Result<T> = std::result::Result<T, PostgresError>;
 
@@ -36,10 +36,10 @@ const RENEW: &str = "UPDATE $chat.store s SET epoch = $1, cluster = c.system_ide
                      timeline = $chat.here_timeline(), place = $chat.here_place(s.tableoid) FROM pg_control_system() c WHERE s.epoch = $2";
 
 impl Epochs {
-    pub(crate) async fn begin(connection: &mut PgConnection, sql: &Sql, renew: bool) -> Result<Self> {
+    pub(crate) async fn begin(lease: &mut Lease, sql: &Sql, renew: bool) -> Result<Self> {
         let fresh = Epoch::generate();
-        sql.query(BEGIN).bind(fresh.as_str().to_owned()).execute(&mut *connection).await?;
-        let epoch = look(connection, sql, renew.then_some(None)).await?;
+        lease.execute(sql.query(BEGIN).bind(fresh.as_str().to_owned())).await?;
+        let epoch = look(lease, sql, renew.then_some(None)).await?;
         Ok(Self { current: RwLock::new(epoch), seen: AtomicI64::new(0) })
     }
 
@@ -47,15 +47,7 @@ impl Epochs {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the store who it is, after something showed that it may be another one: with `doubtful`, the epoch that was
-    /// doubted ends whatever the store says.
-    pub(crate) async fn renew(
-        &self,
-        connection: &mut PgConnection,
-        sql: &Sql,
-        doubtful: Option<&Epoch>,
-    ) -> Result<Epoch> {
-        let epoch = look(connection, sql, doubtful.map(Some)).await?;
+    fn follow(&self, epoch: Epoch) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if *current != epoch {
             tracing::warn!(
@@ -63,10 +55,9 @@ impl Epochs {
                 new = epoch.as_str(),
                 "the store is another one than before: a new epoch"
             );
-            *current = epoch.clone();
+            *current = epoch;
             self.seen.store(0, Ordering::Relaxed);
         }
-        Ok(epoch)
     }
 
     /// How far the write-ahead log was seen, for [`is_behind`](Self::is_behind) after the next answer.
@@ -84,10 +75,23 @@ impl Epochs {
     }
 }
 
+impl Shared {
+    /// Asks the store who it is, after something showed that it may be another one: with `doubtful`, the epoch that was
+    /// doubted ends whatever the store says.
+    pub(crate) async fn renew_epoch(&self, doubtful: Option<&Epoch>) -> Result<()> {
+        let mut lease = self.lease().await?;
+        lease.begin().await?;
+        let epoch = look(&mut lease, &self.sql, doubtful.map(Some)).await?;
+        lease.commit().await?;
+        self.epochs.follow(epoch);
+        Ok(())
+    }
+}
+
 /// The store's epoch; a new one if the store is another one, or if this one is doubted.
-async fn look(connection: &mut PgConnection, sql: &Sql, doubt: Option<Option<&Epoch>>) -> Result<Epoch> {
+async fn look(lease: &mut Lease, sql: &Sql, doubt: Option<Option<&Epoch>>) -> Result<Epoch> {
     loop {
-        let row = sql.query(HERE).fetch_one(&mut *connection).await?;
+        let row = lease.one(sql.query(HERE)).await?;
         let epoch = Epoch::new(row.try_get("epoch")?).map_err(PostgresError::corrupt)?;
         let doubted = match doubt {
             None => false,
@@ -98,13 +102,8 @@ async fn look(connection: &mut PgConnection, sql: &Sql, doubt: Option<Option<&Ep
             return Ok(epoch);
         }
         let fresh = Epoch::generate();
-        let renewed = sql
-            .query(RENEW)
-            .bind(fresh.as_str().to_owned())
-            .bind(epoch.as_str().to_owned())
-            .execute(&mut *connection)
-            .await?;
-        if renewed.rows_affected() > 0 {
+        let renew = sql.query(RENEW).bind(fresh.as_str().to_owned()).bind(epoch.as_str().to_owned());
+        if lease.execute(renew).await? > 0 {
             return Ok(fresh);
         }
     }

@@ -51,9 +51,11 @@ impl Lease {
         Ok(done.rows_affected())
     }
 
+    /// Read committed whatever the database's or the role's default is: a statement has to see what earlier holders of a lock
+    /// have committed.
     pub(crate) async fn begin(&mut self) -> Result<()> {
         self.in_transaction = true;
-        self.plain("BEGIN").await
+        self.plain("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
     pub(crate) async fn commit(&mut self) -> Result<()> {
@@ -92,9 +94,12 @@ impl Lease {
                 Ok(value)
             }
             Ok(Err(error)) => {
-                // What the server refuses leaves the connection as it was; anything else leaves it in doubt.
-                self.busy = !matches!(error, sqlx::Error::Database(_) | sqlx::Error::RowNotFound);
-                Err(error.into())
+                // What the server refuses leaves the connection as it was; anything else leaves it in doubt, and a server
+                // that says goodbye closes it.
+                let is_answer = matches!(error, sqlx::Error::Database(_) | sqlx::Error::RowNotFound);
+                let error = PostgresError::from(error);
+                self.busy = !is_answer || error.kind() == PostgresErrorKind::Connection;
+                Err(error)
             }
             Err(_) => Err(PostgresError::new(
                 PostgresErrorKind::Connection,

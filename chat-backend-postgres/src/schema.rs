@@ -16,19 +16,9 @@ const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// Any number, the same in every program that brings up a schema.
 const LOCK: i32 = 0x63_68_61_74;
 
-/// Applies what is missing, in one transaction, one program after the other: a lock of the transaction also holds behind a
-/// pooler.
+/// Applies what is missing, within a transaction. Up to its end other programs wait here: a lock of the transaction also
+/// holds behind a pooler.
 pub(crate) async fn migrate(connection: &mut PgConnection, sql: &Sql) -> Result<(), ConnectError> {
-    let begun = run(connection, "BEGIN".to_owned()).await;
-    begun.map_err(ConnectError::Postgres)?;
-    let done = apply(connection, sql).await;
-    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    let ended = run(connection, end.to_owned()).await;
-    done?;
-    ended.map_err(ConnectError::Postgres)
-}
-
-async fn apply(connection: &mut PgConnection, sql: &Sql) -> Result<(), ConnectError> {
     let failed = |error: sqlx::Error| ConnectError::Postgres(error.into());
     let lock = format!("SELECT pg_advisory_xact_lock({LOCK}, hashtext('{}'))", sql.schema());
     run(connection, lock).await.map_err(ConnectError::Postgres)?;

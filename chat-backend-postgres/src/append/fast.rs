@@ -157,8 +157,7 @@ pub(super) async fn check_lsn(
     if !shared.epochs.is_behind(seen, now) {
         return Ok(());
     }
-    let mut lease = shared.lease().await?;
-    shared.epochs.renew(lease.connection()?, &shared.sql, Some(epoch)).await?;
+    shared.renew_epoch(Some(epoch)).await?;
     let why = "the server is behind what it answered before";
     Err(PostgresError::new(crate::PostgresErrorKind::Connection, why))
 }

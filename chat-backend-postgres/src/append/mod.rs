@@ -71,10 +71,7 @@ pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Ve
         let epoch = shared.epochs.current();
         match try_append(&shared, &epoch, &open, &mut outcomes).await {
             Ok(()) => {}
-            Err(Obstacle::OtherEpoch) if attempt + 1 < ATTEMPTS => {
-                let mut lease = shared.lease().await?;
-                shared.epochs.renew(lease.connection()?, &shared.sql, None).await?;
-            }
+            Err(Obstacle::OtherEpoch) if attempt + 1 < ATTEMPTS => shared.renew_epoch(None).await?,
             Err(Obstacle::Failed(error))
                 if error.kind() == PostgresErrorKind::Conflict && attempt + 1 < ATTEMPTS =>
             {
