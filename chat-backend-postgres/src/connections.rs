@@ -2,18 +2,19 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Row as _,
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
     postgres::{PgArguments, PgConnection, PgPoolOptions, PgRow},
     query::Query,
     raw_sql,
 };
+use tokio::time::{Instant, timeout};
 
 use crate::{PostgresConfig, PostgresError, PostgresErrorKind, lease::Lease};
 
@@ -22,9 +23,13 @@ type Result<T> = std::result::Result<T, PostgresError>;
 /// Statements of this library, each prepared once per connection.
 const STATEMENTS: usize = 100;
 
+/// Why no connection can be made is looked for so long, and holds for so long.
+const FAILURE: Duration = Duration::from_secs(1);
+
 /// Whatever the database's default is: appends rely on statements that see what others have committed meanwhile.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-const ISOLATION: &str = "SELECT set_config('default_transaction_isolation', 'read committed', false)";
+/// Likewise for single statements. All of ours are short, and compiling one takes longer than running it.
+const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET jit = off";
 
 /// A server that runs a statement looks this often whether anybody still waits for it.
 const LOOK_FOR_CLIENT: &str = "SELECT set_config('client_connection_check_interval', '1s', false) \
@@ -42,8 +47,8 @@ pub(crate) struct Connections {
     taken: Taken,
     /// How many were handed out so far.
     given: AtomicU64,
-    /// The last one that was asked for could not be made.
-    unreachable: AtomicBool,
+    /// Why none could be made, and when that was found out.
+    failure: Mutex<Option<(Instant, PostgresError)>>,
 }
 
 /// Counts a connection as taken, for as long as it lives; the first one counts for none.
@@ -87,7 +92,7 @@ impl Connections {
             in_transactions: config.transaction_pooler,
             taken: Taken::default(),
             given: AtomicU64::new(0),
-            unreachable: AtomicBool::new(false),
+            failure: Mutex::new(None),
         }
     }
 
@@ -136,13 +141,9 @@ impl Connections {
         match self.pool.acquire().await {
             Ok(connection) => {
                 self.given.fetch_add(1, Ordering::Relaxed);
-                self.unreachable.store(false, Ordering::Relaxed);
                 Ok(Lease::new(connection, self.patience, Arc::clone(&self.begin), self.taken.clone()))
             }
-            Err(error @ sqlx::Error::PoolTimedOut) if !self.is_exhausted(given) => {
-                self.unreachable.store(true, Ordering::Relaxed);
-                Err(PostgresError::new(PostgresErrorKind::Connection, error))
-            }
+            Err(sqlx::Error::PoolTimedOut) if !self.is_exhausted(given) => Err(self.failure().await),
             Err(error) => Err(error.into()),
         }
     }
@@ -155,7 +156,37 @@ impl Connections {
         // Places of a pool are also taken while their connections are being made, but nobody has those.
         let most = self.pool.options().get_max_connections() as usize;
         let in_use = if self.own { self.taken.count() } else { self.pool.size() as usize };
-        in_use >= most && !self.unreachable.load(Ordering::Relaxed)
+        in_use >= most && self.known_failure().is_none()
+    }
+
+    fn known_failure(&self) -> Option<PostgresError> {
+        let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(at, _)| at.elapsed() < FAILURE).map(|(_, failure)| failure.clone())
+    }
+
+    /// Why no connection could be made in time: the pool tries again and again, and keeps what it hears to itself.
+    async fn failure(&self) -> PostgresError {
+        if let Some(failure) = self.known_failure() {
+            return failure;
+        }
+        let late = || PostgresError::new(PostgresErrorKind::Connection, "no connection in time");
+        // One looks for all: whoever asks meanwhile is told what was so before.
+        let before = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.note_failure(before.map_or_else(late, |(_, failure)| failure));
+        let options = self.pool.connect_options();
+        let failure = match timeout(FAILURE, PgConnection::connect_with(&options)).await {
+            Ok(Err(error)) => error.into(),
+            // It is there again.
+            Ok(Ok(_)) => PostgresError::new(PostgresErrorKind::Busy, sqlx::Error::PoolTimedOut),
+            Err(_) => late(),
+        };
+        self.note_failure(failure.clone());
+        failure
+    }
+
+    fn note_failure(&self, failure: PostgresError) {
+        let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((Instant::now(), failure));
     }
 
     /// A connection for one statement. Behind a pooler that is a transaction, because sqlx prepares and runs a statement
@@ -204,7 +235,7 @@ fn without(limits: &Limits) -> String {
 
 /// Sets up a session of our own, in which no limit becomes longer than it was.
 async fn prepare(connection: &mut PgConnection, limits: Limits) -> std::result::Result<(), sqlx::Error> {
-    let set = format!("{ISOLATION}; SELECT set_config(x.name, x.most || 'ms', false) {}", without(&limits));
+    let set = format!("{SESSION}; SELECT set_config(x.name, x.most || 'ms', false) {}", without(&limits));
     raw_sql(AssertSqlSafe(set)).execute(&mut *connection).await?;
     match raw_sql(LOOK_FOR_CLIENT).execute(connection).await {
         // Not every system can.

@@ -24,7 +24,7 @@ pub enum PostgresErrorKind {
     Full,
     /// The server does not let this user do it, or does not let them in.
     Denied,
-    /// The schema is not what this release made: a table is missing or another one.
+    /// The schema is not what this release made: a table is missing or another one, or the database is gone.
     Schema,
     /// What is stored is damaged, or is not what this library wrote.
     Corrupt,
@@ -47,7 +47,8 @@ impl PostgresErrorKind {
             "55000" | "0A000" => Self::ReadOnly,
             "40001" | "40P01" | "55P03" | "25P03" | "25P04" => Self::Conflict,
             "42501" => Self::Denied,
-            "42P01" | "42703" | "42883" | "3F000" => Self::Schema,
+            // The table, the schema, the database itself.
+            "42P01" | "42703" | "42883" | "3F000" | "3D000" | "57P04" => Self::Schema,
             // An error of the disk, and the server's queue of notifications.
             "58030" | "54000" => Self::Full,
             _ => match code.get(..2) {
@@ -198,6 +199,7 @@ mod tests {
             ("28P01", PostgresErrorKind::Denied),
             ("42501", PostgresErrorKind::Denied),
             ("42P01", PostgresErrorKind::Schema),
+            ("3D000", PostgresErrorKind::Schema),
             ("XX001", PostgresErrorKind::Corrupt),
             ("22001", PostgresErrorKind::Other),
             ("", PostgresErrorKind::Other),

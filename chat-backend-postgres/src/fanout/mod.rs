@@ -143,3 +143,29 @@ impl Fanout for PostgresFanout {
         done.map(|()| subscription).map_err(|error| error.during("subscribe"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chat_core::RoomId;
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_ends_for_whatever_reason_ends_its_subscriptions() {
+        let (topics, channeled) = (Topics::new(8), Arc::new(Channeled::new()));
+        let topic = Topic::Room(RoomId::new("tea").unwrap());
+        let mut subscription = topics.subscribe(&topic);
+        let end = End(topics.clone(), Arc::clone(&channeled));
+        let listener = tokio::spawn(async move {
+            let _end = end;
+            panic!("a mistake");
+        });
+        assert!(listener.await.is_err_and(|error| error.is_panic()));
+        let last = timeout(Duration::from_secs(20), subscription.next()).await.unwrap();
+        assert!(matches!(last, Some(Err(_))), "{last:?}");
+        assert!(channeled.in_force(&topic).await.is_err(), "nobody waits for it any more");
+    }
+}
