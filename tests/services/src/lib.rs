@@ -14,9 +14,13 @@
 
 #![cfg(unix)]
 
+#[cfg(feature = "docker")]
+mod container;
 mod database;
+mod engine;
 mod family;
 mod folder;
+pub mod images;
 mod kafka;
 mod port;
 mod postgres;

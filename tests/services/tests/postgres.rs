@@ -116,12 +116,12 @@ async fn a_paused_server_answers_nothing_and_goes_on_where_it_was() -> Result<()
     let mut connection = PgConnection::connect(database.url()).await?;
     sqlx::query("CREATE TABLE numbers (number int)").execute(&mut connection).await?;
 
-    server.pause()?;
+    server.pause().await?;
     let mut insert = Box::pin(sqlx::query("INSERT INTO numbers VALUES (1)").execute(&mut connection));
     assert!(timeout(Duration::from_millis(500), &mut insert).await.is_err(), "an open connection answers");
     let connect = PgConnection::connect(database.url());
     assert!(timeout(Duration::from_millis(500), connect).await.is_err(), "a new connection answers");
-    server.resume()?;
+    server.resume().await?;
     timeout(PATIENCE, insert).await??;
     assert_eq!(count(&mut connection).await?, 1);
     Ok(())
@@ -133,7 +133,7 @@ async fn a_stopped_server_cannot_be_stopped_and_a_running_one_not_started() -> R
     assert!(server.start().await.is_err());
     server.stop().await?;
     assert!(server.stop().await.is_err());
-    assert!(server.pause().is_err());
+    assert!(server.pause().await.is_err());
     server.start().await
 }
 
@@ -170,7 +170,7 @@ fn is_empty(folder: &Path) -> Result<bool> {
 async fn holds_a_server() -> Result<()> {
     let server = Postgres::private().await?;
     if std::env::var("PAUSE").is_ok() {
-        server.pause()?;
+        server.pause().await?;
     }
     println!("\naddress={}", server.address()?);
     if std::env::var("PANIC").is_ok() {
