@@ -6,7 +6,7 @@ use std::{
     mem::ManuallyDrop,
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -59,8 +59,10 @@ async fn look(image: Image) -> Result<()> {
     timeout(ANSWER, docker.ping()).await.context("the Docker engine does not answer")??;
     let engine = timeout(ANSWER, docker.info()).await.context("the Docker engine does not answer")??.id;
     // The guardian is a script, so it needs the program, which can be set up to speak to another engine.
-    let asked =
-        spawn_blocking(|| docker_program(&["info", "--format", "{{.ID}}"])).await?.context("docker info")?;
+    let ask = || docker_program(&["info", "--format", "{{.ID}}"]);
+    let Output { stdout, .. } =
+        spawn_blocking(ask).await?.context("the program docker, which has to clear up")?;
+    let asked = String::from_utf8_lossy(&stdout);
     if engine.is_none() || engine.as_deref() != Some(asked.trim()) {
         bail!("the program docker, which has to clear up, speaks to another engine: {}", asked.trim());
     }
@@ -89,11 +91,12 @@ fn is_of_this_machine() -> Result<()> {
     if is_here { Ok(()) } else { bail!("the Docker engine of DOCKER_HOST is on another machine") }
 }
 
-/// What the program says, on both of its outputs.
-fn docker_program(arguments: &[&str]) -> Result<String> {
+fn docker_program(arguments: &[&str]) -> Result<Output> {
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    if output.status.success() { Ok(said) } else { bail!("{}\n{said}", output.status) }
+    if !output.status.success() {
+        bail!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output)
 }
 
 /// What to run. Its environment may contain a password.
@@ -199,7 +202,9 @@ impl Container {
     /// The end of what it wrote.
     pub(crate) fn log_tail(&self) -> String {
         match docker_program(&["logs", "--tail", "100", &self.name]) {
-            Ok(tail) => format!("the end of its log:\n{tail}"),
+            Ok(Output { stdout, stderr, .. }) => {
+                format!("the end of its log:\n{}", String::from_utf8_lossy(&[stdout, stderr].concat()))
+            }
             Err(error) => format!("and there is no log: {error:#}"),
         }
     }

@@ -164,6 +164,11 @@ fn is_empty(folder: &Path) -> Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_none())
 }
 
+fn has_container(name: &str) -> bool {
+    let inspect = || Command::new("docker").args(["container", "inspect", name]).output();
+    !name.is_empty() && inspect().is_ok_and(|output| output.status.success())
+}
+
 /// Started by the tests below, in a process of its own.
 #[tokio::test]
 #[ignore = "ends by kill or by a panic"]
@@ -172,7 +177,8 @@ async fn holds_a_server() -> Result<()> {
     if std::env::var("PAUSE").is_ok() {
         server.pause().await?;
     }
-    println!("\naddress={}", server.address()?);
+    println!("\ncontainer={}", server.container().unwrap_or_default());
+    println!("address={}", server.address()?);
     if std::env::var("PANIC").is_ok() {
         panic!("as a test that fails");
     }
@@ -192,17 +198,19 @@ async fn nothing_is_left(variable: &str, kill: bool) -> Result<()> {
         .spawn()?;
     let stdout = BufReader::new(holder.stdout.take().context("stdout")?);
     let mut lines = stdout.lines().map_while(Result::ok);
-    let address =
-        lines.find_map(|line| Some(line.strip_prefix("address=")?.to_owned())).context("no address")?;
+    let mut value_of = |name: &str| lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+    let container = value_of("container=").context("no container")?;
+    let address = value_of("address=").context("no address")?;
+    let is_there = || Ok::<_, anyhow::Error>(!is_empty(folder.path())? || has_container(&container));
     if kill {
-        assert!(!is_empty(folder.path())?);
+        assert!(is_there()?);
         assert!(TcpStream::connect(&address).is_ok());
         holder.kill()?;
     }
     assert!(!holder.wait()?.success());
     let deadline = Instant::now() + PATIENCE;
-    while !is_empty(folder.path())? || TcpStream::connect(&address).is_ok() {
-        assert!(Instant::now() < deadline, "{address} or {} is still there", folder.path().display());
+    while is_there()? || TcpStream::connect(&address).is_ok() {
+        assert!(Instant::now() < deadline, "{address}, {container} or {} is there", folder.path().display());
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())

@@ -124,5 +124,6 @@ fn where_there_is_none_the_test_fails_and_says_how_to_get_one() -> Result<()> {
     ] {
         assert!(said.contains(line), "{said}");
     }
+    assert_eq!(said.contains("A container is not to be had"), cfg!(feature = "docker"), "{said}");
     Ok(())
 }
