@@ -22,7 +22,17 @@ fn docker(arguments: &[&str]) -> bool {
 /// Whether Docker has to be used: it answers, needs no network for the image, and its ports are this machine's.
 fn is_usable(image: Image) -> bool {
     let is_here = std::env::var("DOCKER_HOST").map_or(true, |host| host.starts_with("unix:"));
-    is_here && !Path::new("/.dockerenv").exists() && docker(&["image", "inspect", &image.to_string()])
+    is_here && !in_container_of_its_own() && docker(&["image", "inspect", &image.to_string()])
+}
+
+fn in_container_of_its_own() -> bool {
+    Path::new("/.dockerenv").exists() && !is_beside_the_engine()
+}
+
+fn is_beside_the_engine() -> bool {
+    let engine = Command::new("docker").args(["info", "--format", "{{.Name}}"]).output();
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    engine.is_ok_and(|output| output.stdout.trim_ascii() == name.trim_ascii())
 }
 
 #[tokio::test]
