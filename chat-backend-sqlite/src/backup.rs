@@ -1,15 +1,14 @@
 //! A copy of the file while it is in use, and how it is put back.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs::OpenOptions, io, path::Path, sync::Arc};
 
 use sqlx::{Connection as _, SqlitePool};
 use tokio::sync::Semaphore;
 
-use crate::{OpenError, SqliteError, SqliteErrorKind, Synchronous, open, owner::Owner};
+use crate::{
+    OpenError, SqliteError, SqliteErrorKind, Synchronous, open,
+    owner::{Owner, path_with, private},
+};
 
 /// Makes one copy after the other: two for one target would be in each other's way.
 #[derive(Debug, Clone)]
@@ -40,13 +39,15 @@ async fn write(readers: &SqlitePool, target: &Path) -> Result<(), SqliteError> {
     if target.try_exists().map_err(failed)? {
         return Err(SqliteError::new(SqliteErrorKind::Other, "the target of the backup is there already"));
     }
-    let partial = &beside(target, ".partial");
+    let partial = &path_with(target, ".partial");
     // What an earlier try may have left.
     if let Err(error) = std::fs::remove_file(partial)
         && error.kind() != std::io::ErrorKind::NotFound
     {
         return Err(failed(error));
     }
+    // SQLite writes into an empty file, which has its rights from the beginning.
+    private(OpenOptions::new().write(true).create_new(true)).open(partial).map_err(failed)?;
     let written = copy(readers, partial).await;
     let placed = written.and_then(|()| std::fs::rename(partial, target).map_err(failed));
     if placed.is_err() {
@@ -80,21 +81,15 @@ pub(crate) fn restore(backup: &Path, target: &Path) -> Result<(), OpenError> {
 }
 
 fn put_back(backup: &Path, target: &Path) -> io::Result<()> {
-    let partial = beside(target, ".partial");
+    let partial = path_with(target, ".partial");
     std::fs::copy(backup, &partial)?;
     std::fs::File::open(&partial)?.sync_all()?;
     // What a crash left there belongs to the old file, and SQLite would apply it to the new one.
     for name in ["-wal", "-shm"] {
-        match std::fs::remove_file(beside(target, name)) {
+        match std::fs::remove_file(path_with(target, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
     std::fs::rename(&partial, target)
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }

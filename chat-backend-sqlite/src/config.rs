@@ -82,7 +82,8 @@ impl SqliteConfig {
     /// How often the retention policy is applied.
     pub const DEFAULT_RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 
-    /// A file at `path`, made if it is not there (its folder must be). Beside it stand SQLite's own `-wal` and `-shm`
+    /// A file at `path`, made if it is not there (its folder must be), for this user alone (mode 0600). It holds nothing but
+    /// this library's tables: a database of something else is refused. Beside it stand SQLite's own `-wal` and `-shm`
     /// files and one of ours, `-owner`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {

@@ -152,6 +152,12 @@ pub enum OpenError {
         /// The newest version that is known here.
         known: i64,
     },
+    /// Give this library a file of its own: the one named belongs to something else, and was left as it is.
+    #[error("{} is not a file of this library; give it a file of its own", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// Make the folder, or correct its rights.
     #[error("{} cannot be opened", path.display())]
     File {

@@ -8,6 +8,7 @@ mod error;
 mod message_log;
 mod open;
 mod owner;
+mod recognise;
 mod rooms;
 mod rows;
 mod schema;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_core::{
     AppendOutcome, Backend, Cursor, Draft, Durability, Error, Head, MessageLog, Page, Place, ReadFrom,
-    ReadQuery, Result, Retention, RoomId, Seq, StoredMessage, View,
+    ReadQuery, Result, Retention, RoomId, View, rules::Found,
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -88,71 +88,22 @@ impl SqliteLog {
         let Some(first) = rows.first() else {
             return Ok(Err(Error::RoomNotFound { room: room.clone() }));
         };
-        let head = self.head(first)?;
         let place: Option<i64> = first.try_get("place")?;
-        let place = match (&query.from, place) {
-            (ReadFrom::Newest, _) => head.cursor.seq.next(),
-            (_, Some(place)) => rows::seq(place)?,
-            (_, None) => return Ok(Err(Error::MessageNotFound { room: room.clone() })),
-        };
-        if let Err(error) = honoured(room, &head, &query.from) {
-            return Ok(Err(error));
-        }
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
             if row.try_get::<Option<i64>, _>("entry")?.is_some() {
                 entries.push(rows::entry(row, room, &self.shared.epoch)?);
             }
         }
-        let (reaches_start, reaches_head) = match query.view {
-            View::Log => log_ends(&query.from, place, query.limit as u64, &head),
-            View::Timeline => timeline_ends(query, first, &mut entries)?,
+        let found = Found {
+            head: self.head(first)?,
+            place: place.map(rows::seq).transpose()?,
+            entries,
+            earlier: first.try_get("earlier")?,
+            later: first.try_get("later")?,
         };
-        entries.sort_unstable_by_key(StoredMessage::seq);
-        Ok(Ok(Page { entries, head, reaches_head, reaches_start }))
+        Ok(found.into_page(room, query))
     }
-}
-
-/// Whether reading from there is honest.
-fn honoured(room: &RoomId, head: &Head, from: &ReadFrom) -> Result<()> {
-    match from {
-        ReadFrom::After(Place::Cursor(cursor)) => head.honours(room, cursor),
-        ReadFrom::Before(Place::Cursor(cursor)) => match head.honours(room, cursor) {
-            // What precedes a trimmed place is known: nothing is kept.
-            Err(Error::CursorExpired { .. }) => Ok(()),
-            honoured => honoured,
-        },
-        ReadFrom::After(Place::Id(_)) | ReadFrom::Before(Place::Id(_)) | ReadFrom::Newest => Ok(()),
-    }
-}
-
-/// Whether a page of the whole log reaches the start and the head.
-fn log_ends(from: &ReadFrom, place: Seq, limit: u64, head: &Head) -> (bool, bool) {
-    // The last position before the page, and the last one of it.
-    let (before, last) = match from {
-        ReadFrom::After(_) => (place.get(), place.get().saturating_add(limit)),
-        ReadFrom::Before(_) | ReadFrom::Newest => {
-            let last = place.previous().get();
-            (last.saturating_sub(limit), last)
-        }
-    };
-    let gone = head.oldest.previous().get();
-    (before <= gone, last.max(gone) >= head.cursor.seq.get())
-}
-
-/// The same for a page of the timeline; takes away the entry that only says that more follows.
-fn timeline_ends(
-    query: &ReadQuery,
-    first: &SqliteRow,
-    entries: &mut Vec<StoredMessage>,
-) -> std::result::Result<(bool, bool), SqliteError> {
-    let more = entries.len() > query.limit;
-    entries.truncate(query.limit);
-    Ok(match query.from {
-        ReadFrom::After(_) => (!first.try_get::<bool, _>("earlier")?, !more),
-        ReadFrom::Before(_) => (!more, !first.try_get::<bool, _>("later")?),
-        ReadFrom::Newest => (!more, true),
-    })
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ use crate::{
     backend::Shared,
     backup::Copier,
     owner::{self, Owner, Witness},
-    rows, schema,
+    recognise, rows, schema,
     writer::{Counters, Writer, WriterParts},
 };
 
@@ -38,9 +38,11 @@ const STATEMENTS: usize = 100;
 pub(crate) async fn open(config: SqliteConfig) -> Result<Shared, OpenError> {
     check(&config)?;
     let path = config.path.clone();
+    recognise::check(&path).await?;
     let (mut owner, witness) = Owner::lock(&path, config.synchronous)?;
     let failed = |source: SqliteError| OpenError::Sqlite { path: path.clone(), source };
     let mut connection = writing(&config).connect().await.map_err(|error| failed(error.into()))?;
+    recognise::mark(&mut connection).await.map_err(failed)?;
     schema::migrate(&mut connection, &path).await?;
     let file = |source| OpenError::File { path: path.clone(), source };
     let identity = owner::identity(&path).map_err(file)?;

@@ -96,11 +96,7 @@ impl Owner {
         synchronous: Synchronous,
     ) -> Result<(Self, Option<Witness>), OpenError> {
         let failed = |source| OpenError::File { path: database.to_owned(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
+        let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(path_beside(&real_path(database).map_err(failed)?))
             .map_err(failed)?;
         let locked = file.try_lock();
@@ -183,17 +179,35 @@ fn real_path(database: &Path) -> io::Result<PathBuf> {
     match database.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // An empty file is a new database.
-            OpenOptions::new().append(true).create(true).open(database)?;
+            private(OpenOptions::new().append(true).create(true)).open(database)?;
             database.canonicalize()
         }
         path => path,
     }
 }
 
+/// A file that is made is for this user alone: others have no business with what people write. SQLite makes its own
+/// files beside a database with the database's rights.
+#[cfg(unix)]
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+}
+
+/// Elsewhere the folder's rights hold.
+#[cfg(not(unix))]
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
 /// The owner's file of a database.
 pub(crate) fn path_beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-owner");
+    path_with(database, "-owner")
+}
+
+/// A file beside another, with this at the end of its name.
+pub(crate) fn path_with(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
     name.into()
 }
 

@@ -134,3 +134,29 @@ async fn closing_while_the_file_is_locked_loses_nothing_and_gives_the_file_up() 
     assert_eq!(support::epoch(&backend, "r").await, epoch);
     assert_eq!(audit::everything(&backend).await[&room("r")].entries.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_index_goes_on_after_a_failure_however_steadily_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat.db");
+    let backend = open(&file, Duration::from_millis(20)).await;
+    let log = node(&backend).log;
+    let drafts: Vec<_> =
+        (0..3_000).map(|n| draft("r", "ann", &format!("l{n}"), &format!("plum {n}"))).collect();
+    log.append(&drafts).await.unwrap();
+    // Longer than the index needs to see that it cannot go on, shorter than it waits before it tries again.
+    let shell = lock(&file).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    unlock(shell).await;
+    // Never a pause as long as a failed step waits for.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for n in 0.. {
+        log.append(&[draft("r", "ann", &format!("s{n}"), "steady")]).await.unwrap();
+        let query = SearchQuery::new(user("bob"), "2999");
+        if !backend.search().search(query).await.unwrap().messages.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the index stands still after {n} sends");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

@@ -100,19 +100,80 @@ async fn a_file_that_is_no_database_is_left_alone() {
 
 #[tokio::test]
 async fn a_database_of_something_else_is_left_alone() {
+    let migrated = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL); \
+                    INSERT INTO _sqlx_migrations VALUES (1, 'users'); CREATE TABLE store (item TEXT)";
+    for (journal, sql) in [
+        ("delete", "CREATE TABLE a (number INTEGER)"),
+        ("wal", "CREATE TABLE a (number INTEGER)"),
+        ("delete", "CREATE TABLE rooms (number INTEGER); CREATE TABLE users (name TEXT)"),
+        ("delete", migrated),
+        ("wal", migrated),
+        ("delete", "PRAGMA application_id = 7; CREATE TABLE store (item TEXT)"),
+        ("wal", "PRAGMA application_id = 7"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("other.db");
+        let url = format!("sqlite://{}?mode=rwc", file.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let sql = format!("PRAGMA journal_mode = {journal}; {sql}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(&mut connection).await.unwrap();
+        // While the other program is at it, and afterwards.
+        let error = refused(SqliteConfig::new(&file)).await;
+        assert!(matches!(&error, OpenError::Foreign { path } if *path == file), "{sql}: {error:?}");
+        connection.close().await.unwrap();
+        let before = std::fs::read(&file).unwrap();
+        let error = refused(SqliteConfig::new(&file)).await;
+        assert!(matches!(error, OpenError::Foreign { .. }), "{sql}: {error:?}");
+        assert!(error.to_string().ends_with("give it a file of its own"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), before, "{sql}: it was changed");
+        let beside: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(beside, [file], "{sql}: something was put beside it");
+    }
+}
+
+async fn application_id(file: &Path) -> i32 {
+    sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut shell(file).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_from_before_the_mark_is_opened_and_marked() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("other.db");
-    let mut connection =
-        sqlx::SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", file.display())).await.unwrap();
-    sqlx::query("CREATE TABLE rooms (number INTEGER)").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-    let error = refused(SqliteConfig::new(&file)).await;
-    assert!(sqlite_kind(&error).is_some(), "{error:?}");
-    let mut connection = shell(&file).await;
-    let tables =
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\'";
-    let tables: Vec<(String,)> = sqlx::query_as(tables).fetch_all(&mut connection).await.unwrap();
-    assert_eq!(tables, [(String::from("rooms"),)]);
+    let file = folder.path().join("chat.db");
+    let backend = open(&file).await;
+    create_room(&node(&backend), "r", &["ann"]).await;
+    backend.close().await.unwrap();
+    assert_eq!(application_id(&file).await.to_be_bytes(), *b"Chat");
+    sqlx::query("PRAGMA application_id = 0").execute(&mut shell(&file).await).await.unwrap();
+    assert_eq!(application_id(&file).await, 0);
+    let backend = open(&file).await;
+    create_room(&node(&backend), "r", &["bob"]).await;
+    let copy = folder.path().join("copy.db");
+    backend.backup(&copy).await.unwrap();
+    backend.close().await.unwrap();
+    for file in [&file, &copy] {
+        assert_eq!(application_id(file).await.to_be_bytes(), *b"Chat");
+        open(file).await.close().await.unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_read_what_is_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let backend = open(&folder.path().join("chat.db")).await;
+    create_room(&node(&backend), "r", &["ann"]).await;
+    backend.backup(folder.path().join("copy.db")).await.unwrap();
+    let mut seen = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.path());
+        seen.push(entry.file_name().into_string().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, ["chat.db", "chat.db-owner", "chat.db-shm", "chat.db-wal", "copy.db"]);
 }
 
 #[tokio::test]

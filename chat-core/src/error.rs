@@ -47,6 +47,12 @@ pub enum Error {
         /// What stands in the way.
         reason: &'static str,
     },
+    /// Name another owner first: without one, nobody could manage the room and its members any more.
+    #[error("room {room} has no other owner; name one first")]
+    LastOwner {
+        /// The room.
+        room: RoomId,
+    },
     /// Correct the draft: the log did not take it.
     #[error("not stored: {0}")]
     Refused(Refusal),
@@ -175,6 +181,7 @@ impl Error {
             Self::RoomExists { .. } => "room_exists",
             Self::NotAMember { .. } | Self::Refused(Refusal::NotAMember) => "not_a_member",
             Self::Forbidden { .. } => "forbidden",
+            Self::LastOwner { .. } => "last_owner",
             Self::Refused(Refusal::RoomInactive) => "room_inactive",
             Self::Refused(Refusal::TargetMissing) => "target_not_found",
             Self::Refused(Refusal::TargetNotOwn) => "target_not_own",

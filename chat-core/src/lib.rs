@@ -21,6 +21,7 @@ pub mod observe;
 pub mod presence;
 pub mod rate_limit;
 pub mod rooms;
+pub mod rules;
 pub mod search;
 pub mod session;
 mod storage;

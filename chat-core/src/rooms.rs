@@ -220,25 +220,34 @@ pub struct MemberChange {
     /// Orders changes that may arrive out of order: one that is not greater than the last applied is ignored.
     /// `None` takes the next version, so it always applies.
     pub version: Option<u64>,
+    /// Refused where it would take the only owner from a room that still has members: nobody could manage it any more.
+    pub keep_owner: bool,
 }
 
 impl MemberChange {
     /// `user` becomes a member with `role`.
     #[must_use]
     pub const fn add(user: UserId, role: Role) -> Self {
-        Self { user, role: Some(role), version: None }
+        Self { user, role: Some(role), version: None, keep_owner: false }
     }
 
     /// `user` is a member no longer.
     #[must_use]
     pub const fn remove(user: UserId) -> Self {
-        Self { user, role: None, version: None }
+        Self { user, role: None, version: None, keep_owner: false }
     }
 
     /// With a version.
     #[must_use]
     pub const fn with_version(mut self, version: u64) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// Refused where it would take the only owner from a room that still has members.
+    #[must_use]
+    pub const fn keeping_an_owner(mut self) -> Self {
+        self.keep_owner = true;
         self
     }
 }
@@ -384,8 +393,12 @@ pub trait Rooms: Backend {
     /// Adds a member, changes a role or ends a membership. A new member's read marker starts at the head, and never
     /// lies before where it was.
     ///
+    /// With [`keep_owner`](MemberChange::keep_owner), a change that takes an owner's role or membership is refused where the
+    /// room has members afterwards and no owner among them. It is decided in the step that applies it: of two owners who
+    /// leave at once, one stays. A change that is outdated by its version is ignored as ever.
+    ///
     /// # Errors
-    /// [`Error::RoomNotFound`].
+    /// [`Error::RoomNotFound`], [`Error::LastOwner`].
     async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome>;
 
     /// The user's membership, present or past; `None` if there never was one, or no such room.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Backend, MessageId, Result, RoomId, StoredMessage, UserId};
+use crate::{Backend, Error, MessageId, Result, RoomId, StoredMessage, UserId};
 
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,18 @@ impl SearchQuery {
     pub fn new(user: UserId, text: impl Into<String>) -> Self {
         Self { user, text: text.into(), room: None, before: None, limit: 20 }
     }
+
+    /// The [`words`] that are looked for.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] for a blank or overlong text.
+    pub fn words(&self) -> Result<Vec<String>> {
+        if self.text.trim().is_empty() || self.text.chars().count() > Self::MAX_TEXT_CHARS {
+            let max = Self::MAX_TEXT_CHARS as u64;
+            return Err(Error::LimitExceeded { what: "search text characters, not blank", max });
+        }
+        Ok(words(&self.text))
+    }
 }
 
 /// One page of what was found.
@@ -46,7 +58,30 @@ pub trait Search: Backend {
     /// One page, by message id from newest to oldest.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for a blank or overlong text; [`Error::NotAMember`](crate::Error::NotAMember)
+    /// [`Error::LimitExceeded`] for a blank or overlong text; [`Error::NotAMember`]
     /// if a room is named that the user is no member of.
     async fn search(&self, query: SearchQuery) -> Result<SearchPage>;
+}
+
+/// A text as it is compared: in lower case, character by character. Unlike with [`str::to_lowercase`], a part of a text stays
+/// a part of it (final sigma).
+#[must_use]
+pub fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// The words of a query, [folded](fold), each once. Empty only if `text` is blank.
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = text.split_whitespace().map(fold).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// Whether each of `words` occurs in `text`, in any case, also within a longer word.
+#[must_use]
+pub fn matches(text: &str, words: &[String]) -> bool {
+    let text = fold(text);
+    words.iter().all(|word| text.contains(word.as_str()))
 }

@@ -21,6 +21,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("forbidden", 403, "Not allowed"),
     ("not_a_member", 403, "Not a member of the room"),
     ("room_not_found", 404, "No such room"),
+    ("last_owner", 409, "The only owner stays"),
     ("room_inactive", 409, "The room takes no new entries"),
     ("room_exists", 409, "The room exists with another key"),
     ("not_joined", 409, "The room is not joined"),

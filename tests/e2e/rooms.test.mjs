@@ -75,6 +75,30 @@ test('who leaves a room is out of it, and can be invited back', async () => {
   await goodbye(gil, hal);
 });
 
+test('the only owner of a room hands it over before leaving', async () => {
+  const [gil, hal] = [await shared.person('Gil'), await shared.person('Hal')];
+  await gil.createRoom('Handed over');
+  const user = await hal.user();
+  await gil.invite(user);
+  await hal.room('Handed over').click();
+  await gil.page.getByTestId('leave-room').click();
+  await gil.page.getByTestId('confirm').click();
+  await gil.page.getByTestId('successor').filter({ hasText: 'Hal' }).waitFor();
+  await gil.shot('successor');
+  await gil.page.getByTestId('cancel').click();
+  assert.equal(await gil.room('Handed over').count(), 1, 'nothing happened yet');
+  await gil.page.getByTestId('leave-room').click();
+  await gil.page.getByTestId('confirm').click();
+  await gil.page.getByTestId('successor').filter({ hasText: 'Hal' }).click();
+  await gil.room('Handed over').waitFor({ state: 'detached' });
+  await hal.page.locator(`[data-testid=member][data-user="${user}"]`).filter({ hasText: 'owner' }).waitFor();
+  await hal.page.getByTestId('invite-user').waitFor();
+  await hal.page.getByTestId('leave-room').click();
+  await hal.page.getByTestId('confirm').click();
+  await hal.room('Handed over').waitFor({ state: 'detached' });
+  await goodbye(gil, hal);
+});
+
 test('what is written in one room stays there while one looks at another, and so does the place', async () => {
   const gil = await shared.person('Gil');
   await gil.createRoom('Drafts');

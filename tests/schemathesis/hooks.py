@@ -3,7 +3,7 @@
 import schemathesis
 
 # Its fields are the client's, so others than the named ones may come.
-REQUEST_BODIES = {"ChatRoomCreation", "ChatRoomChange", "ChatMemberChange", "ChatReading", "ChatNewText", "ChatNewJson"}
+REQUEST_BODIES = {"ChatRoomCreation", "ChatRoomChange", "ChatMemberChange", "ChatReading", "ChatNewText", "ChatNewJson", "ChatEditedText", "ChatEditedJson"}
 
 
 def resolved(schema, components):

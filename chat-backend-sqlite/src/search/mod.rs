@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_core::{
     Backend, Error, MessageId, Result, Search, StoredMessage, UserId,
-    search::{SearchPage, SearchQuery},
+    search::{SearchPage, SearchQuery, matches},
 };
 use sqlx::{Row as _, sqlite::SqliteRow};
 
@@ -211,7 +211,7 @@ impl SqliteSearch {
 /// Whether the text of a row has all the words.
 fn is_match(row: &SqliteRow, words: &[String]) -> Found<bool> {
     let text: Option<&str> = row.try_get("body")?;
-    Ok(text.is_some_and(|text| terms::matches(text, words)))
+    Ok(text.is_some_and(|text| matches(text, words)))
 }
 
 #[async_trait]
@@ -228,11 +228,7 @@ impl Backend for SqliteSearch {
 #[async_trait]
 impl Search for SqliteSearch {
     async fn search(&self, query: SearchQuery) -> Result<SearchPage> {
-        let words = terms::words(&query.text);
-        if words.is_empty() || query.text.chars().count() > SearchQuery::MAX_TEXT_CHARS {
-            let max = SearchQuery::MAX_TEXT_CHARS as u64;
-            return Err(Error::LimitExceeded { what: "search text characters, not blank", max });
-        }
+        let words = query.words()?;
         let failed = |error: SqliteError| error.during("search");
         let rooms = self.rooms(&query).await.map_err(failed)?;
         if rooms.as_ref().is_some_and(Vec::is_empty) {

@@ -2,9 +2,12 @@
 //!
 //! Every word of a query must occur in the text, also within a longer word, in any script. So a text is indexed by its
 //! fragments of one, two and three characters. All fragments of a part of a text are fragments of the text: the terms of
-//! a query never miss a message. They may name one too many, so a candidate counts only if [`matches`] confirms it.
+//! a query never miss a message. They may name one too many, so a candidate counts only if
+//! [`matches`](chat_core::search::matches) confirms it.
 
 use std::fmt::Write as _;
+
+use chat_core::search::fold;
 
 /// From here on the alphabets are large (Han, kana, Hangul, emoji): two characters tell as much there as three elsewhere,
 /// so longer fragments would only cost space.
@@ -20,24 +23,10 @@ const CHAR_BITS: u32 = 21;
 /// More terms than this for one query would cost more than the few candidates they might still rule out.
 const MAX_QUERY_TERMS: usize = 32;
 
-/// The words of a query, in lower case. Empty only if `text` is blank.
-pub(crate) fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = text.split_whitespace().map(lower).collect();
-    words.sort_unstable();
-    words.dedup();
-    words
-}
-
-/// Whether each of `words` occurs in `text`, in any case.
-pub(crate) fn matches(text: &str, words: &[String]) -> bool {
-    let text = lower(text);
-    words.iter().all(|word| text.contains(word.as_str()))
-}
-
 /// What the index holds of a message: the term of its room and every fragment of `text` once, separated by spaces.
 pub(crate) fn index_terms(text: &str, room: u64) -> String {
     let mut fragments = Vec::new();
-    for run in lower(text).split_whitespace() {
+    for run in fold(text).split_whitespace() {
         let chars: Vec<char> = run.chars().collect();
         for length in 1..=3 {
             fragments.extend(chars.windows(length).filter(|window| is_indexed(window)).map(pack));
@@ -135,15 +124,11 @@ fn room_term(room: u64) -> String {
     term
 }
 
-/// Character by character: unlike [`str::to_lowercase`], a part of a text stays a part of it (final sigma).
-fn lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use chat_core::search::words;
     use proptest::prelude::*;
 
     use super::*;
@@ -193,10 +178,10 @@ mod tests {
             ("nice 👍🏽!", "👍"),
             ("ΟΔΟΣ", "οδοσ"),
         ] {
-            assert!(matches(text, &words(query)), "{text}");
+            assert!(chat_core::search::matches(text, &words(query)), "{text}");
             assert!(indexed(text).is_superset(&asked(query)), "{text}");
         }
-        assert!(!matches("green tea", &words("tea apple")));
+        assert!(!chat_core::search::matches("green tea", &words("tea apple")));
         assert!(!indexed("green tea").is_superset(&asked("tea apple")));
     }
 
@@ -250,7 +235,7 @@ mod tests {
         #[test]
         fn no_text_with_the_words_is_missed(text in text(), query in text()) {
             let words = words(&query);
-            if matches(&text, &words) {
+            if chat_core::search::matches(&text, &words) {
                 prop_assert!(indexed(&text).is_superset(&query_terms(&words).into_iter().collect()));
             }
         }
@@ -258,8 +243,8 @@ mod tests {
         #[test]
         fn every_part_of_a_text_is_found(text in text(), from in 0usize..24, length in 1usize..8, quietly: bool) {
             let part: String = text.chars().skip(from).take(length).collect();
-            let part = if quietly { lower(&part) } else { part };
-            prop_assert!(matches(&text, &words(&part)));
+            let part = if quietly { fold(&part) } else { part };
+            prop_assert!(chat_core::search::matches(&text, &words(&part)));
             prop_assert!(indexed(&text).is_superset(&asked(&part)));
         }
 

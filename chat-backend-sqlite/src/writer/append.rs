@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use chat_core::{
     AppendOutcome, ClientMessageId, Content, Cursor, Draft, EntryKind, MessageId, Position, ReactionOp,
     UserId,
+    rules::{
+        batch::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
+        stored,
+    },
 };
 use sqlx::{AssertSqlSafe, Row as _, query::Query, sqlite::SqliteArguments};
 
-use super::{
-    Task,
-    plan::{Known, MemberNow, NewEntry, Plan, RoomNow, Target},
-};
+use super::{Counters, Task};
 use crate::{
     SqliteError,
     rows::{self, integer},
@@ -64,11 +65,20 @@ fn insert_entries(rows: usize) -> String {
 impl Task {
     pub(super) async fn append(&mut self, drafts: &[&Draft]) -> Result<Vec<AppendOutcome>> {
         let (known, rooms) = self.look_up(drafts).await?;
-        let mut plan = Plan::new(known, self.counters, self.epoch.clone(), self.clock.now());
+        // Ids grow over all rooms here, as entries do.
+        let (now, mut last_id) = (self.clock.now(), self.counters.last_id);
+        let mut plan = Plan::new(known, self.epoch.clone(), |_| {
+            let id = MessageId::next(last_id, now, fastrand::u128(..));
+            last_id = Some(id);
+            (id, now)
+        });
         let outcomes = drafts.iter().zip(rooms).map(|(draft, room)| plan.decide(draft, room)).collect();
-        if !plan.entries.is_empty() {
-            self.store(&plan).await?;
-            self.counters = plan.counters;
+        let (known, entries) = (plan.known, plan.entries);
+        if !entries.is_empty() {
+            let last_entry = self.counters.last_entry;
+            let numbered: Vec<_> = (last_entry + 1..).zip(&entries).collect();
+            self.store(&known, &numbered, last_id).await?;
+            self.counters = Counters { last_entry: last_entry + integer(entries.len() as u64), last_id };
         }
         Ok(outcomes)
     }
@@ -92,6 +102,7 @@ impl Task {
                     head: rows::seq(row.try_get("head")?)?,
                     countable: row.try_get("countable")?,
                     activity: None,
+                    last_id: None,
                 },
             );
             if let Some(own) = row.try_get("own")? {
@@ -129,7 +140,7 @@ impl Task {
                 entry: row.try_get("entry")?,
                 seq: rows::seq(row.try_get("seq")?)?,
                 sender: UserId::new(row.try_get("sender")?).map_err(SqliteError::corrupt)?,
-                open: kept && rows::kind(row.try_get("kind")?)?.is_countable(),
+                open: kept && stored::kind(row.try_get("kind")?).is_some_and(EntryKind::is_countable),
                 countable: row.try_get("countable")?,
             };
             targets.insert((row.try_get("room")?, rows::message_id(row.try_get("id")?)?), target);
@@ -137,8 +148,13 @@ impl Task {
         Ok(targets)
     }
 
-    async fn store(&mut self, plan: &Plan<'_>) -> Result<()> {
-        let mut rest = plan.entries.as_slice();
+    async fn store(
+        &mut self,
+        known: &Known<'_>,
+        entries: &[(i64, &NewEntry<'_>)],
+        last_id: Option<MessageId>,
+    ) -> Result<()> {
+        let mut rest = entries;
         for rows in ROWS_AT_ONCE {
             while let Some((some, others)) = rest.split_at_checked(rows) {
                 let statement = insert_entries(rows);
@@ -147,29 +163,29 @@ impl Task {
                 rest = others;
             }
         }
-        for entry in &plan.entries {
+        for (_, entry) in entries {
             if let Some(target) = &entry.target {
                 self.change(entry, target).await?;
             }
         }
-        let used: std::collections::BTreeSet<i64> = plan.entries.iter().map(|entry| entry.room).collect();
+        let used: std::collections::BTreeSet<i64> = entries.iter().map(|(_, entry)| entry.room).collect();
         let rooms: Vec<_> = used
             .iter()
             .filter_map(|room| {
-                let now = plan.known.rooms.get(room)?;
+                let now = known.rooms.get(room)?;
                 let activity = now.activity.map(|at| integer(at.as_millis()));
                 Some((room, integer(now.head.get()), now.countable, activity))
             })
             .collect();
         sqlx::query(COUNT_ROOMS).bind(json(&rooms)).execute(&mut self.connection).await?;
-        let members = plan.known.members.iter().filter(|(_, member)| member.changed);
+        let members = known.members.iter().filter(|(_, member)| member.changed);
         let members: Vec<_> = members.map(|((room, user), member)| (room, user, member.own)).collect();
         if !members.is_empty() {
             sqlx::query(COUNT_OWN).bind(json(&members)).execute(&mut self.connection).await?;
         }
         sqlx::query("UPDATE store SET last_entry = ?, last_id = ?")
-            .bind(plan.counters.last_entry)
-            .bind(plan.counters.last_id.map(id_bytes))
+            .bind(entries.last().map(|(number, _)| *number))
+            .bind(last_id.map(id_bytes))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -179,7 +195,7 @@ impl Task {
     async fn change(&mut self, new: &NewEntry<'_>, target: &Target) -> Result<()> {
         match &new.draft.content {
             Content::Edit { body, .. } => {
-                let (kind, text) = rows::body_parts(body);
+                let (kind, text) = stored::body_parts(body);
                 sqlx::query(
                     "UPDATE entries SET body_kind = ?, body = ?, edited_seq = ?, edited_at = ? WHERE entry = ?",
                 )
@@ -204,15 +220,15 @@ impl Task {
 
     async fn delete(&mut self, new: &NewEntry<'_>, target: &Target) -> Result<()> {
         sqlx::query("UPDATE entries SET body_kind = ?, body = NULL, deleted_seq = ? WHERE entry = ?")
-            .bind(rows::BODY_REMOVED)
+            .bind(stored::BODY_REMOVED)
             .bind(integer(new.position.cursor.seq.get()))
             .bind(target.entry)
             .execute(&mut self.connection)
             .await?;
         // What an edit says is what the message said: it goes with it. (The literal lets SQLite take the partial index.)
-        debug_assert_eq!(rows::kind_number(EntryKind::Edit), 3);
+        debug_assert_eq!(stored::kind_number(EntryKind::Edit), 3);
         sqlx::query("UPDATE entries SET body_kind = ?, body = NULL WHERE target = ? AND kind = 3")
-            .bind(rows::BODY_REMOVED)
+            .bind(stored::BODY_REMOVED)
             .bind(target.entry)
             .execute(&mut self.connection)
             .await?;
@@ -283,12 +299,12 @@ impl Task {
 
 fn bind_entry<'q>(
     query: Query<'q, sqlx::Sqlite, SqliteArguments>,
-    new: &NewEntry<'_>,
+    (number, new): &(i64, &NewEntry<'_>),
 ) -> Query<'q, sqlx::Sqlite, SqliteArguments> {
     let draft = new.draft;
-    let (body_kind, body) = rows::body_columns(&draft.content);
+    let (body_kind, body) = stored::body_columns(&draft.content);
     query
-        .bind(new.entry)
+        .bind(*number)
         .bind(new.room)
         .bind(integer(new.position.cursor.seq.get()))
         .bind(new.timeline)
@@ -299,10 +315,10 @@ fn bind_entry<'q>(
         .bind(integer(new.position.created_at.as_millis()))
         .bind(draft.sender.as_str())
         .bind(draft.client_id.as_str())
-        .bind(rows::authority_number(draft.authority))
-        .bind(rows::kind_number(draft.content.kind()))
+        .bind(stored::authority_number(draft.authority))
+        .bind(stored::kind_number(draft.content.kind()))
         .bind(new.fingerprint.0.to_vec())
-        .bind(rows::name_column(&draft.content))
+        .bind(stored::name_column(&draft.content))
         .bind(new.target.as_ref().map(|target| target.entry))
         .bind(draft.content.target().map(id_bytes))
         .bind(body_kind)

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Row as _};
+use tokio::time::Instant;
 
 use super::Task;
 use crate::{SqliteError, rows::integer, search::terms};
@@ -37,26 +38,33 @@ SELECT entry, room, body FROM (
 #[derive(Debug)]
 pub(super) struct Progress {
     indexed: i64,
-    failing: bool,
+    /// After a failure: no step is taken before.
+    retry_at: Option<Instant>,
 }
 
 impl Progress {
     pub(super) const fn new(indexed: i64) -> Self {
-        Self { indexed, failing: false }
+        Self { indexed, retry_at: None }
     }
 
     /// How long nobody may ask for anything before a step is taken; `None` if there is nothing to do.
     pub(super) fn pause(&self, last: i64) -> Option<Duration> {
-        (self.indexed < last).then_some(if self.failing { PAUSE_AFTER_FAILURE } else { PAUSE })
+        let after_failure = |at: Instant| at.saturating_duration_since(Instant::now());
+        (self.indexed < last).then(|| self.retry_at.map_or(PAUSE, after_failure))
+    }
+
+    /// A step failed and its time to be tried again has come: however much is asked, or it would never be.
+    fn is_due(&self, last: i64) -> bool {
+        self.indexed < last && self.retry_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// There may be space again.
     pub(super) const fn try_again(&mut self) {
-        self.failing = false;
+        self.retry_at = None;
     }
 
-    pub(super) fn is_far_behind(&self, last: i64) -> bool {
-        !self.failing && last - self.indexed > FAR_BEHIND
+    fn is_far_behind(&self, last: i64) -> bool {
+        self.retry_at.is_none() && last - self.indexed > FAR_BEHIND
     }
 }
 
@@ -80,15 +88,18 @@ impl Task {
     /// One step of catching up. A failure is logged; the index stays where it was.
     pub(super) async fn index_some(&mut self) {
         if let Err(error) = self.try_index_some().await {
-            if !self.index.failing {
+            if self.index.retry_at.is_none() {
                 tracing::warn!(%error, "the search index cannot go on; it is tried again every second");
             }
-            self.index.failing = true;
+            self.index.retry_at = Some(Instant::now() + PAUSE_AFTER_FAILURE);
         }
     }
 
-    /// As many steps as keep up with so many new entries, if it is far behind.
+    /// As many steps as keep up with so many new entries, if it is far behind; one step if the last one failed a while ago.
     pub(super) async fn keep_up(&mut self, stored: usize) {
+        if self.index.is_due(self.counters.last_entry) {
+            self.index_some().await;
+        }
         let mut left = i64::try_from(stored).unwrap_or(i64::MAX).saturating_add(STEP);
         while left > 0 && self.index.is_far_behind(self.counters.last_entry) {
             self.index_some().await;
@@ -147,7 +158,7 @@ impl Task {
         sqlx::query(MERGE).bind(MERGE_PAGES).execute(&mut self.connection).await?;
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
         self.index.indexed = to;
-        self.index.failing = false;
+        self.index.retry_at = None;
         Ok(())
     }
 }

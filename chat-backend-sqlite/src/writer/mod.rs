@@ -5,7 +5,6 @@
 mod append;
 mod index;
 mod job;
-mod plan;
 mod rooms;
 mod transaction;
 mod trim;

@@ -1,8 +1,9 @@
 //! Rooms, members and read markers.
 
 use chat_core::{
-    Cursor, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadMarker, Result, Role, Room, RoomChange,
-    RoomId, Seq, Timestamp, UserId,
+    Cursor, Error, MemberChange, MemberOutcome, NewRoom, ReadMarker, Result, Role, Room, RoomChange, RoomId,
+    Seq, Timestamp, UserId,
+    rules::{Membership, MembershipChange, stored},
 };
 use sqlx::Row as _;
 
@@ -24,23 +25,19 @@ ON CONFLICT (room, user) DO UPDATE SET
     role = excluded.role, joined_at = excluded.joined_at, left_at = excluded.left_at, version = excluded.version,
     read = max(read, excluded.read),
     read_at = CASE WHEN excluded.left_at IS NULL AND (role IS NULL OR left_at IS NOT NULL) THEN NULL ELSE read_at END";
+/// Answers a row if the user is an owner, the version (if any) is new, and the room then has members and no owner.
+const TAKES_LAST_OWNER: &str = "
+SELECT 1 FROM members m
+WHERE m.room = ?1 AND m.user = ?2 AND m.role = ?3 AND m.left_at IS NULL AND (?4 IS NULL OR ?4 > m.version)
+  AND NOT EXISTS (SELECT 1 FROM members o
+                  WHERE o.room = ?1 AND o.user <> ?2 AND o.role = ?3 AND o.left_at IS NULL)
+  AND (?5 OR EXISTS (SELECT 1 FROM members o
+                     WHERE o.room = ?1 AND o.user <> ?2 AND o.role IS NOT NULL AND o.left_at IS NULL))";
 
 /// What the store knows of a room that something is done to.
 struct Place {
     room: i64,
     head: Seq,
-}
-
-/// What the store knows of a user in a room.
-struct Membership {
-    member: Option<Member>,
-    version: u64,
-}
-
-impl Membership {
-    fn role(&self) -> Option<Role> {
-        self.member.as_ref().filter(|member| member.is_current()).map(|member| member.role)
-    }
 }
 
 type Done<T> = std::result::Result<Result<T>, SqliteError>;
@@ -101,6 +98,9 @@ impl Task {
     ) -> Done<MemberOutcome> {
         let now = self.clock.now();
         match self.find(room).await? {
+            Some((place, _)) if self.refuses(&place, change).await? => {
+                Ok(Err(Error::LastOwner { room: room.clone() }))
+            }
             Some((place, _)) => Ok(Ok(self.apply(&place, change, now).await?)),
             None => Ok(missing(room)),
         }
@@ -149,6 +149,26 @@ impl Task {
         Ok(Some((place, rows::room(&row)?)))
     }
 
+    /// Whether a change that is to keep an owner takes the last one from members who stay.
+    async fn refuses(
+        &mut self,
+        place: &Place,
+        change: &MemberChange,
+    ) -> std::result::Result<bool, SqliteError> {
+        if !change.keep_owner || change.role == Some(Role::Owner) {
+            return Ok(false);
+        }
+        let refused = sqlx::query(TAKES_LAST_OWNER)
+            .bind(place.room)
+            .bind(change.user.as_str())
+            .bind(stored::role_number(Role::Owner))
+            .bind(change.version.map(u64::cast_signed))
+            .bind(change.role.is_some())
+            .fetch_optional(&mut self.connection)
+            .await?;
+        Ok(refused.is_some())
+    }
+
     /// Applies a change to what is known of the user, as far as it is not outdated.
     async fn apply(
         &mut self,
@@ -168,15 +188,15 @@ impl Task {
             }),
             None => None,
         };
-        let (outcome, stored) = decide(known, change, now);
-        if let Some((member, version)) = stored {
+        let MembershipChange { outcome, stored } = Membership::change(known, change, now);
+        if let Some(Membership { member, version }) = stored {
             let added = matches!(outcome, MemberOutcome::Added(_)) || member.is_none();
             // A new member has read what there is; whoever stays keeps their marker, which is never before zero.
             let read = if added { place.head } else { Seq::ZERO };
             sqlx::query(PUT_MEMBER)
                 .bind(place.room)
                 .bind(change.user.as_str())
-                .bind(member.as_ref().map(|member| rows::role_number(member.role)))
+                .bind(member.as_ref().map(|member| stored::role_number(member.role)))
                 .bind(member.as_ref().map(|member| integer(member.joined_at.as_millis())))
                 .bind(member.as_ref().and_then(|member| member.left_at).map(|at| integer(at.as_millis())))
                 .bind(version.cast_signed())
@@ -190,60 +210,4 @@ impl Task {
 
 fn missing<T>(room: &RoomId) -> Result<T> {
     Err(Error::RoomNotFound { room: room.clone() })
-}
-
-/// What a change does, and what is to be stored of the user then, if anything: the membership and its version.
-fn decide(
-    known: Option<Membership>,
-    change: &MemberChange,
-    now: Timestamp,
-) -> (MemberOutcome, Option<(Option<Member>, u64)>) {
-    let Some(known) = known else {
-        // Only a numbered removal leaves a trace: an addition that comes late must not undo it.
-        if change.role.is_none() && change.version.is_none() {
-            return (MemberOutcome::Unchanged(None), None);
-        }
-        let version = change.version.unwrap_or(1);
-        let member =
-            change.role.map(|role| Member::from_parts(change.user.clone(), role, now, None, version));
-        let outcome = member.clone().map_or(MemberOutcome::Unchanged(None), MemberOutcome::Added);
-        return (outcome, Some((member, version)));
-    };
-    if change.version.is_some_and(|version| version <= known.version) {
-        return (MemberOutcome::Unchanged(known.member), None);
-    }
-    let version = change.version.unwrap_or_else(|| known.version.saturating_add(1));
-    let was = known.role();
-    let mut member = known.member;
-    if was == change.role {
-        // A numbered change that finds everything as it wants it still outdates the ones before it.
-        if change.version.is_none() {
-            return (MemberOutcome::Unchanged(member), None);
-        }
-        if let Some(member) = &mut member {
-            member.version = version;
-        }
-        return (MemberOutcome::Unchanged(member.clone()), Some((member, version)));
-    }
-    let outcome = match (change.role, member) {
-        (Some(role), Some(mut member)) if was.is_some() => {
-            (member.role, member.version) = (role, version);
-            MemberOutcome::RoleChanged(member)
-        }
-        (Some(role), _) => {
-            MemberOutcome::Added(Member::from_parts(change.user.clone(), role, now, None, version))
-        }
-        (None, Some(mut member)) => {
-            (member.left_at, member.version) = (Some(now), version);
-            MemberOutcome::Removed(member)
-        }
-        (None, None) => MemberOutcome::Unchanged(None),
-    };
-    let stored = match &outcome {
-        MemberOutcome::Added(member)
-        | MemberOutcome::RoleChanged(member)
-        | MemberOutcome::Removed(member) => Some(member.clone()),
-        MemberOutcome::Unchanged(member) => member.clone(),
-    };
-    (outcome, Some((stored, version)))
 }

@@ -1,9 +1,11 @@
+mod members;
+
 use std::sync::Arc;
 
 use crate::{
     AppendOutcome, Authority, Body, ClientMessageId, Content, Cursor, Draft, Durability, Error,
-    MAX_BODY_CHARS, Member, MemberChange, MemberOutcome, MessageId, NewRoom, Page, Position, ReactionKey,
-    ReactionOp, ReadMarker, ReadQuery, Refusal, Result, Role, Room, RoomChange, RoomId, UserId,
+    MAX_BODY_CHARS, Member, MessageId, NewRoom, Page, Position, ReactionKey, ReactionOp, ReadMarker,
+    ReadQuery, Refusal, Result, Room, RoomChange, RoomId, UserId,
     auth::{Access, Action, Decision, Principal},
     chat::{Inner, hooks},
     fanout::{FanoutEvent, Publication, Topic},
@@ -116,13 +118,18 @@ impl Actor {
     ///
     /// # Errors
     /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`], [`Error::Body`], [`Error::Refused`],
-    /// [`Error::Rejected`], [`Error::Conflict`]: not stored. [`Error::RateLimited`], [`Error::Busy`]: not stored, try
+    /// [`Error::Rejected`], [`Error::Conflict`], [`Error::Invalid`] for a [reserved](ClientMessageId::RESERVED) client id:
+    /// not stored. [`Error::RateLimited`], [`Error::Busy`]: not stored, try
     /// again. [`Error::Timeout`] and backend errors: unknown, try again with the same client id.
     ///
     /// # Cancel safety
     /// A dropped call may or may not have stored the message. Sending it again is safe.
     pub async fn send(&self, room: &RoomId, client_id: ClientMessageId, content: Content) -> Result<Sent> {
         content.body().map_or(Ok(()), |body: &Body| body.check(MAX_BODY_CHARS))?;
+        if client_id.is_reserved() {
+            // Or its sender could take the place of an entry that tells of them.
+            return Err(Error::invalid("client id", "those that begin with `!` are the server's own"));
+        }
         let authority = self.permit_quickly(Action::Send(content.kind()), room).await?;
         self.take(RateKey::UserSends(self.user().clone())).await?;
         self.take(RateKey::RoomSends(room.clone())).await?;
@@ -254,11 +261,15 @@ impl Actor {
     pub async fn update_room(&self, room: &RoomId, change: RoomChange) -> Result<Room> {
         self.permit(Action::ManageRoom, room).await?;
         self.take(RateKey::UserSends(self.user().clone())).await?;
-        let parts = &self.inner.parts;
-        let changed = parts.call("update", parts.rooms.update(room, change)).await?;
-        let event = FanoutEvent::RoomChanged(changed.clone());
-        self.inner.publisher.send(vec![Publication::new(Topic::Room(room.clone()), event)]);
-        Ok(changed)
+        let (rooms, of) = (self.inner.parts.rooms.clone(), room.clone());
+        let store = async move { rooms.update(&of, change).await };
+        let (inner, room) = (self.inner.clone(), room.clone());
+        let tell = async move |changed: Room| {
+            let event = FanoutEvent::RoomChanged(changed.clone());
+            inner.publisher.send(vec![Publication::new(Topic::Room(room), event)]);
+            changed
+        };
+        self.inner.changes.see_through(&self.inner.parts, "update", store, tell).await
     }
 
     /// Members, by user id.
@@ -272,101 +283,28 @@ impl Actor {
         parts.call("members", parts.rooms.members(room, after, limit)).await
     }
 
-    /// Adds somebody, changes a role or ends a membership, and tells the room. Nobody gives a role above their own, or
-    /// changes somebody who stands above them. Ending a membership ends the user's live subscriptions everywhere.
-    ///
-    /// # Errors
-    /// [`Error::NotAMember`], [`Error::Forbidden`], [`Error::RoomNotFound`].
-    pub async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome> {
-        let parts = &self.inner.parts;
-        if !self.system {
-            self.permit_member_change(room, &change).await?;
-            self.take(RateKey::UserSends(self.user().clone())).await?;
-        }
-        let outcome = parts.call("change_member", parts.rooms.change_member(room, change)).await?;
-        let (member, entry) = match &outcome {
-            MemberOutcome::Added(member) => (member, Some(Content::Join { user: member.user.clone() })),
-            MemberOutcome::Removed(member) => (member, Some(Content::Leave { user: member.user.clone() })),
-            MemberOutcome::RoleChanged(member) => (member, None),
-            MemberOutcome::Unchanged(_) => return Ok(outcome),
-        };
-        self.tell_of_member(room, member);
-        if let Some(content) = entry.filter(|_| parts.settings.announce_members) {
-            self.note(room, member, content).await;
-        }
-        Ok(outcome)
-    }
-
-    async fn permit_member_change(&self, room: &RoomId, change: &MemberChange) -> Result<()> {
-        let parts = &self.inner.parts;
-        let oneself = change.user == *self.user();
-        let target = parts.call("member", parts.rooms.member(room, &change.user)).await?;
-        let target_role = target.filter(Member::is_current).map(|member| member.role);
-        let action = match change.role {
-            None if oneself => Action::LeaveAsMember,
-            Some(Role::Member) if oneself && target_role.is_none() => Action::JoinAsMember,
-            _ => Action::ManageMembers,
-        };
-        let (authority, member) = self.permit(action, room).await?;
-        if action != Action::ManageMembers {
-            return Ok(());
-        }
-        match member.filter(Member::is_current).map(|member| member.role) {
-            // Let in by the authorizer without being a member, such as an administrator.
-            None if authority != Authority::Member => Ok(()),
-            Some(Role::Owner) => Ok(()),
-            Some(own)
-                if change.role.is_none_or(|role| role <= own)
-                    && target_role.is_none_or(|role| role < own) =>
-            {
-                Ok(())
-            }
-            _ => Err(Error::Forbidden { reason: "only for roles below one's own" }),
-        }
-    }
-
-    /// Tells the room and the user's devices; this node's sessions at once.
-    fn tell_of_member(&self, room: &RoomId, member: &Member) {
-        if let Some(lane) = self.inner.hub.existing_lane(room) {
-            lane.member_changed(member, &self.inner.parts);
-        }
-        let event = || FanoutEvent::MemberChanged { room: room.clone(), member: member.clone() };
-        self.inner.publisher.send(vec![
-            Publication::new(Topic::Room(room.clone()), event()),
-            Publication::new(Topic::User(member.user.clone()), event()),
-        ]);
-    }
-
-    /// Writes a change of membership into the room. The change stands whether or not this is stored.
-    async fn note(&self, room: &RoomId, member: &Member, content: Content) {
-        let client_id = format!("{}-{}", content.kind().as_str(), member.version);
-        let Ok(client_id) = ClientMessageId::new(&client_id) else { return };
-        let draft = Draft::new(room.clone(), member.user.clone(), client_id, content);
-        if let Err(error) = self.append(draft.with_authority(Authority::System)).await {
-            tracing::debug!(%error, "a change of membership was not written to the room");
-        }
-    }
-
     /// Moves my read marker forward and tells the room and my other devices.
     ///
     /// # Errors
     /// As for [`Rooms::mark_read`](crate::Rooms::mark_read); [`Error::RateLimited`].
     pub async fn mark_read(&self, room: &RoomId, cursor: &Cursor) -> Result<ReadMarker> {
         self.take(RateKey::UserSignals(self.user().clone())).await?;
-        let parts = &self.inner.parts;
-        let marker = parts.call("mark_read", parts.rooms.mark_read(room, self.user(), cursor)).await?;
-        if marker.cursor == *cursor {
-            let event = || FanoutEvent::Read {
-                room: room.clone(),
-                user: self.user().clone(),
-                cursor: cursor.clone(),
-            };
-            self.inner.publisher.send(vec![
-                Publication::new(Topic::Room(room.clone()), event()),
-                Publication::new(Topic::User(self.user().clone()), event()),
-            ]);
-        }
-        Ok(marker)
+        let (rooms, inner, user) = (self.inner.parts.rooms.clone(), self.inner.clone(), self.user().clone());
+        let (of, at, who) = (room.clone(), cursor.clone(), user.clone());
+        let store = async move { rooms.mark_read(&of, &who, &at).await };
+        let (room, cursor) = (room.clone(), cursor.clone());
+        let tell = async move |marker: ReadMarker| {
+            if marker.cursor == cursor {
+                let event =
+                    || FanoutEvent::Read { room: room.clone(), user: user.clone(), cursor: cursor.clone() };
+                inner.publisher.send(vec![
+                    Publication::new(Topic::Room(room.clone()), event()),
+                    Publication::new(Topic::User(user.clone()), event()),
+                ]);
+            }
+            marker
+        };
+        self.inner.changes.see_through(&self.inner.parts, "mark_read", store, tell).await
     }
 
     /// Who has read up to where.

@@ -2,6 +2,7 @@
 
 mod actor;
 mod builder;
+mod changes;
 mod group_commit;
 mod health;
 mod hooks;
@@ -22,7 +23,7 @@ pub use self::{
     hooks::{Hooks, Verdict},
     settings::Settings,
 };
-use self::{group_commit::GroupCommit, keeper::PresenceKeeper, publisher::Publisher};
+use self::{changes::Changes, group_commit::GroupCommit, keeper::PresenceKeeper, publisher::Publisher};
 pub(crate) use self::{hooks::HookQueue, parts::Parts};
 use crate::{
     AppendOutcome, ConnectionId, Draft, Error, NodeId, Result,
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) parts: Arc<Parts>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) group_commit: GroupCommit,
+    pub(crate) changes: Changes,
     pub(crate) publisher: Publisher,
     hooks: Arc<HookQueue>,
     presence: Arc<PresenceKeeper>,
@@ -69,8 +71,18 @@ impl Chat {
         tokio::spawn(look_after(parts.clone(), hub.clone(), stopped));
         let publisher = Publisher::start(&parts);
         let draining = watch::Sender::new(false);
-        let inner =
-            Inner { parts, hub, group_commit, publisher, hooks, presence, draining, _shutdown: shutdown };
+        let changes = Changes::new();
+        let inner = Inner {
+            parts,
+            hub,
+            group_commit,
+            changes,
+            publisher,
+            hooks,
+            presence,
+            draining,
+            _shutdown: shutdown,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -141,7 +153,8 @@ impl Chat {
         Actor::system(self.inner.clone(), user)
     }
 
-    /// Appends a draft as it is, together with others that are under way, and tells the room.
+    /// Appends a draft as it is, together with others that are under way, and tells the room. Its client id is not to be one
+    /// of the engine's own ([`ClientMessageId::RESERVED`](crate::ClientMessageId::RESERVED)).
     ///
     /// # Errors
     /// [`Error::Busy`] if too much waits; the log's error or [`Error::Timeout`], after which it is unknown whether the
@@ -205,6 +218,7 @@ impl Chat {
         while self.inner.hub.session_count() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.inner.changes.flush(self.inner.parts.settings.call_timeout).await;
         self.inner.group_commit.flush().await;
         self.inner.presence.release().await;
     }

@@ -37,6 +37,10 @@ pub struct Settings {
     pub replay_limit: u64,
     /// Entries of the page that a join answers, unless it asks for another number. Default 50.
     pub join_page: usize,
+    /// Most entries of joined pages that wait for a session. Where a page as large as asked for does not fit, it has the
+    /// room's share (this, divided by `rooms_per_session`), so that at most twice as many wait, however many rooms are
+    /// joined and whatever is asked for. Default [`Settings::SESSION_PAGE_ENTRIES`].
+    pub session_page_entries: usize,
     /// Most typing, read, presence, room and member notices that wait for a session. Default 64.
     pub notice_queue: usize,
     /// Most rooms that one session may have joined. Default [`Settings::ROOMS_PER_SESSION`].
@@ -80,6 +84,8 @@ impl Settings {
     pub const ROOM_BUFFER_BYTES: usize = 256 * 1024;
     /// Default of [`Settings::replay_limit`].
     pub const REPLAY_LIMIT: u64 = 1_000;
+    /// Default of [`Settings::session_page_entries`].
+    pub const SESSION_PAGE_ENTRIES: usize = 2_000;
     /// Default of [`Settings::rooms_per_session`].
     pub const ROOMS_PER_SESSION: usize = 100;
 
@@ -99,6 +105,7 @@ impl Settings {
             ("room_buffer_entries", self.room_buffer_entries),
             ("room_buffer_bytes", self.room_buffer_bytes),
             ("join_page", self.join_page),
+            ("session_page_entries", self.session_page_entries),
             ("notice_queue", self.notice_queue),
             ("rooms_per_session", self.rooms_per_session),
             ("sessions_per_user", self.sessions_per_user),
@@ -140,6 +147,7 @@ impl Default for Settings {
             heartbeat_interval: Duration::from_secs(25),
             replay_limit: Self::REPLAY_LIMIT,
             join_page: 50,
+            session_page_entries: Self::SESSION_PAGE_ENTRIES,
             notice_queue: 64,
             rooms_per_session: Self::ROOMS_PER_SESSION,
             sessions_per_user: 16,

@@ -6,7 +6,7 @@ use std::sync::{
 use crate::{
     Cursor, Member, Seq,
     hub::Lane,
-    session::{Joined, LeftReason, SessionCore},
+    session::{Joined, LeftReason, PageShare, SessionCore},
 };
 
 /// One session in one room: a position in the room's order. It holds no messages; the session takes them from the room's
@@ -26,8 +26,8 @@ pub(crate) struct RoomLink {
 #[derive(Debug)]
 pub(crate) struct LinkState {
     pub(crate) phase: Phase,
-    /// To be told first.
-    pub(crate) joined: Option<Box<Joined>>,
+    /// To be told first, with what its page takes until then.
+    pub(crate) joined: Option<(Box<Joined>, PageShare)>,
     /// To be told last.
     pub(crate) left: Option<LeftReason>,
     pub(crate) member: Option<Arc<Member>>,
@@ -82,6 +82,7 @@ impl RoomLink {
     pub(crate) fn activate(
         self: &Arc<Self>,
         joined: Joined,
+        share: PageShare,
         position: Cursor,
         member: Option<Arc<Member>>,
     ) -> bool {
@@ -91,7 +92,7 @@ impl RoomLink {
                 return false;
             }
             state.phase = Phase::Live { position, catching_up: true };
-            state.joined = Some(Box::new(joined));
+            state.joined = Some((Box::new(joined), share));
             state.member = member;
         }
         self.mark();

@@ -129,7 +129,8 @@ text_id!(
     ConnectionId, "a connection id", 64, WORD, word
 );
 text_id!(
-    /// Chosen by the sender of a message: sending the same one again is the same message.
+    /// Chosen by the sender of a message: sending the same one again is the same message. One that begins with
+    /// [`RESERVED`](Self::RESERVED) is the engine's own.
     ClientMessageId, "a client message id", 128, GRAPHIC, graphic
 );
 text_id!(
@@ -148,6 +149,17 @@ text_id!(
     /// What a reaction says: an emoji or a short name.
     ReactionKey, "a reaction", 64, TEXT, text
 );
+
+impl ClientMessageId {
+    /// The engine's own entries have ids that begin so; nobody else's may.
+    pub const RESERVED: char = '!';
+
+    /// Whether it is one of the engine's own.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with(Self::RESERVED)
+    }
+}
 
 macro_rules! generated {
     ($name:ident) => {

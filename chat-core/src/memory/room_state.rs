@@ -8,7 +8,7 @@ use std::{
 use super::room_log::RoomLog;
 use crate::{
     AppendOutcome, Authority, Cursor, Draft, Epoch, Fingerprint, Member, MemberChange, MemberOutcome,
-    ReadMarker, Refusal, Room, Seq, Timestamp, UserId, check_body,
+    ReadMarker, Refusal, Role, Room, Seq, Timestamp, UserId, check_body,
 };
 
 #[derive(Debug, Clone)]
@@ -110,6 +110,20 @@ impl RoomState {
         self.members
             .range::<UserId, _>((from, Unbounded))
             .filter(|(_, membership)| membership.current().is_some())
+    }
+
+    /// Whether a change that is to keep an owner takes the last one from members who stay.
+    pub(super) fn refuses(&self, change: &MemberChange) -> bool {
+        let role = |membership: &Membership| membership.current().map(|member| member.role);
+        let Some(known) = self.members.get(&change.user) else { return false };
+        let outdated = change.version.is_some_and(|version| version <= known.version);
+        let goes = role(known) == Some(Role::Owner) && change.role != Some(Role::Owner);
+        if !change.keep_owner || !goes || outdated {
+            return false;
+        }
+        let mut others = self.current_after(None).filter(|(user, _)| **user != change.user).peekable();
+        let somebody_stays = change.role.is_some() || others.peek().is_some();
+        somebody_stays && !others.any(|(_, membership)| role(membership) == Some(Role::Owner))
     }
 
     pub(super) fn change_member(&mut self, change: &MemberChange, now: Timestamp) -> MemberOutcome {

@@ -97,7 +97,11 @@ impl Rooms for MemoryRooms {
     async fn change_member(&self, room: &RoomId, change: MemberChange) -> Result<MemberOutcome> {
         let mut state = self.store.lock();
         let now = self.store.clock().now();
-        let outcome = state.room_mut(room)?.change_member(&change, now);
+        let known = state.room_mut(room)?;
+        if known.refuses(&change) {
+            return Err(Error::LastOwner { room: room.clone() });
+        }
+        let outcome = known.change_member(&change, now);
         match &outcome {
             MemberOutcome::Added(member) => {
                 state.rooms_of.entry(member.user.clone()).or_default().insert(room.clone());

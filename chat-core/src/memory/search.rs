@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{MemoryStore, room_state::RoomState};
 use crate::{
     Backend, Body, Error, MessageId, Result, Search,
-    search::{SearchPage, SearchQuery},
+    search::{SearchPage, SearchQuery, matches},
 };
 
 /// The greatest page.
@@ -42,7 +42,7 @@ impl Backend for MemorySearch {
 #[async_trait]
 impl Search for MemorySearch {
     async fn search(&self, query: SearchQuery) -> Result<SearchPage> {
-        let words = words(&query.text)?;
+        let words = query.words()?;
         let limit = query.limit.clamp(1, MAX_LIMIT);
         let state = self.store.lock();
         let mut rooms: Vec<&RoomState> = Vec::new();
@@ -68,7 +68,7 @@ impl Search for MemorySearch {
         while let Some((_, index, at)) = heap.pop() {
             let known = rooms[index];
             let entry = &known.log.entries()[at];
-            if entry.is_target() && entry.content.body().is_some_and(|body| matches(body, &words)) {
+            if entry.is_target() && entry.content.body().is_some_and(|body| is_match(body, &words)) {
                 if messages.len() == limit {
                     more = true;
                     break;
@@ -93,24 +93,10 @@ fn push_candidate(heap: &mut Candidates, rooms: &[&RoomState], index: usize, end
     }
 }
 
-fn words(text: &str) -> Result<Vec<String>> {
-    if text.trim().is_empty() || text.chars().count() > SearchQuery::MAX_TEXT_CHARS {
-        let max = SearchQuery::MAX_TEXT_CHARS as u64;
-        return Err(Error::LimitExceeded { what: "search text characters, not blank", max });
+fn is_match(body: &Body, words: &[String]) -> bool {
+    match body {
+        Body::Text(text) => matches(text, words),
+        Body::Json(json) => matches(json.as_str(), words),
+        Body::Removed => false,
     }
-    Ok(text.split_whitespace().map(lower).collect())
-}
-
-fn matches(body: &Body, words: &[String]) -> bool {
-    let text = match body {
-        Body::Text(text) => lower(text),
-        Body::Json(json) => lower(json.as_str()),
-        Body::Removed => return false,
-    };
-    words.iter().all(|word| text.contains(word.as_str()))
-}
-
-/// Character by character: unlike [`str::to_lowercase`], a part of a text stays a part of it (final sigma).
-fn lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
 }

@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct SessionCore {
     waiting: Mutex<Waiting>,
     /// By room; a sorted list takes a quarter of a map's memory.
     rooms: Mutex<Vec<Arc<RoomLink>>>,
+    /// Entries of joined pages that were not taken yet.
+    pub(crate) page_entries: Arc<AtomicUsize>,
     pub(crate) wake: Notify,
     /// Wakes a listener that is reading from the log.
     pub(crate) ended: Notify,
@@ -62,6 +64,7 @@ impl SessionCore {
             principal: Mutex::new(principal),
             waiting: Mutex::default(),
             rooms: Mutex::default(),
+            page_entries: Arc::default(),
             wake: Notify::new(),
             ended: Notify::new(),
         })

@@ -98,6 +98,17 @@ pub enum JoinOutcome {
     },
 }
 
+impl JoinOutcome {
+    /// The newest page, where the answer has one.
+    #[must_use]
+    pub const fn page(&self) -> Option<&Arc<LivePage>> {
+        match self {
+            Self::New { page } | Self::Limited { page, .. } | Self::Reset { page } => Some(page),
+            Self::Recovered => None,
+        }
+    }
+}
+
 /// Why the server ended a room's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use crate::{
     auth::Action,
     hub::{Lane, LivePage, Read, RoomLink},
     mutation::Mutation,
-    session::{JoinOutcome, JoinRequest, Joined, Session, core::Full, pump::hole_before},
+    session::{JoinOutcome, JoinRequest, Joined, PageShare, Session, core::Full, pump::hole_before},
 };
 
 /// Takes a link out of its lane again, unless the join came through.
@@ -49,8 +49,11 @@ impl Session {
         let (link, registered) = self.register(&request.room).await?;
         // Asked after registering: an end of the membership from here on ends the link.
         let member = self.may_read(&request.room).await?;
-        let page = request.page.unwrap_or(self.inner.parts.settings.join_page).clamp(1, ReadQuery::MAX_LIMIT);
-        let (outcome, cursor, position) = self.outcome(&link.lane, request.cursor, page).await?;
+        let settings = &self.inner.parts.settings;
+        let wanted = request.page.unwrap_or(settings.join_page).clamp(1, ReadQuery::MAX_LIMIT);
+        let mut share = PageShare::set_aside(&self.core.page_entries, wanted, settings);
+        let (outcome, cursor, position) = self.outcome(&link.lane, request.cursor, share.entries()).await?;
+        share.shrink_to(outcome.page().map_or(0, |page| page.entries.len()));
         let joined = Joined { tag: request.tag, room: request.room.clone(), outcome, cursor };
         self.check_open()?;
         let former = self.core.insert(&link, most).map_err(|full| match full {
@@ -61,7 +64,7 @@ impl Session {
             former.detach();
         }
         registered.keep();
-        if !link.activate(joined, position, member.map(Arc::new)) {
+        if !link.activate(joined, share, position, member.map(Arc::new)) {
             self.core.remove(&link);
             link.detach();
             return Err(Error::NotAMember { room: request.room, user: self.core.user.clone() });

@@ -3,11 +3,12 @@
 mod core;
 mod events;
 mod join;
+mod page_share;
 mod pump;
 
 use std::{fmt, sync::Arc};
 
-pub(crate) use self::core::SessionCore;
+pub(crate) use self::{core::SessionCore, page_share::PageShare};
 pub use self::{
     events::{CloseReason, Closing, Event, Hole, JoinOutcome, JoinRequest, Joined, LeftReason, LiveNotice},
     pump::SessionEvents,

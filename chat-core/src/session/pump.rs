@@ -167,7 +167,7 @@ impl SessionEvents {
     /// Takes what the room has in memory for this session.
     fn take_from(&mut self, link: &Arc<RoomLink>) -> Need {
         let mut state = link.lock();
-        if let Some(joined) = state.joined.take() {
+        if let Some((joined, _share)) = state.joined.take() {
             self.out.push_back(Event::Joined(joined));
         }
         if let Some(reason) = state.left.take() {

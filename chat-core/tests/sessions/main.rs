@@ -1,7 +1,10 @@
 //! Sessions over the memory backend: join, live, resume, limits, ends.
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
 
+mod changes;
 mod counting_log;
 mod ends;
 mod follow;
+mod page_budget;
+mod slow_rooms;
 mod world;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chat_core::{
     Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, MessageLog,
-    NewRoom, Result, Role, RoomId, Session, SessionEvents, Settings, Storage as _, Timestamp, UserId,
+    NewRoom, Result, Role, RoomId, Rooms, Session, SessionEvents, Settings, Storage as _, Timestamp, UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     session::JoinOutcome,
@@ -55,9 +55,18 @@ impl World {
     }
 
     pub(crate) fn node_with(&self, settings: Settings, log: Arc<dyn MessageLog>) -> Chat {
+        self.node_of(settings, log, self.store.rooms())
+    }
+
+    pub(crate) fn node_of(
+        &self,
+        settings: Settings,
+        log: Arc<dyn MessageLog>,
+        rooms: Arc<dyn Rooms>,
+    ) -> Chat {
         Chat::builder()
             .log(log)
-            .rooms(self.store.rooms())
+            .rooms(rooms)
             .search(self.store.search())
             .fanout(self.fanout.clone())
             .presence(self.presence.clone())

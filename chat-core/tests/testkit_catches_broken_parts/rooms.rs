@@ -20,6 +20,8 @@ enum Fault {
     UnreadIgnoresDeletes,
     MarkerGoesBack,
     VersionsIgnored,
+    OwnersGo,
+    OwnersAreLookedAtFirst,
     CreatesByCheckThenWrite,
     OwnerIsASecondStep,
     LeftRoomsHaveUnread,
@@ -105,6 +107,15 @@ impl Rooms for BrokenRooms {
     async fn change_member(&self, room: &RoomId, mut change: MemberChange) -> Result<MemberOutcome> {
         if self.has(Fault::VersionsIgnored) {
             change.version = None;
+        }
+        if self.has(Fault::OwnersGo) {
+            change.keep_owner = false;
+        }
+        if self.has(Fault::OwnersAreLookedAtFirst) && std::mem::take(&mut change.keep_owner) {
+            let members = self.rooms.members(room, None, 1_000).await?.members;
+            let owners = members.iter().filter(|member| member.role == Role::Owner).count();
+            tokio::task::yield_now().await;
+            change.keep_owner = owners < 2;
         }
         self.rooms.change_member(room, change).await
     }
@@ -199,6 +210,10 @@ catches! {
         Broken, Fault::VersionsIgnored, cases::members::versions_that_arrive_in_any_order_end_in_the_newest;
     equal_versions_that_apply_twice:
         Broken, Fault::VersionsIgnored, cases::members::a_change_with_an_equal_version_is_ignored;
+    an_only_owner_who_may_go:
+        Broken, Fault::OwnersGo, cases::members::the_only_owner_of_others_stays_where_an_owner_is_kept;
+    owners_who_are_counted_before_they_leave:
+        Broken, Fault::OwnersAreLookedAtFirst, cases::members::owners_who_leave_at_once_leave_one;
     two_rooms_for_one_key:
         Broken, Fault::CreatesByCheckThenWrite, cases::create::many_creations_of_one_key_at_once_make_one_room;
     an_owner_added_in_a_second_step:

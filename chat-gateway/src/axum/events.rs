@@ -38,7 +38,8 @@ struct EventsParams {
     /// The id of the last event that was applied, instead of `cursors`.
     #[param(value_type = values::EventId, inline, required = false)]
     last_event_id: String,
-    /// Entries of a page, where a room begins with one; held between 1 and 1,000.
+    /// Entries of a page, where a room begins with one; held between 1 and 1,000. The rooms share 2,000 (unless set
+    /// otherwise), so with 100 rooms each has up to 20.
     #[param(value_type = values::StreamPage, inline, required = false)]
     limit: usize,
 }

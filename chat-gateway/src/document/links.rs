@@ -26,9 +26,10 @@ const fn step(
 }
 
 const SAME_ROOM: (&str, &str) = ("room", "$request.path.room");
+const SENT: &[(&str, &str)] = &[SAME_ROOM, ("message", "$response.body#/id")];
 const NEW_ROOM: &[(&str, &str)] = &[("room", "$response.body#/id")];
 
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 13] = [
     step("chatCreateRoom", "chatShowRoom", NEW_ROOM),
     step("chatCreateRoom", "chatChangeRoom", NEW_ROOM),
     step("chatCreateRoom", "chatListMembers", NEW_ROOM),
@@ -38,6 +39,9 @@ pub(super) const STEPS: [Step; 10] = [
     step("chatCreateRoom", "chatCountUnread", NEW_ROOM),
     step("chatPutMember", "chatRemoveMember", &[SAME_ROOM, ("user", "$response.body#/user")]),
     step("chatSendMessage", "chatListMessages", &[SAME_ROOM, ("after", "$response.body#/cursor")]),
+    step("chatSendMessage", "chatEditMessage", SENT),
+    step("chatSendMessage", "chatDeleteMessage", SENT),
+    step("chatSendMessage", "chatAddReaction", SENT),
     Step {
         from: "chatSendMessage",
         to: "chatMarkRead",

@@ -22,8 +22,8 @@ use utoipa::{
 
 pub(crate) use self::{
     refusals::{
-        ChangesMember, ChangesRoom, Code, CreatesRoom, MarksRead, MayBeOff, OpensStream, ReadsLog, ReadsOwn,
-        ReadsPresence, ReadsRoom, Searches, Sends,
+        Changes, ChangesMember, ChangesRoom, Code, CreatesRoom, Edits, EndsMembership, MarksRead, MayBeOff,
+        OpensStream, ReadsLog, ReadsOwn, ReadsPresence, ReadsRoom, Searches, Sends,
     },
     serve::routes,
 };
@@ -33,7 +33,8 @@ const DESCRIPTION: &str = "\
 Rooms, messages, members and presence of a chat: lists, back ends and clients without a socket. What happens live comes \
 over the WebSocket `/ws`, or for readers as the stream `/events`, in frames of their own (`PROTOCOL.md`).
 
-**Who asks.** `Authorization: Bearer …`, with a token of the application's. Only `/health` and `/metrics` need none.
+**Who asks.** `Authorization: Bearer …`, with a token of the application's. `/health`, `/metrics`, `/asyncapi.json` and this \
+document with its page (`/openapi.json`, `/docs`) need none.
 
 **Bodies** are JSON objects of at most 64 KiB unless the server was set up otherwise. Unknown fields and unknown parameters are \
 ignored; clients ignore unknown fields of answers too. No answer is to be cached (`Cache-Control: no-store`).

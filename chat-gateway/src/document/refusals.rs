@@ -34,6 +34,17 @@ const BODY: &[&str] = &["malformed", "invalid_request", "body_too_large", "unsup
 /// A room that one must be allowed to see.
 const ROOM: &[&str] = &["invalid_request", "forbidden", "not_a_member", "room_not_found"];
 
+/// An entry that changes another.
+const CHANGE: &[&str] = &[
+    "target_not_found",
+    "target_not_own",
+    "room_inactive",
+    "client_id_conflict",
+    "rejected",
+    "busy",
+    "draining",
+];
+
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $($group:expr),+;)+) => {
         $(
@@ -66,7 +77,9 @@ refusals! {
     /// Changes a room.
     ChangesRoom: ALWAYS, BODY, ROOM, &["limit_exceeded"];
     /// Changes a membership.
-    ChangesMember: ALWAYS, BODY, ROOM;
+    ChangesMember: ALWAYS, BODY, ROOM, &["last_owner"];
+    /// Ends a membership.
+    EndsMembership: ALWAYS, ROOM, &["last_owner"];
     /// Moves a read marker.
     MarksRead: ALWAYS, BODY, &["not_a_member", "room_not_found", "cursor_reset"];
     /// Stores a message.
@@ -80,6 +93,10 @@ refusals! {
         "busy",
         "draining",
     ];
+    /// Edits a message.
+    Edits: ALWAYS, BODY, ROOM, CHANGE, &["body_blank", "body_too_long", "body_invalid"];
+    /// Deletes a message or reacts to it.
+    Changes: ALWAYS, ROOM, CHANGE;
     /// Opens a stream of events. What may pass is told in the stream.
     OpensStream: &[
         "unauthenticated",
@@ -189,8 +206,6 @@ pub(super) fn codes() -> Vec<&'static str> {
         "already_connected",
         "other_user",
         "not_joined",
-        "target_not_found",
-        "target_not_own",
         "upgrade_required",
     ];
     let codes = problem::CODES.iter().map(|(code, ..)| *code);

@@ -73,6 +73,8 @@ fn words(values: &[impl serde::Serialize], description: &str) -> Described {
 const KEY: &str = "[-A-Za-z0-9_.~:@+=,!]";
 /// Printable ASCII without the space.
 const GRAPHIC: &str = "[!-~]";
+/// As [`GRAPHIC`], but not with a `!` in front.
+const NEW_CLIENT_ID: &str = r#"^["-~][!-~]*$"#;
 /// An epoch, a dot and a number of up to 2^53 - 1 without leading zeros.
 const CURSOR: &str = r"^[-A-Za-z0-9_]{1,64}\.(0|[1-9][0-9]{0,14}|[1-8][0-9]{15})$";
 /// A ULID in the alphabet of Crockford; read in both cases, written in capitals.
@@ -84,6 +86,9 @@ const MESSAGE_TEXT: &str = concat!(
     r"^[^\u0000]*[^\u0000\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]",
     r"[^\u0000]*$"
 );
+
+/// No control characters and no white space.
+const REACTION: &str = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$";
 
 /// Most rooms of a stream, unless the application sets another number.
 const FOLLOWED: usize = chat_core::Settings::ROOMS_PER_SESSION;
@@ -108,6 +113,13 @@ values! {
         "The sender's name for a message. The same one sent again is the same message, for ever.",
         "c-7",
     );
+    /// `chat_core::ClientMessageId`, as senders may choose it
+    NewClientMessageId as "ChatNewClientMessageId" = shaped(
+        NEW_CLIENT_ID, chat_core::ClientMessageId::MAX_BYTES,
+        "One's own name for a message. The same one sent again is the same message, for ever. Those that begin with `!` are \
+         the server's own.",
+        "c-7",
+    );
     /// `chat_core::CustomKind`
     CustomKind as "ChatCustomKind" = name(
         chat_core::CustomKind::MAX_BYTES, KEY,
@@ -117,6 +129,7 @@ values! {
     ReactionKey as "ChatReactionKey" = text("An emoji or a short name, of at most 64 bytes.")
         .min_length(Some(1))
         .max_length(Some(chat_core::ReactionKey::MAX_BYTES))
+        .pattern(Some(REACTION))
         .examples([json!("👍")])
         .into();
     /// `chat_core::MessageId`

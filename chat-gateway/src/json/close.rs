@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use chat_core::session::{CloseReason, Closing};
 
@@ -23,16 +23,20 @@ pub const CLOSE_CODES: &[(&str, u16)] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Goodbye {
     pub(crate) code: &'static str,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
     pub(crate) reconnect_after: Option<Duration>,
 }
 
 impl Goodbye {
     pub(crate) const fn new(code: &'static str, message: &'static str) -> Self {
-        Self { code, message, reconnect_after: None }
+        Self { code, message: Cow::Borrowed(message), reconnect_after: None }
     }
 
-    pub(crate) const FRAME_TOO_LARGE: Self = Self::new("frame_too_large", "the frame is too large");
+    pub(crate) fn frame_too_large(max_bytes: usize) -> Self {
+        let message = Cow::Owned(format!("a frame has at most {max_bytes} bytes"));
+        Self { code: "frame_too_large", message, reconnect_after: None }
+    }
+
     pub(crate) const BINARY_FRAME: Self = Self::new("binary_frame", "binary frames are refused");
     pub(crate) const MALFORMED: Self = Self::new("malformed", "the first frame was not a command");
     pub(crate) const CONNECT_TIMEOUT: Self = Self::new("connect_timeout", "no connect in time");
@@ -54,6 +58,6 @@ impl From<Closing> for Goodbye {
             CloseReason::Draining => ("draining", "the server is shutting down"),
             _ => ("internal", "the session was ended"),
         };
-        Self { code, message, reconnect_after: closing.reconnect_after }
+        Self { code, message: Cow::Borrowed(message), reconnect_after: closing.reconnect_after }
     }
 }

@@ -143,6 +143,10 @@ pub struct DecodeError {
     pub kind: DecodeErrorKind,
     /// The frame's `id`, if it could be read.
     pub id: Option<u64>,
+    /// The frame's `room`, if it could be read.
+    pub room: Option<RoomId>,
+    /// The frame's `clientId`, if it could be read.
+    pub client_id: Option<ClientMessageId>,
     /// What is wrong, for people; names the field.
     pub message: String,
 }
@@ -232,7 +236,7 @@ fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValu
 /// # Errors
 /// What is wrong with it.
 pub fn decode(text: &str) -> Result<Command, DecodeError> {
-    let bad = |kind, message: String| DecodeError { kind, id: None, message };
+    let bad = |kind, message: String| DecodeError { kind, id: None, room: None, client_id: None, message };
     // serde would also take an array for a struct.
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(bad(DecodeErrorKind::Malformed, "a frame is one JSON object".to_owned()));
@@ -241,18 +245,25 @@ pub fn decode(text: &str) -> Result<Command, DecodeError> {
         let kind = if error.is_data() { DecodeErrorKind::InvalidRequest } else { DecodeErrorKind::Malformed };
         bad(kind, error.to_string())
     })?;
-    let id =
-        optional::<u64>(fields.id, "id").map_err(|message| bad(DecodeErrorKind::InvalidRequest, message))?;
+    let known = |kind, id, message| DecodeError {
+        kind,
+        id,
+        room: parsed(fields.room, "room").ok().flatten(),
+        client_id: parsed(fields.client_id, "clientId").ok().flatten(),
+        message,
+    };
+    let id = optional::<u64>(fields.id, "id")
+        .map_err(|message| known(DecodeErrorKind::InvalidRequest, None, message))?;
     if id == Some(0) {
-        return Err(bad(DecodeErrorKind::InvalidRequest, "`id`: 1 or greater".to_owned()));
+        return Err(known(DecodeErrorKind::InvalidRequest, None, "`id`: 1 or greater".to_owned()));
     }
-    let invalid = |message| DecodeError { kind: DecodeErrorKind::InvalidRequest, id, message };
+    let invalid = |message| known(DecodeErrorKind::InvalidRequest, id, message);
     let kind = required::<String>(fields.kind, "type").map_err(invalid)?;
     match fields.action(&kind) {
         Some(action) => Ok(Command { id, action: action.map_err(invalid)? }),
         None => {
             let message = format!("no command is called {:?}", kind.chars().take(64).collect::<String>());
-            Err(DecodeError { kind: DecodeErrorKind::UnknownCommand, id, message })
+            Err(known(DecodeErrorKind::UnknownCommand, id, message))
         }
     }
 }
@@ -380,7 +391,10 @@ impl Fields<'_> {
     }
 
     fn append(&self, content: Content) -> Field<Action> {
-        let client_id = Self::text_id(self.client_id, "clientId")?;
+        let client_id: ClientMessageId = Self::text_id(self.client_id, "clientId")?;
+        if client_id.is_reserved() {
+            return Err("`clientId`: those that begin with \"!\" are the server's own".to_owned());
+        }
         Ok(Action::Append { room: self.room()?, client_id, content })
     }
 
@@ -467,6 +481,7 @@ mod tests {
             (r#"{"id":3,"type":"send","room":"r","clientId":"c"}"#, "text"),
             (r#"{"id":3,"type":"send","room":"r","clientId":"c","text":"t","json":null}"#, "json"),
             (r#"{"id":3,"type":"send","room":"r","text":"t"}"#, "clientId"),
+            (r#"{"id":3,"type":"send","room":"r","clientId":"!c","text":"t"}"#, "clientId"),
             (r#"{"id":3,"type":"edit","room":"r","clientId":"c","text":"t","target":"x"}"#, "target"),
             (r#"{"id":3,"type":"react","room":"r","clientId":"c","key":"k","op":"no"}"#, "op"),
             (r#"{"id":3,"type":"history","room":"r","before":"e.1","after":"e.2"}"#, "before"),
@@ -477,6 +492,23 @@ mod tests {
             let error = error(frame);
             assert_eq!((error.kind, error.id), (DecodeErrorKind::InvalidRequest, Some(3)), "{frame}");
             assert!(error.message.contains(&format!("`{field}`")), "{frame}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_the_room_and_the_client_id_that_could_be_read() {
+        for (frame, room, client_id) in [
+            (r#"{"type":"send","room":"r","clientId":"c"}"#, Some("r"), Some("c")),
+            (r#"{"type":"send","room":"r","clientId":"c","id":0,"text":"t"}"#, Some("r"), Some("c")),
+            (r#"{"type":"send","room":"two words","clientId":"c","text":"t"}"#, None, Some("c")),
+            (r#"{"type":"send","room":"r","clientId":7,"text":"t"}"#, Some("r"), None),
+            (r#"{"type":"join","room":"r","limit":0}"#, Some("r"), None),
+            (r#"{"type":"fly","room":"r"}"#, Some("r"), None),
+            (r#"{"type":"presence","users":"ann"}"#, None, None),
+        ] {
+            let error = error(frame);
+            assert_eq!(error.room.as_ref().map(RoomId::as_str), room, "{frame}");
+            assert_eq!(error.client_id.as_ref().map(ClientMessageId::as_str), client_id, "{frame}");
         }
     }
 

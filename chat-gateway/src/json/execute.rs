@@ -45,7 +45,7 @@ impl From<Error> for Failure {
 }
 
 /// What an error is about.
-fn subject(action: &Action) -> (Option<RoomId>, Option<ClientMessageId>) {
+pub(super) fn subject(action: &Action) -> (Option<RoomId>, Option<ClientMessageId>) {
     match action {
         Action::Append { room, client_id, .. } => (Some(room.clone()), Some(client_id.clone())),
         Action::Join { room, .. }

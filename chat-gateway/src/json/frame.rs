@@ -126,7 +126,7 @@ enum Frame<'a> {
     },
     Closing {
         code: &'static str,
-        message: &'static str,
+        message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         reconnect_after_ms: Option<u64>,
     },
@@ -313,7 +313,7 @@ pub(crate) fn connected(reply: Option<u64>, chat: &Chat, session: &Session, fram
 pub(crate) fn closing(goodbye: &Goodbye) -> Bytes {
     Frame::Closing {
         code: goodbye.code,
-        message: goodbye.message,
+        message: &goodbye.message,
         reconnect_after_ms: goodbye.reconnect_after.map(millis),
     }
     .into_bytes()

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, time::Duration};
 
-use chat_core::{Chat, Error, Session, SessionEvents, auth::Credentials};
+use chat_core::{Chat, ClientMessageId, Error, RoomId, Session, SessionEvents, auth::Credentials};
 use futures::{Sink, Stream, StreamExt};
 use tokio::{
     sync::mpsc,
@@ -14,8 +14,8 @@ use crate::{
     Limits, Problem,
     json::{
         close::Goodbye,
-        command::{Action, Command, decode},
-        execute::execute,
+        command::{Action, Command, DecodeError, decode},
+        execute::{execute, subject},
         frame,
         incoming::{Incoming, Outgoing},
         pace::Pace,
@@ -107,9 +107,11 @@ where
                 }
                 Ok(Some(Ok(Incoming::Alive))) => continue,
                 Ok(Some(Ok(Incoming::Binary))) => Err(End::Told(Goodbye::BINARY_FRAME)),
-                Ok(Some(Ok(Incoming::TooLarge))) => Err(End::Told(Goodbye::FRAME_TOO_LARGE)),
+                Ok(Some(Ok(Incoming::TooLarge))) => {
+                    Err(End::Told(Goodbye::frame_too_large(self.limits.frame_bytes)))
+                }
                 Ok(Some(Ok(Incoming::Text(text)))) if text.len() > self.limits.frame_bytes => {
-                    Err(End::Told(Goodbye::FRAME_TOO_LARGE))
+                    Err(End::Told(Goodbye::frame_too_large(self.limits.frame_bytes)))
                 }
                 Ok(Some(Ok(Incoming::Text(text)))) => Ok(text),
             };
@@ -137,7 +139,9 @@ where
             let Ok(text) = timeout_at(deadline, next).await else {
                 return Err(End::Told(Goodbye::CONNECT_TIMEOUT));
             };
-            let (id, problem, end) = match decode(&text?) {
+            let decoded = decode(&text?);
+            let (_, room, client_id) = about(&decoded);
+            let (id, problem, end) = match decoded {
                 Ok(Command { id, action: Action::Connect { token } }) => {
                     let credentials = match token {
                         Some(token) => Credentials::token(token.expose()),
@@ -160,7 +164,7 @@ where
                 Err(error) => (error.id, Problem::from(error), Some(Goodbye::MALFORMED)),
             };
             observe::error(problem.code);
-            let told = wire.send(frame::error(id, &problem, None, None)).await;
+            let told = wire.send(frame::error(id, &problem, room.as_ref(), client_id.as_ref())).await;
             match end {
                 _ if told.is_err() => return Err(End::Gone),
                 Some(goodbye) => return Err(End::Told(goodbye)),
@@ -203,7 +207,7 @@ where
 
     async fn answer(&mut self, session: &Session, text: &str) -> Option<bytes::Bytes> {
         let decoded = decode(text);
-        let id = decoded.as_ref().map_or_else(|error| error.id, |command| command.id);
+        let (id, room, client_id) = about(&decoded);
         let problem = match self.pace.admit().await {
             Err(retry_after) => Problem::from(Error::RateLimited { retry_after }),
             Ok(()) => match decoded {
@@ -215,7 +219,7 @@ where
             },
         };
         observe::error(problem.code);
-        Some(frame::error(id, &problem, None, None))
+        Some(frame::error(id, &problem, room.as_ref(), client_id.as_ref()))
     }
 
     /// Waits for the client's close, so that the last frames are not lost with the connection.
@@ -235,6 +239,17 @@ where
         if answered == Ok(false) {
             sleep(Duration::from_millis(200)).await;
         }
+    }
+}
+
+/// What an error says of the frame that it answers: its number, its room, and its sender's name for it.
+fn about(decoded: &Result<Command, DecodeError>) -> (Option<u64>, Option<RoomId>, Option<ClientMessageId>) {
+    match decoded {
+        Ok(command) => {
+            let (room, client_id) = subject(&command.action);
+            (command.id, room, client_id)
+        }
+        Err(error) => (error.id, error.room.clone(), error.client_id.clone()),
     }
 }
 

@@ -60,15 +60,11 @@ impl From<QueryRejection> for Problem {
     }
 }
 
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            "body_too_large"
-        } else {
-            "invalid_request"
-        };
-        Self::new(code, rejection.body_text())
+fn unread(rejection: &BytesRejection, max_bytes: usize) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new("body_too_large", format!("a body has at most {max_bytes} bytes"));
     }
+    Problem::invalid(rejection.body_text())
 }
 
 /// A JSON body, unread; an empty one counts as `{}`.
@@ -82,19 +78,29 @@ impl JsonBody {
         if matches!(first, Some(b'[')) {
             return Err(Problem::invalid("the body is one JSON object"));
         }
-        serde_json::from_slice(body).map_err(|error| {
-            let code = if error.is_data() { "invalid_request" } else { "malformed" };
-            Problem::new(code, error.to_string())
-        })
+        let mut text = serde_json::Deserializer::from_slice(body);
+        let read = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+            let path = error.path().to_string();
+            let error = error.into_inner();
+            match (error.is_data(), path.as_str()) {
+                (false, _) => Problem::new("malformed", error.to_string()),
+                // A field that is missing is named in the text itself.
+                (true, ".") => Problem::invalid(error.to_string()),
+                (true, field) => Problem::invalid(format!("`{field}`: {error}")),
+            }
+        })?;
+        text.end().map_err(|error| Problem::new("malformed", error.to_string()))?;
+        Ok(read)
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<Gateway> for JsonBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
         let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_vec());
-        let body = Bytes::from_request(request, state).await?;
+        let body = Bytes::from_request(request, gateway).await;
+        let body = body.map_err(|rejection| unread(&rejection, gateway.config.limits.frame_bytes))?;
         let is_json =
             content_type.as_deref().and_then(|value| std::str::from_utf8(value).ok()).is_some_and(|value| {
                 let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -11,7 +11,7 @@ use super::{
     respond,
 };
 #[cfg(feature = "openapi")]
-use crate::document::{ChangesMember, ReadsRoom, values};
+use crate::document::{ChangesMember, EndsMembership, ReadsRoom, values};
 use crate::{
     Problem,
     json::view::{MemberView, all},
@@ -82,7 +82,7 @@ struct Put {
 /// Add a member, or change a role
 ///
 /// For moderators and owners, and only to roles up to their own; for oneself where the application lets anybody join.
-/// The room is told.
+/// The room is told. The only owner keeps the role while there are members.
 #[cfg_attr(feature = "openapi", utoipa::path(
     put, path = "/rooms/{room}/members/{user}", operation_id = "chatPutMember", tag = "Chat members",
     security(("chatToken" = [])),
@@ -117,7 +117,7 @@ pub(super) async fn put(
 /// End a membership
 ///
 /// One's own, or for moderators and owners that of somebody below them. It ends the user's live connections to the room.
-/// To end what has ended already is no error.
+/// To end what has ended already is no error. The only owner cannot go while there are other members.
 #[cfg_attr(feature = "openapi", utoipa::path(
     delete, path = "/rooms/{room}/members/{user}", operation_id = "chatRemoveMember", tag = "Chat members",
     security(("chatToken" = [])),
@@ -125,7 +125,7 @@ pub(super) async fn put(
         ("room" = values::RoomId, Path, description = "Which room."),
         ("user" = values::UserId, Path, description = "Who; `me` is oneself."),
     ),
-    responses((status = 204, description = "Is no member."), ReadsRoom),
+    responses((status = 204, description = "Is no member."), EndsMembership),
 ))]
 pub(super) async fn remove(
     Caller(actor): Caller,

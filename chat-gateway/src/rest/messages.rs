@@ -59,15 +59,27 @@ pub(super) async fn page(
     Ok(respond::ok(&PageView::from(&page)))
 }
 
+/// What a new message or an edit says.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Send {
-    client_id: ClientMessageId,
+pub(super) struct Said {
+    pub(super) client_id: ClientMessageId,
     #[serde(default, deserialize_with = "given")]
     text: Option<String>,
     #[serde(default, deserialize_with = "given")]
     json: Option<Box<RawValue>>,
+    /// Of a new message alone.
     name: Option<CustomKind>,
+}
+
+impl Said {
+    pub(super) fn body(&self) -> Result<Body, Problem> {
+        match (&self.text, &self.json) {
+            (Some(text), None) => Ok(Body::text(text)),
+            (None, Some(json)) => Ok(Body::Json(JsonText::new(json.get()).map_err(chat_core::Error::from)?)),
+            _ => Err(Problem::invalid("one of `text` and `json` is needed")),
+        }
+    }
 }
 
 /// A field that counts as there even if it is `null`.
@@ -75,10 +87,44 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// How [`Send`] is described: as a text or as JSON, and never both.
+/// How [`Said`] is described: as a text or as JSON, and never both.
 #[cfg(feature = "openapi")]
-mod described {
+pub(super) mod described {
     use super::values;
+
+    /// What a message says from now on: a text, or JSON of the application's own shape.
+    #[derive(utoipa::ToSchema)]
+    #[serde(untagged)]
+    #[schema(as = ChatEdit)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(in crate::rest) enum NewBody {
+        Text(EditedText),
+        Json(EditedJson),
+    }
+
+    /// A text.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[schema(as = ChatEditedText)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(in crate::rest) struct EditedText {
+        /// One's own name for the edit.
+        client_id: values::ClientMessageId,
+        /// What it says.
+        text: values::MessageText,
+    }
+
+    /// JSON.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "camelCase")]
+    #[schema(as = ChatEditedJson)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    pub(in crate::rest) struct EditedJson {
+        /// One's own name for the edit.
+        client_id: values::ClientMessageId,
+        /// What it says; its text counts against `maxBodyChars`.
+        json: values::AnyJson,
+    }
 
     /// A message to be stored: a text, or JSON of the application's own shape.
     #[derive(utoipa::ToSchema)]
@@ -97,7 +143,7 @@ mod described {
     #[expect(dead_code, reason = "only its schema is used")]
     pub(super) struct NewText {
         /// One's own name for it.
-        client_id: values::ClientMessageId,
+        client_id: values::NewClientMessageId,
         /// What it says.
         text: values::MessageText,
         /// The application's name for this kind of entry; without it a chat message.
@@ -111,7 +157,7 @@ mod described {
     #[expect(dead_code, reason = "only its schema is used")]
     pub(super) struct NewJson {
         /// One's own name for it.
-        client_id: values::ClientMessageId,
+        client_id: values::NewClientMessageId,
         /// What it says; its text counts against `maxBodyChars`.
         json: values::AnyJson,
         /// The application's name for this kind of entry; without it a chat message.
@@ -139,12 +185,9 @@ pub(super) async fn send(
     Segments(room): Segments<RoomId>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let Send { client_id, text, json, name } = body.read()?;
-    let body = match (text, json) {
-        (Some(text), None) => Body::text(&text),
-        (None, Some(json)) => Body::Json(JsonText::new(json.get()).map_err(chat_core::Error::from)?),
-        _ => return Err(Problem::invalid("one of `text` and `json` is needed")),
-    };
+    let said: Said = body.read()?;
+    let body = said.body()?;
+    let Said { client_id, name, .. } = said;
     let content = match name {
         Some(name) => Content::Custom { name, body },
         None => Content::Chat { body },

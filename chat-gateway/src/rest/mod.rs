@@ -4,6 +4,7 @@ mod extract;
 mod health;
 mod limit;
 mod members;
+mod message;
 mod messages;
 mod presence;
 mod read;
@@ -56,6 +57,11 @@ table! {
     "/rooms/{room}/members" => { get: members::list }
     "/rooms/{room}/members/{user}" => { put: members::put, delete: members::remove }
     "/rooms/{room}/messages" => { get: messages::page, post: messages::send }
+    "/rooms/{room}/messages/{message}" => { patch: message::edit, delete: message::delete }
+    "/rooms/{room}/messages/{message}/reactions/{key}" => {
+        put: message::add_reaction,
+        delete: message::remove_reaction,
+    }
     "/rooms/{room}/read" => { get: read::markers, put: read::mark }
     "/rooms/{room}/unread" => { get: read::unread }
     "/search" => { get: search::search }

@@ -63,6 +63,9 @@ pub(super) async fn search(
     Caller(actor): Caller,
     Params(params): Params<SearchParams>,
 ) -> Result<Response, Problem> {
+    if params.q.trim().is_empty() {
+        return Err(Problem::invalid("`q`: is empty; at least one word is needed"));
+    }
     if params.q.contains('\0') {
         // As in a body: several stores cannot take it.
         return Err(Problem::invalid("`q`: has a zero character"));

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     StreamRequest,
+    positions::Positions,
     stream::{EventStream, Pump, retry},
     write::Text,
 };
@@ -38,13 +39,13 @@ pub async fn open(
     let credentials = chosen(credentials, &request)?;
     let opening = async {
         let (session, events) = chat.connect(&credentials).await?;
-        let refused = join_all(&session, &request).await?;
+        let refused = join_all(chat, &session, &request).await?;
         Ok((session, events, refused))
     };
     let too_late = |_| Err(Problem::from(Error::Timeout { operation: "open" }));
     match timeout(limits.connect_timeout, opening).await.unwrap_or_else(too_late) {
         Ok((session, events, refused)) => Ok(begin(chat, &session, events, request, limits, &refused)),
-        Err(problem) if problem.retryable => Ok(refuse(&problem)),
+        Err(problem) if problem.retryable => Ok(refuse(&problem, &request.positions)),
         Err(problem) => Err(problem),
     }
 }
@@ -82,13 +83,21 @@ fn chosen(credentials: Option<Credentials>, request: &StreamRequest) -> Result<C
 }
 
 /// Joins the rooms. Those that are refused for good are answered, unless they are all there are.
-async fn join_all(session: &Session, request: &StreamRequest) -> Result<Vec<(RoomId, Problem)>, Problem> {
+async fn join_all(
+    chat: &Chat,
+    session: &Session,
+    request: &StreamRequest,
+) -> Result<Vec<(RoomId, Problem)>, Problem> {
     let rooms = request.positions.rooms();
+    let settings = chat.settings();
+    // All of them wait till the last room is joined, so they share what may wait evenly.
+    let share = settings.session_page_entries / rooms.len().max(1);
+    let page = request.page.unwrap_or(settings.join_page).min(share);
     let requests: Vec<JoinRequest> = rooms
         .iter()
         .map(|(room, cursor)| {
             let mut join = JoinRequest::new(room.clone());
-            (join.cursor, join.page) = (cursor.clone(), request.page);
+            (join.cursor, join.page) = (cursor.clone(), Some(page));
             join
         })
         .collect();
@@ -126,7 +135,7 @@ fn begin(
 ) -> EventStream {
     let mut text = Text::default();
     text.retry(retry());
-    text.frame(&frame::connected(None, chat, session, limits.frame_bytes));
+    text.first_frame(&request.positions, &frame::connected(None, chat, session, limits.frame_bytes));
     for (room, problem) in refused {
         observe::error(problem.code);
         text.frame(&frame::error(None, problem, Some(room), None));
@@ -137,11 +146,11 @@ fn begin(
 }
 
 /// A stream that says what is wrong and ends.
-fn refuse(problem: &Problem) -> EventStream {
+fn refuse(problem: &Problem, positions: &Positions) -> EventStream {
     observe::error(problem.code);
     let mut text = Text::default();
     text.retry(problem.retry_after.unwrap_or_default().max(retry()));
-    text.frame(&frame::error(None, problem, None, None));
+    text.first_frame(positions, &frame::error(None, problem, None, None));
     if problem.code == "draining" {
         text.frame(&frame::closing(&Goodbye::new("draining", "the server is shutting down")));
     }

@@ -91,6 +91,11 @@ impl Positions {
         &self.rooms
     }
 
+    /// Whether there is any to come back to.
+    pub(super) fn are_known(&self) -> bool {
+        self.rooms.values().any(Option::is_some)
+    }
+
     /// The text that a stream ends with which is not to be opened again by itself.
     pub(super) fn over(&self) -> String {
         format!("{self}{OVER}")

@@ -23,6 +23,12 @@ impl Text {
         self.bytes.extend_from_slice(b":\n\n");
     }
 
+    /// The first frame of a stream. It repeats the positions the client came with: some clients forget the last id with
+    /// each connection, and would not get it back before the first entry.
+    pub(super) fn first_frame(&mut self, positions: &Positions, json: &[u8]) {
+        if positions.are_known() { self.frame_at(positions, json) } else { self.frame(json) }
+    }
+
     /// A frame that moves no position.
     pub(super) fn frame(&mut self, json: &[u8]) {
         // JSON that a client wrote may be spread over lines; to JSON they are spaces, here they would end the event.
@@ -71,6 +77,17 @@ mod tests {
         let (bytes, frames) = text.take();
         assert_eq!(bytes, b"data: {\"a\":\ndata: \ndata: 1,\ndata: \"b\":\ndata: 2}\n\n");
         assert_eq!((frames, text.len()), (1, 0));
+    }
+
+    #[test]
+    fn the_first_frame_has_an_id_where_a_position_is_known() {
+        let room = chat_core::RoomId::generate();
+        for (cursor, lines) in [(None, 1), ("e.1".parse().ok(), 2)] {
+            let mut text = Text::default();
+            text.first_frame(&Positions::new(BTreeMap::from([(room.clone(), cursor)])), b"{}");
+            let written = String::from_utf8(text.take().0).unwrap();
+            assert_eq!(written.trim_end().lines().count(), lines, "{written}");
+        }
     }
 
     #[test]

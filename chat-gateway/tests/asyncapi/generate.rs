@@ -123,6 +123,7 @@ const ALMOST: &[&str] = &[
     "\u{2028}x",
     "\u{feff}",
     "two words",
+    "!x",
     "r\n",
     "é",
     "e.",

@@ -10,6 +10,12 @@ fn patterns_take_and_refuse_what_they_say() {
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("RoomId", &["shop:42.buyer-7", "r", &long_room[1..]], &["", "a b", "a/b", "é", &long_room, "r\n"]),
         ("UserId", &["ann@example.com", "!~", &long_user[1..]], &["", "a b", "é", &long_user, "\u{7f}"]),
+        ("ClientId", &["c-7", "!leave-2"], &["", "a b", "é"]),
+        (
+            "NewClientId",
+            &["c-7", "c!", "~", "\"", &long_room[1..]],
+            &["", "!", "!leave-2", "a b", "é", &long_room],
+        ),
         (
             "MessageId",
             &["7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "01jgz5w3d8qj4r7n2m6k9h5b0c"],

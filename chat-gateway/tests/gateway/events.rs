@@ -316,3 +316,56 @@ async fn the_session_of_a_client_that_reads_nothing_ends() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(server.chat.session_count(), 0);
 }
+
+#[tokio::test]
+async fn the_first_pages_of_all_rooms_share_what_may_wait() {
+    let mut settings = settings();
+    settings.session_page_entries = 10;
+    let server = Server::with(settings, Limits::new()).await;
+    with_other_room(&server).await;
+    for n in 0..12 {
+        server.say(&n.to_string()).await;
+        say_in(&server, &other(), &n.to_string()).await;
+    }
+    let mut source = server.source("ann", &format!("{BOTH}&limit=1000"), "").await;
+    for _ in 0..2 {
+        let joined = source.next_of("joined").await;
+        assert_eq!(seqs(&joined["page"]), [8, 9, 10, 11, 12], "{}", joined["room"]);
+        assert_eq!(joined["page"]["reachesStart"], false);
+    }
+    // One room has all of it.
+    let mut source = server.source("ann", "rooms=general&limit=1000", "").await;
+    assert_eq!(seqs(&source.next_of("joined").await["page"]).len(), 10);
+}
+
+#[tokio::test]
+async fn the_first_frame_repeats_the_positions_that_a_stream_was_opened_with() {
+    let server = Server::start().await;
+    with_other_room(&server).await;
+    let mut source = server.source("ann", BOTH, "").await;
+    let connected = source.next().await;
+    assert!(
+        connected["type"] == "connected" && connected.get("lastEventId").is_none(),
+        "nothing is known yet"
+    );
+    source.next_of("joined").await;
+    source.next_of("joined").await;
+    let id = source.last_id.clone();
+    drop(source);
+    server.say("missed").await;
+    // A client that forgets the last id whenever it connects, and is cut at once, each time.
+    let mut last_id = id.clone();
+    for _ in 0..3 {
+        let mut source = server.source("ann", BOTH, &last_id).await;
+        assert_eq!(source.last_id, "");
+        assert_eq!(source.next().await["type"], "connected");
+        last_id = source.last_id.clone();
+        assert_eq!(last_id, id);
+    }
+    let mut source = server.source("ann", BOTH, &last_id).await;
+    assert_eq!(source.next_of("joined").await["outcome"], "recovered");
+    assert_eq!(source.next_of("entry").await["entry"]["text"], "missed");
+    // Positions of the query count as well.
+    let mut source = server.source("ann", &format!("{BOTH}&last_event_id={id}"), "").await;
+    assert_eq!(source.next().await["lastEventId"], *id);
+}

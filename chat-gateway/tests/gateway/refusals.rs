@@ -35,6 +35,11 @@ async fn every_refusal_has_its_code_and_the_connection_goes_on() {
     let send = |room: &str, client_id: &str, text: &str| json!({"type": "send", "room": room, "clientId": client_id, "text": text});
     ann.ask(send("general", "twice", "one")).await;
     let many: Vec<String> = (0..201).map(|n| format!("user-{n}")).collect();
+    let unread = ann.ask(json!({"type": "send", "room": "general", "clientId": "c-9", "text": 1})).await;
+    assert_eq!(
+        (&unread["code"], &unread["room"], &unread["clientId"]),
+        (&json!("invalid_request"), &json!("general"), &json!("c-9"))
+    );
     for (frame, code) in [
         (json!({"type": "fly"}), "unknown_command"),
         (json!({"type": "join"}), "invalid_request"),
@@ -168,6 +173,9 @@ async fn a_connection_that_is_not_one_is_closed() {
         }
         let (closing, websocket) = client.closing().await;
         assert_eq!((closing["code"].as_str().unwrap(), websocket), (code, number), "{shown}");
+        if code == "frame_too_large" {
+            assert_eq!(closing["message"], "a frame has at most 2000 bytes");
+        }
     }
     // What is not `connect` is refused, and `connect` may still come.
     let mut client = server.open().await;

@@ -96,6 +96,23 @@ async fn rooms_and_members_are_managed() {
 }
 
 #[tokio::test]
+async fn a_rooms_only_owner_stays_until_there_is_another() {
+    let http = Http::start().await;
+    assert_eq!(http.call("ann", Method::POST, "/rooms", Some(json!({"id": "team"}))).await.0, 201);
+    let member = |user: &str| format!("/rooms/team/members/{user}");
+    let role = |role: &str| Some(json!({"role": role}));
+    assert_eq!(http.call("ann", Method::PUT, &member("bob"), role("moderator")).await.0, 201);
+    let refused = (409, "last_owner".to_owned());
+    assert_eq!(http.code("ann", Method::DELETE, &member("me"), None).await, refused);
+    assert_eq!(http.code("ann", Method::PUT, &member("ann"), role("member")).await, refused);
+    assert_eq!(http.call("ann", Method::PUT, &member("bob"), role("owner")).await.0, 200);
+    assert_eq!(http.call("ann", Method::DELETE, &member("me"), None).await.0, 204);
+    assert_eq!(http.code("bob", Method::PUT, &member("me"), role("reader")).await, refused);
+    // Nobody is left behind.
+    assert_eq!(http.call("bob", Method::DELETE, &member("me"), None).await.0, 204);
+}
+
+#[tokio::test]
 async fn messages_are_sent_read_found_and_marked() {
     let http = Http::start().await;
     let messages = "/rooms/general/messages";
@@ -139,6 +156,83 @@ async fn messages_are_sent_read_found_and_marked() {
         .call("ann", Method::POST, messages, Some(json!({"clientId": "j", "json": {"n": 1}, "name": "poll"})))
         .await;
     assert_eq!((status.as_u16(), &sent["seq"]), (201, &json!(4)));
+}
+
+#[tokio::test]
+async fn messages_are_edited_deleted_and_reacted_to() {
+    let http = Http::start().await;
+    let send = json!({"clientId": "c-1", "text": "helo"});
+    let (_, sent) = http.call("ann", Method::POST, "/rooms/general/messages", Some(send)).await;
+    let message = format!("/rooms/general/messages/{}", sent["id"].as_str().unwrap());
+    let now = async || http.get("bob", "/rooms/general/messages").await["entries"][0].clone();
+
+    let edit = json!({"clientId": "c-2", "text": "hello"});
+    let (status, edited) = http.call("ann", Method::PATCH, &message, Some(edit.clone())).await;
+    assert_eq!((status.as_u16(), &edited["seq"], &edited["duplicate"]), (200, &json!(2), &json!(false)));
+    let (_, again) = http.call("ann", Method::PATCH, &message, Some(edit)).await;
+    assert_eq!((&again["seq"], &again["duplicate"]), (&json!(2), &json!(true)));
+    assert_eq!((&now().await["text"], &now().await["edited"]["seq"]), (&json!("hello"), &json!(2)));
+
+    // As a browser writes it: percent-encoded UTF-8.
+    let thumb = format!("{message}/reactions/%F0%9F%91%8D");
+    let named = format!("{thumb}?clientId=c-3");
+    for duplicate in [false, true] {
+        let (status, sent) = http.call("bob", Method::PUT, &named, None).await;
+        assert_eq!(
+            (status.as_u16(), &sent["clientId"], &sent["duplicate"]),
+            (200, &json!("c-3"), &json!(duplicate))
+        );
+    }
+    assert_eq!(http.call("bob", Method::PUT, &thumb, None).await.0, 200);
+    assert_eq!(now().await["reactions"], json!([{"key": "👍", "count": 1, "users": ["bob"]}]));
+    assert_eq!(http.call("bob", Method::DELETE, &thumb, None).await.0, 200);
+    assert_eq!(now().await["reactions"], Value::Null);
+
+    for (method, path, body, status, code) in [
+        (Method::PATCH, &*message, Some(json!({"clientId": "c", "text": "mine"})), 403, "target_not_own"),
+        (Method::DELETE, &message, None, 403, "target_not_own"),
+        (
+            Method::PATCH,
+            "/rooms/general/messages/01J00000000000000000000000",
+            Some(json!({"clientId": "c", "text": "x"})),
+            404,
+            "target_not_found",
+        ),
+        (Method::DELETE, "/rooms/general/messages/nothing", None, 400, "invalid_request"),
+        (Method::PATCH, &message, Some(json!({"clientId": "c"})), 400, "invalid_request"),
+        (Method::PUT, &format!("{message}/reactions/{}", "x".repeat(65)), None, 400, "invalid_request"),
+    ] {
+        assert_eq!(http.code("bob", method, path, body).await, (status, code.into()), "{path}");
+    }
+    for _ in 0..2 {
+        assert_eq!(http.call("ann", Method::DELETE, &message, None).await.0, 200);
+    }
+    let gone = now().await;
+    assert_eq!((&gone["deleted"], &gone["text"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
+async fn refusals_name_the_field_and_the_bound() {
+    let http = Http::start().await;
+    let messages = "/rooms/general/messages";
+    let big = json!({"clientId": "c", "text": "x".repeat(70_000)});
+    for (method, path, body, named) in [
+        (Method::POST, messages, Some(json!({"clientId": 1, "text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"clientId": "a b", "text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"text": "x"})), "`clientId`"),
+        (Method::POST, messages, Some(json!({"clientId": "c", "text": {"a": 1}})), "`text`"),
+        (Method::POST, "/rooms", Some(json!({"metadata": "x"})), "`metadata`"),
+        (Method::PUT, "/rooms/general/members/cy", Some(json!({"role": "king"})), "`role`"),
+        (Method::POST, messages, Some(big), "65536 bytes"),
+        (Method::GET, "/search?q=%20", None, "`q`: is empty"),
+    ] {
+        let (status, body) = http.call("ann", method, path, body).await;
+        let detail = body["detail"].as_str().unwrap();
+        assert!(status.is_client_error() && detail.contains(named), "{path}: {named} in {detail}");
+    }
+    let (_, sent) =
+        http.call("ann", Method::POST, messages, Some(json!({"clientId": "j", "json": [1.0]}))).await;
+    assert_eq!(sent["duplicate"], false, "JSON of any shape is taken as it is: {sent}");
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use chat_core::{
     auth::{JwtAuth, JwtConfig, JwtKey},
 };
 use chat_gateway::GatewayConfig;
-use tokio::{net::TcpListener, signal::unix};
+use tokio::{net::TcpListener, signal, sync::oneshot, time::timeout};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let secret = env::var("CHAT_SECRET").context("CHAT_SECRET must hold what signs your users' tokens")?;
-    let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret)?]))?;
+    let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret).context("CHAT_SECRET")?]))?;
     let file = SqliteBackend::open(SqliteConfig::new("chat.db")).await?;
     let chat = Chat::builder().memory().storage(&file).auth(auth).build()?;
 
@@ -23,17 +23,18 @@ async fn main() -> anyhow::Result<()> {
         .route("/", get(|| async { "hello" })) // your service as it was
         .nest("/chat", chat_gateway::router(chat.clone(), GatewayConfig::new()));
 
-    let listen = env::args().skip_while(|word| word != "--listen").nth(1);
-    let listener = TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    let listen = env::args().skip_while(|word| word != "--listen").nth(1).unwrap_or("127.0.0.1:8080".into());
+    let listener = TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
-    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
-    let drained = async move {
-        tokio::select! { biased; _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        // Clients are asked to come back within 2 s, and have 5 s to go.
-        chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
-    };
-    axum::serve(listener, app).with_graceful_shutdown(drained).await?;
+    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    let (drained, rest) = oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async { _ = rest.await }).into_future();
+    let server = tokio::spawn(server);
+    tokio::select! { biased; _ = signal::ctrl_c() => {}, _ = terminate.recv() => {} }
+    // Clients are asked to come back within 2 s, and have 5 s to go. Requests still under way then have 1 s more.
+    chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
+    drop(drained);
+    _ = timeout(Duration::from_secs(1), server).await;
     Ok(file.close().await?)
 }

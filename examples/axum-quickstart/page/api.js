@@ -62,6 +62,10 @@ export class Api {
     return this.#call('PUT', `/rooms/${encodeURIComponent(room)}/members/${encodeURIComponent(user)}`, {});
   }
 
+  makeOwner(room, user) {
+    return this.#call('PUT', `/rooms/${encodeURIComponent(room)}/members/${encodeURIComponent(user)}`, { role: 'owner' });
+  }
+
   leave(room) {
     return this.#call('DELETE', `/rooms/${encodeURIComponent(room)}/members/me`);
   }

@@ -6,7 +6,8 @@ import { Session } from './session.js';
 import { announce } from './views/announcer.js';
 import { ConnectionView } from './views/connection.js';
 import { ConversationView } from './views/conversation.js';
-import { confirmDialog, formDialog, inviteDialog } from './views/dialogs.js';
+import { confirmDialog, formDialog, inviteDialog, successorDialog } from './views/dialogs.js';
+import { isolate } from './views/format.js';
 import { MembersView } from './views/members.js';
 import { RoomsView } from './views/rooms.js';
 import { showSignIn } from './views/signin.js';
@@ -63,7 +64,7 @@ function enter(data) {
       follow();
     },
     onCreate: createRoom,
-    onSignOut: () => leave(null),
+    onSignOut: signOut,
     onJump: jump,
   });
   const conversation = new ConversationView(part('conversation'), model, {
@@ -84,7 +85,7 @@ function enter(data) {
     const room = await formDialog(dialogs, {
       title: 'Create a room',
       label: 'Name of the room',
-      hint: 'Only people you invite can read and write in it.',
+      hint: 'Up to 60 characters. Only people you invite can read and write in it.',
       action: 'Create',
       maxlength: 60,
       testid: 'room-name',
@@ -109,6 +110,19 @@ function enter(data) {
     });
   }
 
+  /** A guest has no password: nobody can sign in as this one again. */
+  async function signOut() {
+    const owned = model.sortedRooms().filter((room) => room.role === 'owner').map((room) => isolate(room.name));
+    const rooms = owned.length > 0 ? ` You own ${owned.slice(0, 3).join(', ')}${owned.length > 3 ? ' and more' : ''}: name another owner first, by leaving.` : '';
+    const sure = await ask({
+      title: 'Sign out?',
+      text: `You are here as a guest, and cannot come back as the same person. What you wrote stays.${rooms}`,
+      action: 'Sign out',
+      danger: true,
+    });
+    if (sure) leave(null);
+  }
+
   async function leaveRoom() {
     const { room } = model;
     const sure = await ask({
@@ -119,11 +133,32 @@ function enter(data) {
     });
     if (!sure) return;
     try {
-      await api.leave(room.id);
-      model.forget(room.id);
+      await leaveOr(room, async () => {
+        const others = [...room.members.keys()].filter((user) => user !== session.user).sort();
+        await successorDialog(dialogs, {
+          title: `Who takes over ${room.name}?`,
+          people: others,
+          work: async (user) => {
+            await api.makeOwner(room.id, user);
+            await leaveOr(room);
+          },
+        });
+      });
     } catch (error) {
       conversation.say(error);
     }
+  }
+
+  /** Leaves a room; where its only owner may not, does `otherwise`. */
+  async function leaveOr(room, otherwise) {
+    try {
+      await api.leave(room.id);
+    } catch (error) {
+      if (error.code !== 'last_owner' || !otherwise) throw error;
+      await otherwise();
+      return;
+    }
+    model.forget(room.id);
   }
 
   async function jump(entry) {
@@ -150,6 +185,8 @@ function enter(data) {
 
   function leave(notice) {
     removeEventListener('hashchange', follow);
+    NARROW.removeEventListener('change', follow);
+    WIDE.removeEventListener('change', fit);
     model.stop();
     connection.stop();
     members.stop();
@@ -160,12 +197,18 @@ function enter(data) {
     signIn(notice);
   }
 
+  /** Beside the conversation there is room for the panel, or there is not. */
+  function fit() {
+    panel(WIDE.matches);
+  }
+
   addEventListener('hashchange', follow);
   NARROW.addEventListener('change', follow);
+  WIDE.addEventListener('change', fit);
   model.addEventListener('rooms', () => {
     if (model.current === null) follow();
   });
-  panel(WIDE.matches);
+  fit();
   app.hidden = false;
   model.start();
 }

@@ -94,6 +94,7 @@ const HEARTBEAT_SECONDS = 25; // where the server does not say
 const STABLE_MS = 5_000; // a connection that lived this long was a good one: the next wait starts small again
 const HEAD_PATIENCE_MS = 3_000; // for the entry behind an announced head; doubled, up to the cap, while it does not come
 const HEAD_PATIENCE_CAP_MS = 30_000;
+const MOST_READS = 8; // positions without a number that wait to be marked read in one room
 const BACKOFF_MS = 500;
 const BACKOFF_CAP_MS = 30_000;
 
@@ -266,15 +267,18 @@ export class ChatClient extends EventTarget {
 
   /**
    * Marks the room read; kept until the server has it, the newest only. It goes forward only: by their numbers here, which
-   * entries and pages have, and by the server's own order always. `position`: an entry, a page, or a cursor.
+   * entries and pages have, and by the server's own order always; what has no number is sent beside the others. `position`:
+   * an entry, a page, or a cursor.
    * @param {string} room @param {string | {cursor: string, seq?: number}} position
    */
   read(room, position) {
     const { cursor, seq } = typeof position === 'string' ? { cursor: position, seq: undefined } : position;
-    if (this.#rooms.get(room)?.mayRead(cursor, seq) === false) return;
+    const followed = this.#rooms.get(room);
+    const number = seq ?? followed?.numberOf(cursor) ?? null;
+    if (followed?.mayRead(number) === false) return;
     if (!this.#reads.has(room)) this.#reads.set(room, this.#newRead(room));
     const read = this.#reads.get(room);
-    read.cursor = cursor;
+    read.add({ cursor, seq: number }, cursor === followed?.cursor);
     read.errand.go();
   }
 
@@ -437,13 +441,25 @@ export class ChatClient extends EventTarget {
   }
 
   #newRead(room) {
+    let waiting = []; // positions: those without a number, and of those with one the latest
     let sent;
+    const add = (position, isNewest) => {
+      if (waiting.some(({ cursor }) => cursor === position.cursor)) return;
+      waiting = isNewest ? [] : waiting.filter(({ seq }) => seq === null || position.seq === null);
+      waiting.push(position);
+      const unknown = waiting.filter(({ seq }) => seq === null);
+      if (unknown.length > MOST_READS) waiting.splice(waiting.indexOf(unknown[0]), 1);
+    };
     const done = () => {
-      if (read.cursor === sent) this.#reads.delete(room);
+      waiting = waiting.filter((position) => position !== sent);
+      if (waiting.length === 0) this.#reads.delete(room);
       else read.errand.go();
     };
-    const frame = () => ({ type: 'read', room, cursor: (sent = read.cursor) });
-    const read = { cursor: undefined, errand: new Errand(this.#line, frame, { answer: done, error: done }) };
+    const frame = () => {
+      [sent] = waiting;
+      return { type: 'read', room, cursor: sent.cursor };
+    };
+    const read = { add, errand: new Errand(this.#line, frame, { answer: done, error: done }) };
     return read;
   }
 }
@@ -513,7 +529,12 @@ class Room {
     if (this.#joined) this.#line.connection()?.post(frame);
   }
 
-  mayRead(cursor, seq = cursor === this.cursor ? this.#seq : null) {
+  /** The number behind a cursor, where it is known: that of the last entry applied. */
+  numberOf(cursor) {
+    return cursor === this.cursor ? this.#seq : null;
+  }
+
+  mayRead(seq) {
     if (seq === null) return true;
     if (seq <= this.#read) return false;
     this.#read = seq;

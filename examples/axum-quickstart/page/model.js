@@ -255,7 +255,7 @@ export class ChatModel extends EventTarget {
     else if (mine) this.loadRooms().catch(() => {});
   }
 
-  #onOutbox(room, { clientId, state, error, type }) {
+  #onOutbox(room, { clientId, state, error, type, position }) {
     if (state === 'failed') {
       // Edits, deletes and reactions are not kept for another try: the page says at once what became of them.
       if (type !== 'send') this.client.discard(clientId);
@@ -263,6 +263,8 @@ export class ChatModel extends EventTarget {
       room.live.markFailed(clientId, error);
     } else if (state === 'sent' && room.outbox.has(clientId)) {
       room.outbox.set(clientId, { state });
+      // A message that is among those missed over a break is no longer on its way.
+      if (room.live.confirm(clientId, position)) room.outbox.delete(clientId);
     }
     this.emit('timeline', { room: room.id });
     this.emit('outbox', { clientId, room: room.id, state, error, command: type });

@@ -8,6 +8,8 @@ import { Span } from './span.js';
 const TAIL = 60;
 const RANKS = ['reader', 'member', 'moderator', 'owner'];
 const isMessage = ({ kind }) => kind === 'chat' || kind === 'custom';
+/** What the list of rooms shows the newest of, as the server does. */
+const isPreview = (entry) => isMessage(entry) || entry.kind === 'join' || entry.kind === 'leave';
 
 export class RoomState {
   name;
@@ -101,7 +103,7 @@ export class RoomState {
     }
     this.receipts.notePage(page);
     this.#head = page.cursor ?? page.entries.at(-1)?.cursor ?? null;
-    const newest = page.entries.findLast(isMessage);
+    const newest = page.entries.findLast(isPreview);
     if (newest) this.#see(newest);
   }
 
@@ -119,8 +121,8 @@ export class RoomState {
       return;
     }
     this.bound();
+    if (isPreview(entry)) this.#see(entry);
     if (!isMessage(entry)) return;
-    this.#see(entry);
     if (entry.sender === me) {
       this.outbox.delete(entry.clientId);
       return;

@@ -16,6 +16,11 @@ export class Roster {
     return Boolean(this.presence.get(user)?.online);
   }
 
+  /** Whether what is known of who is there still holds: without a connection nobody tells. */
+  get isCurrent() {
+    return this.#model.connection.state === 'connected';
+  }
+
   /** Loads the first members of a room, or those after `after`. */
   async load(room, after) {
     const { client } = this.#model;

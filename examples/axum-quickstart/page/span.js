@@ -7,8 +7,6 @@ import { Timeline } from './timeline.js';
 const MOST = 240;
 const KEPT = 160;
 
-const oldestFirst = (a, b) => a.seq - b.seq;
-
 export class Span {
   reachesStart = false;
   #timeline = new Timeline();
@@ -73,6 +71,10 @@ export class Span {
     this.#timeline.markSending(clientId);
   }
 
+  confirm(clientId, position) {
+    return this.#timeline.confirm(clientId, position);
+  }
+
   discard(clientId) {
     this.#timeline.discard(clientId);
   }
@@ -82,39 +84,42 @@ export class Span {
     for (const item of pending) {
       this.#timeline.addPending(item);
       if (item.failed) this.#timeline.markFailed(item.clientId, item.error);
+      if (item.position) this.#timeline.confirm(item.clientId, item.position);
     }
   }
 
   /** Puts an older part that reaches up to this one, or into it, before this one. */
   joinOlder(older) {
     const { seq } = this.oldest ?? { seq: Infinity };
-    this.#rebuild([...older.stored().filter((item) => item.seq < seq), ...this.stored()], older.reachesStart);
+    const before = older.#timeline.known().filter(({ entry }) => entry.seq < seq);
+    this.#rebuild([...before, ...this.#timeline.known()], older.reachesStart);
   }
 
   /** Forgets the oldest messages until `count` are left. */
   dropOldest(count = KEPT) {
-    const stored = this.stored();
-    if (stored.length > count) this.#rebuild(stored.slice(-count), false);
+    const known = this.#timeline.known();
+    if (known.length > count) this.#rebuild(known.slice(-count), false);
   }
 
   /** Forgets the newest messages until `count` are left. */
   dropNewest(count) {
-    const stored = this.stored();
-    if (stored.length > count) this.#rebuild(stored.slice(0, count), this.reachesStart);
+    const known = this.#timeline.known();
+    if (known.length > count) this.#rebuild(known.slice(0, count), this.reachesStart);
   }
 
   /** A part of its own with the same messages, without what is on its way. */
   fork() {
     const span = new Span();
-    span.#rebuild(this.stored(), this.reachesStart);
+    span.#timeline.take(this.#timeline.known(), this.#timeline.seen);
+    span.reachesStart = this.reachesStart;
     return span;
   }
 
-  /** Items are messages as the server gives them: with their changes folded in. */
-  #rebuild(stored, reachesStart) {
+  #rebuild(known, reachesStart) {
     const pending = this.pending();
+    const { seen } = this.#timeline;
     this.#timeline = new Timeline();
-    this.#timeline.applyPage({ entries: stored.toSorted(oldestFirst), reachesStart: true }, { replace: true });
+    this.#timeline.take(known, seen);
     this.adopt(pending);
     this.reachesStart = reachesStart;
   }

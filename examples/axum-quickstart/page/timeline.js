@@ -2,6 +2,8 @@
 // not yet sent. Applying anything twice, or late, changes nothing. It needs nothing else, and chat-client.js does not need it.
 
 const CHANGES = new Set(['edit', 'delete', 'reaction']);
+/** Of what one user said with one reaction, the first and the latest are kept. */
+const MOST_WORDS = 16;
 const SHOWN = new Set(['chat', 'custom', 'join', 'leave']);
 
 export class Timeline {
@@ -12,17 +14,15 @@ export class Timeline {
   /** By the number of the entry before which something is missing: its cursor. */
   #holes = new Map();
   #pending = new Map();
-  /** Which number stands behind a cursor, as far as this timeline has seen. */
-  #seqOf = new Map();
-  #last = 0;
+  /** Every change up to this number was seen; those on pages of older entries may be later. */
+  #seen = 0;
   #items = null;
 
   /** Applies an entry of the log. */
   applyEntry(entry) {
     if (!Number.isSafeInteger(entry?.seq)) return;
     this.#items = null;
-    this.#seqOf.set(entry.cursor, entry.seq);
-    this.#last = Math.max(this.#last, entry.seq);
+    this.#see(entry.seq);
     if (CHANGES.has(entry.kind)) {
       if (!this.#changes.has(entry.target)) this.#changes.set(entry.target, new Changes());
       this.#changes.get(entry.target).add(entry);
@@ -42,10 +42,12 @@ export class Timeline {
       this.#entries.clear();
       this.#changes.clear();
       this.#holes.clear();
-      this.#seqOf.clear();
-      this.#last = 0;
+      this.#seen = 0;
     }
     this.#putAll(page);
+    // What follows comes entry by entry.
+    if (replace || hole) this.#see(asOfPage(page));
+    this.#dropMissed();
     const first = page.entries[0];
     if (first && (hole || (replace && !page.reachesStart))) this.#holes.set(first.seq, first.cursor);
   }
@@ -87,6 +89,18 @@ export class Timeline {
     this.#mark(clientId, { failed: false, error: undefined });
   }
 
+  /**
+   * It is stored, at this position. Where that lies before what was seen without having been shown, it is among the
+   * missed messages, and gives place to whatever page brings them. Says whether it did.
+   */
+  confirm(clientId, position) {
+    const pending = this.#pending.get(clientId);
+    if (!pending || !Number.isSafeInteger(position?.seq)) return false;
+    this.#mark(clientId, { failed: false, error: undefined, position });
+    this.#dropMissed();
+    return !this.#pending.has(clientId);
+  }
+
   discard(clientId) {
     this.#items = null;
     this.#pending.delete(clientId);
@@ -109,18 +123,35 @@ export class Timeline {
     return items;
   }
 
+  /** What is stored, as `take` takes it: messages with their changes folded in, and up to which number they are. */
+  known() {
+    return this.#shown().map(({ entry, asOf }) => ({
+      entry: foldMessage(entry, asOf, this.#changes.get(entry.id)),
+      asOf: Math.max(asOf, this.#seen),
+    }));
+  }
+
+  /** Takes over what another timeline knew, and all it had seen. */
+  take(known, seen) {
+    this.#items = null;
+    this.#see(seen);
+    for (const { entry, asOf } of known) this.#put(entry, asOf);
+  }
+
+  get seen() {
+    return this.#seen;
+  }
+
+  #see(seq) {
+    this.#seen = Math.max(this.#seen, seq);
+  }
+
   #shown() {
     return [...this.#entries.values()].sort((a, b) => a.entry.seq - b.entry.seq);
   }
 
   #putAll(page) {
-    // A page is either one whose position was passed here, or it is ahead of everything seen so far.
-    let asOf = this.#seqOf.get(page.cursor);
-    if (asOf === undefined) {
-      for (const { seq, edited } of page.entries) this.#last = Math.max(this.#last, seq, edited?.seq ?? 0);
-      asOf = this.#last;
-      if (page.cursor !== undefined) this.#seqOf.set(page.cursor, asOf);
-    }
+    const asOf = asOfPage(page);
     for (const entry of page.entries) if (SHOWN.has(entry.kind)) this.#put(entry, Math.max(asOf, entry.seq));
   }
 
@@ -132,6 +163,10 @@ export class Timeline {
     if (!known || asOf >= known.asOf) this.#entries.set(entry.id, { entry, asOf });
   }
 
+  #dropMissed() {
+    for (const [clientId, { position }] of this.#pending) if (position?.seq <= this.#seen) this.#pending.delete(clientId);
+  }
+
   #mark(clientId, more) {
     const pending = this.#pending.get(clientId);
     if (!pending) return;
@@ -141,13 +176,18 @@ export class Timeline {
   }
 }
 
+/** Up to which number a page is complete: where the log's head was when it was read. */
+function asOfPage({ seq, entries }) {
+  return seq ?? Math.max(0, ...entries.map((entry) => Math.max(entry.seq, entry.edited?.seq ?? 0)));
+}
+
 // Folding changes into a message: an edit holds if its number is greater, a delete always, a reaction as a set of users.
 
 /** Everything the log said about one message after it was sent. */
 class Changes {
   edit = null;
   deleted = false;
-  /** By key and user, the last word: `{key, user, add, seq}`. */
+  /** By key and user, every word, by number: `{key, user, words: [{add, seq}]}`. */
   #reactions = new Map();
 
   add(entry) {
@@ -157,14 +197,22 @@ class Changes {
       if (entry.seq > (this.edit?.seq ?? 0)) this.edit = entry;
     } else {
       const id = JSON.stringify([entry.key, entry.sender]);
-      if (entry.seq > (this.#reactions.get(id)?.seq ?? 0)) {
-        this.#reactions.set(id, { key: entry.key, user: entry.sender, add: entry.op !== 'remove', seq: entry.seq });
-      }
+      if (!this.#reactions.has(id)) this.#reactions.set(id, { key: entry.key, user: entry.sender, words: [] });
+      const { words } = this.#reactions.get(id);
+      if (words.some(({ seq }) => seq === entry.seq)) return;
+      words.push({ add: entry.op !== 'remove', seq: entry.seq });
+      words.sort((a, b) => a.seq - b.seq);
+      if (words.length > MOST_WORDS) words.splice(1, 1);
     }
   }
 
-  reactionsAfter(seq) {
-    return [...this.#reactions.values()].filter((reaction) => reaction.seq > seq).sort((a, b) => a.seq - b.seq);
+  /** What each user did after `after`: their first and their last word, by the number of the last one. */
+  reactionsAfter(after) {
+    return [...this.#reactions.values()]
+      .map(({ key, user, words }) => ({ key, user, words: words.filter(({ seq }) => seq > after) }))
+      .filter(({ words }) => words.length > 0)
+      .map(({ key, user, words }) => ({ key, user, first: words[0].add, add: words.at(-1).add, seq: words.at(-1).seq }))
+      .sort((a, b) => a.seq - b.seq);
   }
 }
 
@@ -189,10 +237,13 @@ function foldReactions(base, later) {
     // A list of users may be shorter than the count; those it leaves out are only counted.
     byKey.set(key, { users: new Set(users), unnamed: Math.max(0, (count ?? 0) - users.length) });
   }
-  for (const { key, user, add } of later) {
+  for (const { key, user, first, add } of later) {
     if (!byKey.has(key)) byKey.set(key, { users: new Set(), unnamed: 0 });
-    if (add) byKey.get(key).users.add(user);
-    else byKey.get(key).users.delete(user);
+    const reaction = byKey.get(key);
+    // Who takes back what nobody is named with was one of those that are only counted.
+    if (!first && !reaction.users.has(user) && reaction.unnamed > 0) reaction.unnamed -= 1;
+    if (add) reaction.users.add(user);
+    else reaction.users.delete(user);
   }
   return [...byKey]
     .map(([key, { users, unnamed }]) => ({ key, count: users.size + unnamed, users: [...users] }))

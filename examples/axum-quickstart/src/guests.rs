@@ -7,13 +7,14 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
 use axum::{
     Json, Router,
     extract::{ConnectInfo, State, rejection::JsonRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,7 +22,7 @@ use chat_core::{
     Actor, Chat, Error, MemberChange, MemberOutcome, NewRoom, Role, RoomId, UserId,
     auth::{Credentials, JwtClaims, JwtSigner},
 };
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::error;
@@ -117,11 +118,13 @@ impl Guests {
         Ok(Guest { token, user, name: name.to_owned() })
     }
 
-    fn may_create(&self, address: IpAddr) -> bool {
+    /// Counts a new guest of this address, or says how long it has to wait.
+    fn may_create(&self, address: IpAddr) -> Result<(), Duration> {
         if self.limiter.len() > REMEMBERED_ADDRESSES {
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(&address).is_ok()
+        let wait = |refused: governor::NotUntil<_>| refused.wait_time_from(self.limiter.clock().now());
+        self.limiter.check_key(&address).map_err(wait)
     }
 }
 
@@ -130,10 +133,8 @@ async fn create(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     body: Result<Json<NewGuest>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    if !guests.may_create(address.ip()) {
-        return Err(Refusal::TooMany);
-    }
-    let Ok(Json(NewGuest { name })) = body else { return Err(Refusal::Malformed) };
+    guests.may_create(address.ip()).map_err(Refusal::TooMany)?;
+    let Json(NewGuest { name }) = body?;
     Ok((StatusCode::CREATED, not_stored(guests.create(&name).await?)).into_response())
 }
 
@@ -176,9 +177,12 @@ fn user_id(name: &str) -> Result<UserId, Refusal> {
 #[derive(Debug)]
 enum Refusal {
     Malformed,
+    NoJson,
+    TooLarge,
     Name,
     Unauthenticated,
-    TooMany,
+    /// For so long.
+    TooMany(Duration),
     Busy,
     Internal,
 }
@@ -201,11 +205,29 @@ impl From<Error> for Refusal {
     }
 }
 
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::NoJson,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::Malformed,
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, code, detail) = match self {
+        let (status, code, detail) = match &self {
             Self::Malformed => {
                 (StatusCode::BAD_REQUEST, "malformed", "send JSON such as {\"name\":\"Ann\"}".to_owned())
+            }
+            Self::NoJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "a body needs Content-Type: application/json".to_owned(),
+            ),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the request is too large".to_owned())
             }
             Self::Name => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -215,10 +237,10 @@ impl IntoResponse for Refusal {
             Self::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "the token does not hold".to_owned())
             }
-            Self::TooMany => (
+            Self::TooMany(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
-                "too many new guests from this address, try again in a minute".to_owned(),
+                "too many new guests from this address, try again later".to_owned(),
             ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "try again".to_owned()),
             Self::Internal => {
@@ -226,7 +248,25 @@ impl IntoResponse for Refusal {
             }
         };
         let title = status.canonical_reason();
-        let problem = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
+        let mut problem =
+            json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+        problem["retryable"] = matches!(self, Self::TooMany(_) | Self::Busy).into();
+        let headers =
+            [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
+        let mut response = (status, headers, problem.to_string()).into_response();
+        let headers = response.headers_mut();
+        match self {
+            // https://www.rfc-editor.org/rfc/rfc6750#section-3
+            Self::Unauthenticated => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // Whole seconds, rounded up, so that nobody comes too early.
+            Self::TooMany(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, seconds.into());
+            }
+            _ => {}
+        }
+        response
     }
 }

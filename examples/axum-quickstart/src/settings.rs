@@ -32,9 +32,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", env = "CHAT_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
 
-    /// The folder for the messages (`chat.db`) and the secret; made if it is not there
-    #[arg(long, value_name = "FOLDER", env = "CHAT_DATA", default_value = "chat-data")]
-    data: PathBuf,
+    /// The folder for the messages (`chat.db`) and the secret; made if it is not there [default: chat-data]
+    #[arg(long, value_name = "FOLDER", env = "CHAT_DATA")]
+    data: Option<PathBuf>,
 
     /// Keep everything in memory: it is gone when the program ends
     #[arg(long, env = "CHAT_MEMORY")]
@@ -106,6 +106,9 @@ impl Arguments {
         if listen.is_none() {
             note(format!("--listen: {:?} is not an address such as 127.0.0.1:8080", self.listen));
         }
+        if self.memory && self.data.is_some() {
+            note("--data: with --memory nothing is kept in a folder; leave one of them out".to_owned());
+        }
         // Says how long it is, never what it is.
         if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
             note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
@@ -145,7 +148,8 @@ impl Arguments {
                 Some(room_rate),
                 Some(drain_window),
             ) if problems.is_empty() => {
-                let (data, secret) = ((!self.memory).then_some(self.data), self.secret);
+                let folder = self.data.unwrap_or_else(|| PathBuf::from("chat-data"));
+                let (data, secret) = ((!self.memory).then_some(folder), self.secret);
                 let rate_limits = if self.no_rate_limits {
                     RateLimits::unlimited()
                 } else {
@@ -195,7 +199,9 @@ mod tests {
 
     #[test]
     fn in_memory_there_is_no_folder() {
-        assert_eq!(parse(&["--memory", "--data=elsewhere"]).check().unwrap().data, None);
+        assert_eq!(parse(&["--memory"]).check().unwrap().data, None);
+        let both = parse(&["--memory", "--data=elsewhere"]).check().err().unwrap().to_string();
+        assert!(both.contains("--data: with --memory"), "{both}");
     }
 
     #[test]

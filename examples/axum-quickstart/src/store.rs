@@ -29,7 +29,9 @@ impl Store {
             let (log, rooms, search) = (store.message_log(), store.rooms(), store.search());
             return Ok(Self { log, rooms, search, secret: None, file: None });
         };
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| {
+            format!("cannot make the folder {}: name another with --data, or use --memory", folder.display())
+        })?;
         let file = SqliteBackend::open(SqliteConfig::new(folder.join("chat.db"))).await?;
         let secret = secret(&folder.join("secret"))?;
         let (log, rooms, search) = (file.message_log(), file.rooms(), file.search());
@@ -49,6 +51,9 @@ impl Store {
     }
 }
 
+/// What helps where the secret's file cannot be used.
+const ALLOW: &str = "let this user read and write it, or name another folder with --data";
+
 /// The secret in a file, made at the first start. Nobody else may read it.
 fn secret(path: &Path) -> anyhow::Result<String> {
     let mut options = OpenOptions::new();
@@ -60,18 +65,22 @@ fn secret(path: &Path) -> anyhow::Result<String> {
             let mut random = [0_u8; 32];
             getrandom::fill(&mut random)?;
             let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            file.write_all(secret.as_bytes())?;
-            file.sync_all()?;
+            let written = file.write_all(secret.as_bytes()).and_then(|()| file.sync_all());
+            written.with_context(|| format!("cannot write {}", path.display()))?;
             Ok(secret)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let secret =
-                fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let secret = fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}: {ALLOW}", path.display()))?;
             // A start that was cut off may have left it short: such a secret must not sign anything.
-            anyhow::ensure!(secret.trim().len() == 64, "{} is not whole: remove it", path.display());
+            anyhow::ensure!(
+                secret.trim().len() == 64,
+                "{} is not whole: remove it, and a new one is made; guests are asked for their names again",
+                path.display()
+            );
             Ok(secret.trim().to_owned())
         }
-        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot write {}: {ALLOW}", path.display())),
     }
 }
 
@@ -101,5 +110,19 @@ mod tests {
         let path = folder.path().join("secret");
         fs::write(&path, "abc").unwrap();
         assert!(secret(&path).unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named_with_what_helps() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let refused = Store::open(Some(&file.join("data"))).await.err().unwrap().to_string();
+        assert!(refused.contains("file/data") && refused.contains("--data"), "{refused}");
+        let no_file = secret(folder.path()).unwrap_err().to_string();
+        assert!(
+            no_file.contains(&*folder.path().to_string_lossy()) && no_file.contains("--data"),
+            "{no_file}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    AppendOutcome, Member, MemberChange, MemberOutcome, Refusal, Role, UserId,
+    AppendOutcome, Error, Member, MemberChange, MemberOutcome, Refusal, Role, UserId,
     testkit::{
         LogHarness, LogNode,
         fixtures::{append, create_room, draft, room, store, user},
@@ -237,6 +237,74 @@ pub async fn additions_at_once_add_once(harness: &dyn LogHarness) {
         }
     }
     assert_eq!(added, 1);
+}
+
+/// Neither leaves nor takes another role, until there is another owner or nobody else.
+pub async fn the_only_owner_of_others_stays_where_an_owner_is_kept(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["bob"]).await;
+    change(&nodes[0], add("ann", Role::Owner)).await;
+    let keeping = |change: MemberChange| change.keeping_an_owner();
+    for lost in [remove("ann"), add("ann", Role::Moderator), remove("ann").with_version(9)] {
+        let refused = nodes[1].rooms.change_member(&room("r"), keeping(lost.clone())).await;
+        assert!(matches!(&refused, Err(Error::LastOwner { room: named }) if *named == room("r")), "{lost:?}");
+        assert_eq!(facts(member(&nodes[0], "ann").await.as_ref()), Some((Role::Owner, true, 1)));
+    }
+    // What is outdated is ignored, and what takes no owner away is done.
+    change(&nodes[0], keeping(remove("ann").with_version(1))).await;
+    change(&nodes[0], keeping(add("ann", Role::Owner))).await;
+    change(&nodes[0], keeping(add("bob", Role::Moderator))).await;
+    change(&nodes[0], keeping(add("cy", Role::Owner))).await;
+    let outcome = change(&nodes[1], keeping(add("ann", Role::Member))).await;
+    assert!(matches!(outcome, MemberOutcome::RoleChanged(_)), "{outcome:?}");
+    // A former owner is none.
+    change(&nodes[1], keeping(add("ann", Role::Owner))).await;
+    change(&nodes[1], keeping(remove("ann"))).await;
+    let refused = nodes[0].rooms.change_member(&room("r"), keeping(remove("cy"))).await;
+    assert!(matches!(refused, Err(Error::LastOwner { .. })), "{refused:?}");
+    change(&nodes[0], keeping(remove("bob"))).await;
+    let refused = nodes[0].rooms.change_member(&room("r"), keeping(add("cy", Role::Reader))).await;
+    assert!(matches!(refused, Err(Error::LastOwner { .. })), "alone, but still there: {refused:?}");
+    let outcome = change(&nodes[0], keeping(remove("cy"))).await;
+    assert!(matches!(outcome, MemberOutcome::Removed(_)), "{outcome:?}");
+}
+
+/// As the service itself does, which manages every room.
+pub async fn the_only_owner_goes_where_nobody_asked_to_keep_one(harness: &dyn LogHarness) {
+    let node = &harness.nodes(1).await[0];
+    create_room(node, "r", &["bob"]).await;
+    change(node, add("ann", Role::Owner)).await;
+    let outcome = change(node, add("ann", Role::Member)).await;
+    assert!(matches!(outcome, MemberOutcome::RoleChanged(_)), "{outcome:?}");
+    change(node, add("ann", Role::Owner)).await;
+    assert!(matches!(change(node, remove("ann")).await, MemberOutcome::Removed(_)));
+}
+
+/// Each of them sees the others when it asks.
+pub async fn owners_who_leave_at_once_leave_one(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["bob"]).await;
+    let names: Vec<_> = (0..8).map(|number| format!("owner{number}")).collect();
+    for name in &names {
+        change(&nodes[0], add(name, Role::Owner)).await;
+    }
+    let calls: Vec<_> = names
+        .iter()
+        .zip(nodes.iter().cycle().cloned())
+        .map(|(name, node)| {
+            let leave = remove(name).keeping_an_owner();
+            tokio::spawn(async move { node.rooms.change_member(&room("r"), leave).await })
+        })
+        .collect();
+    let mut refused = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(MemberOutcome::Removed(_)) => {}
+            Err(Error::LastOwner { .. }) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, 1);
 }
 
 /// The log checks the membership where it is stored, not a copy.

@@ -385,3 +385,32 @@ test('typing is told only in a joined room, and never later', async () => {
   chat.client.typing('general', false);
   assert.deepEqual(chat.sent('typing'), [{ type: 'typing', room: 'general', active: false }]);
 });
+
+test('a position whose number is unknown does not take the place of one that waits', async () => {
+  const chat = setup();
+  await chat.inRoom(50);
+  chat.socket.cut();
+  chat.client.read('general', { cursor: cursor(50), seq: 50 });
+  chat.client.read('general', cursor(40));
+  chat.client.read('general', cursor(40));
+  await chat.timers.advance(500);
+  await chat.welcome();
+  const sent = () => chat.sent('read').map((frame) => frame.cursor);
+  assert.deepEqual(sent(), [cursor(50)]);
+  chat.answer(chat.last('read'), { type: 'ok' });
+  assert.deepEqual(sent(), [cursor(50), cursor(40)], 'the server knows which of them is further');
+  chat.answer(chat.last('read'), { type: 'ok' });
+  assert.equal(sent().length, 2);
+});
+
+test('of positions without a number only a few wait', async () => {
+  const chat = setup();
+  await chat.inRoom(50);
+  chat.socket.cut();
+  for (let seq = 1; seq <= 30; seq++) chat.client.read('general', cursor(seq));
+  chat.client.read('general', { cursor: cursor(49), seq: 49 });
+  await chat.timers.advance(500);
+  await chat.welcome();
+  for (let answered = 0; answered < chat.sent('read').length; answered++) chat.answer(chat.sent('read')[answered], { type: 'ok' });
+  assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [...[23, 24, 25, 26, 27, 28, 29, 30].map(cursor), cursor(49)]);
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Span } from '../span.js';
 import { Timeline } from '../timeline.js';
 import { cursor, entry, page } from './harness.mjs';
 
@@ -72,7 +73,7 @@ const views = (timeline) => timeline.items().map(view);
 /** The page a server reads at the end of this log, for messages with a number of at least `from`. */
 function pageOf(log, from = 1) {
   const folded = filled(...log).items().filter(({ seq }) => seq >= from);
-  return { entries: structuredClone(folded), reachesStart: from === 1, reachesHead: true, cursor: cursor(log.length) };
+  return { entries: structuredClone(folded), reachesStart: from === 1, reachesHead: true, cursor: cursor(log.length), seq: log.length };
 }
 
 test('entries in any order and any number of times make the same timeline', () => {
@@ -137,9 +138,9 @@ test('an edit of a text into json leaves no text', () => {
 
 test('a page whose edit is older than the one seen does not undo it', () => {
   const timeline = filled(entry(1), edit(5, 'm1', 'new'));
-  timeline.applyPage({ entries: [entry(1, { text: 'old', edited: { seq: 3, at: 't' } })], reachesStart: true, cursor: cursor(4) });
+  timeline.applyPage({ entries: [entry(1, { text: 'old', edited: { seq: 3, at: 't' } })], reachesStart: true, cursor: cursor(4), seq: 4 });
   assert.equal(timeline.items()[0].text, 'new');
-  timeline.applyPage({ entries: [entry(1, { text: 'newest', edited: { seq: 9, at: 't' } })], reachesStart: true, cursor: cursor(9) });
+  timeline.applyPage({ entries: [entry(1, { text: 'newest', edited: { seq: 9, at: 't' } })], reachesStart: true, cursor: cursor(9), seq: 9 });
   assert.equal(timeline.items()[0].text, 'newest');
 });
 
@@ -156,7 +157,7 @@ test('a user counts once for each reaction', () => {
 
 test('a page ahead of the entries has the last word on what they said', () => {
   const timeline = filled(entry(1), react(2, 'm1', 'bob', '👍'));
-  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(40) });
+  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(40), seq: 40 });
   assert.equal(timeline.items()[0].reactions, undefined, 'bob took it back before 40');
   timeline.applyEntry(react(2, 'm1', 'bob', '👍'));
   assert.equal(timeline.items()[0].reactions, undefined);
@@ -165,14 +166,14 @@ test('a page ahead of the entries has the last word on what they said', () => {
 test('an entry that comes again after a page takes nothing from it', () => {
   const timeline = new Timeline();
   const message = entry(1, { reactions: [{ key: '👍', count: 1, users: ['bob'] }] });
-  timeline.applyPage({ entries: [message], reachesStart: true, cursor: cursor(9) }, { replace: true });
+  timeline.applyPage({ entries: [message], reachesStart: true, cursor: cursor(9), seq: 9 }, { replace: true });
   timeline.applyEntry(entry(1));
   assert.equal(timeline.items()[0].reactions[0].count, 1);
 });
 
 test('a reaction older than an edit on the page is in the page already', () => {
   const timeline = new Timeline();
-  timeline.applyPage({ entries: [entry(1, { edited: { seq: 5, at: 't' } })], reachesStart: true, cursor: cursor(9) }, { replace: true });
+  timeline.applyPage({ entries: [entry(1, { edited: { seq: 5, at: 't' } })], reachesStart: true, cursor: cursor(9), seq: 9 }, { replace: true });
   timeline.applyEntry(react(3, 'm1', 'bob', '👍'));
   assert.equal(timeline.items()[0].reactions, undefined);
 });
@@ -180,14 +181,14 @@ test('a reaction older than an edit on the page is in the page already', () => {
 test('an older page that comes after a newer one takes nothing from it', () => {
   const timeline = filled(entry(1), entry(2));
   const newer = entry(1, { text: 'edited', edited: { seq: 5, at: 't' }, reactions: [{ key: '👍', count: 1, users: ['bob'] }] });
-  timeline.prependPage({ entries: [newer], reachesStart: true, cursor: cursor(9) });
-  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(2) });
+  timeline.prependPage({ entries: [newer], reachesStart: true, cursor: cursor(9), seq: 9 });
+  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(2), seq: 2 });
   assert.deepEqual([timeline.items()[0].text, timeline.items()[0].reactions[0].count], ['edited', 1]);
 });
 
 test('users a page only counts stay counted', () => {
   const timeline = new Timeline();
-  timeline.applyPage({ entries: [entry(1, { reactions: [{ key: '👍', count: 50, users: ['bob'] }] })], reachesStart: true, cursor: cursor(60) }, { replace: true });
+  timeline.applyPage({ entries: [entry(1, { reactions: [{ key: '👍', count: 50, users: ['bob'] }] })], reachesStart: true, cursor: cursor(60), seq: 60 }, { replace: true });
   timeline.applyEntry(react(61, 'm1', 'bob', '👍', 'remove'));
   assert.deepEqual(timeline.items()[0].reactions, [{ key: '👍', count: 49, users: [] }]);
 });
@@ -195,7 +196,7 @@ test('users a page only counts stay counted', () => {
 test('a change that comes before its message waits for it', () => {
   const timeline = filled(edit(50, 'm1', 'changed'), react(51, 'm1', 'cy', '👍'));
   assert.deepEqual(timeline.items(), []);
-  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(49) });
+  timeline.prependPage({ entries: [entry(1)], reachesStart: true, cursor: cursor(49), seq: 49 });
   assert.equal(timeline.items()[0].text, 'changed');
 });
 
@@ -214,7 +215,7 @@ test('a page takes the place of pending messages too, and keeps the others', () 
   const timeline = filled(entry(1));
   timeline.addPending({ clientId: 'x', sender: 'ann', text: 'one' });
   timeline.addPending({ clientId: 'y', sender: 'ann', text: 'two' });
-  timeline.applyPage({ entries: [entry(9, { sender: 'ann', clientId: 'x' })], reachesStart: true, cursor: cursor(9) }, { replace: true });
+  timeline.applyPage({ entries: [entry(9, { sender: 'ann', clientId: 'x' })], reachesStart: true, cursor: cursor(9), seq: 9 }, { replace: true });
   assert.deepEqual(shape(timeline), [9, 'two']);
 });
 
@@ -279,4 +280,62 @@ test('items is the same list until something changes, and its items may be kept'
   timeline.applyEntry(react(3, 'm1', 'cy', '👍'));
   assert.notEqual(timeline.items(), items);
   assert.equal(items[0].reactions[0].count, 1);
+});
+
+test('a reaction that comes before the older page it belongs to is kept, also of a part that was shortened', () => {
+  for (const shortened of [false, true]) {
+    const span = new Span(page([100], 100));
+    for (let seq = 101; seq <= 400; seq++) span.applyEntry(entry(seq));
+    if (shortened) span.dropOldest();
+    const { seq: oldest } = span.oldest;
+    // The log was read at 400; before the answer comes, somebody reacts.
+    span.applyEntry(react(401, `m${oldest - 1}`, 'cy', '👍'));
+    span.prepend(page([oldest - 2, oldest - 1], 400));
+    const [, item] = span.items();
+    assert.deepEqual(item.reactions, [{ key: '👍', count: 1, users: ['cy'] }], `shortened: ${shortened}`);
+  }
+});
+
+test('a part that was shortened knows what it has folded in', () => {
+  const span = new Span(page([1, 2], 2));
+  span.applyEntry(react(3, 'm2', 'cy', '👍'));
+  span.applyEntry(react(4, 'm2', 'cy', '👍', 'remove'));
+  span.dropOldest(1);
+  // A page from before the second change says less.
+  span.prepend(page([], 3, { entries: [entry(1), entry(2, { reactions: [{ key: '👍', count: 1, users: ['cy'] }] })] }));
+  assert.deepEqual(span.items().map(({ seq, reactions }) => [seq, reactions]), [[1, undefined], [2, undefined]]);
+});
+
+test('who is only counted and takes the reaction back is counted no more, and whoever came and went never was', () => {
+  const counted = (...later) => {
+    const timeline = new Timeline();
+    const message = entry(1, { reactions: [{ key: '👍', count: 3, users: ['ann', 'bob'] }] });
+    timeline.applyPage({ entries: [message], reachesStart: true, cursor: cursor(9), seq: 9 }, { replace: true });
+    for (const each of later) timeline.applyEntry(each);
+    return timeline.items()[0].reactions.map(({ count, users }) => [count, ...users])[0];
+  };
+  assert.deepEqual(counted(react(10, 'm1', 'zoe', '👍', 'remove')), [2, 'ann', 'bob']);
+  assert.deepEqual(counted(react(10, 'm1', 'zoe', '👍', 'remove'), react(11, 'm1', 'zoe', '👍')), [3, 'ann', 'bob', 'zoe']);
+  assert.deepEqual(counted(react(11, 'm1', 'cy', '👍', 'remove'), react(10, 'm1', 'cy', '👍')), [3, 'ann', 'bob'], 'cy was not among them');
+  assert.deepEqual(counted(react(10, 'm1', 'bob', '👍', 'remove'), react(11, 'm1', 'bob', '👍', 'remove')), [2, 'ann']);
+});
+
+test('a message of one\'s own that is stored among the missed ones is no longer on its way', () => {
+  for (const order of ['confirmed before the page', 'confirmed after it']) {
+    const span = new Span(page([1], 1, { reachesStart: true }));
+    span.addPending({ clientId: 'mine', sender: 'ann', text: 'hi' });
+    span.addPending({ clientId: 'next', sender: 'ann', text: 'more' });
+    const confirm = (part) => part.confirm('mine', { id: 'm2', cursor: cursor(2), seq: 2 });
+    if (order.includes('before')) assert.equal(confirm(span), false, 'its entry is about to come');
+    const far = new Span(page([4999, 5000], 5000));
+    far.adopt(span.pending());
+    if (order.includes('after')) assert.equal(confirm(far), true);
+    assert.deepEqual(shape(far), [4999, 5000, 'more'], order);
+    // The other one is stored behind all that was seen, also of a part that was shortened.
+    far.dropOldest(1);
+    assert.equal(far.confirm('next', { id: 'm5001', cursor: cursor(5001), seq: 5001 }), false);
+    assert.deepEqual(shape(far), [5000, 'more']);
+    far.applyEntry(entry(5001, { sender: 'ann', clientId: 'next' }));
+    assert.deepEqual(shape(far), [5000, 5001]);
+  }
 });

@@ -62,7 +62,7 @@ export class ConversationView {
     model.addEventListener('receipts', here(render));
     model.addEventListener('typing', here(() => this.#drawTyping()));
     const head = coalesced(() => this.#drawHead());
-    for (const type of ['rooms', 'members', 'presence']) model.addEventListener(type, head);
+    for (const type of ['rooms', 'members', 'presence', 'connection']) model.addEventListener(type, head);
     model.addEventListener('rooms', render);
     model.addEventListener('members', here(render));
     model.addEventListener('outbox', here((detail) => this.#onOutbox(detail)));
@@ -125,7 +125,8 @@ export class ConversationView {
     setText(this.#title, room.name);
     const online = [...room.members.keys()].filter((user) => roster.isOnline(user)).length;
     const count = `${room.members.size}${room.moreMembers ? '+' : ''} ${room.members.size === 1 ? 'person' : 'people'}`;
-    setText(this.#subtitle, room.members.size ? `${count}, ${online} online` : '');
+    const there = roster.isCurrent ? `, ${online} online` : '';
+    setText(this.#subtitle, room.members.size ? `${count}${there}` : '');
     this.composer.refresh();
   }
 

@@ -101,6 +101,29 @@ export function formDialog(root, { title, label, hint, action, maxlength, testid
   });
 }
 
+/** Asks who is to own a room after oneself, of `people` (user ids), and does `work` with the answer. */
+export function successorDialog(root, { title, people, work }) {
+  return open(root, title, (close) => {
+    const problem = el('p.problem', { role: 'alert' });
+    const choose = async (user) => {
+      try {
+        await work(user);
+        close(user);
+      } catch (error) {
+        setText(problem, errorText(error));
+      }
+    };
+    const choice = (user) =>
+      el('li', {}, el('button.room.suggestion', { type: 'button', onclick: () => choose(user), data: { testid: 'successor', user } }, avatar(user), fullName(user)));
+    return [
+      el('p.muted', {}, 'You are the only owner of this room. Choose who looks after it from now on; then you leave.'),
+      el('ul.suggestions', { 'aria-label': 'Members' }, people.map(choice)),
+      problem,
+      buttons(close),
+    ];
+  });
+}
+
 /** Asks whom to invite: somebody of `people` (user ids), or anybody whose id is known. */
 export function inviteDialog(root, { title, people, work }) {
   const matching = (text) => {

@@ -150,6 +150,7 @@ const WORDS = {
   timeout: 'The server took too long to answer. Try again.',
   forbidden: 'You are not allowed to do that here.',
   not_a_member: 'You are not a member of this room any more.',
+  last_owner: 'You are the only owner of this room. Make somebody else an owner first.',
   room_not_found: 'This room does not exist.',
   room_inactive: 'This room is closed for new messages.',
   target_not_found: 'That message is no longer there.',

@@ -28,7 +28,7 @@ export class MembersView {
     );
     root.addEventListener('keydown', (event) => event.key === 'Escape' && onClose());
     const render = coalesced(() => this.#render());
-    for (const type of ['members', 'presence', 'opened', 'rooms']) model.addEventListener(type, render);
+    for (const type of ['members', 'presence', 'opened', 'rooms', 'connection']) model.addEventListener(type, render);
     this.#clock = setInterval(render, MINUTE_MS);
     this.#render();
   }
@@ -58,7 +58,7 @@ export class MembersView {
     for (const user of this.#items.keys()) if (!room.members.has(user)) this.#items.delete(user);
     arrange(this.#list, members.map((member) => this.#item(member)));
     const online = members.filter((member) => roster.isOnline(member.user)).length;
-    setText(this.#title, `People · ${online} online`);
+    setText(this.#title, roster.isCurrent ? `People · ${online} online` : 'People');
     this.#more.hidden = !room.moreMembers;
     // Only what the server would allow; and everybody belongs to the lobby.
     this.invite.hidden = !room.isAtLeast('moderator');
@@ -87,8 +87,9 @@ export class MembersView {
       this.#items.set(user, item);
     }
     const online = roster.isOnline(user);
-    set(item.element, { data: { online: String(online) } });
-    setText(item.status, online ? 'Online' : lastSeen(roster.presence.get(user)?.lastSeen));
+    set(item.element, { data: { online: roster.isCurrent ? String(online) : 'unknown' } });
+    const status = online ? 'Online' : lastSeen(roster.presence.get(user)?.lastSeen);
+    setText(item.status, roster.isCurrent ? status : '');
     setText(item.roleTag, role && role !== 'member' ? role : '');
     return item.element;
   }

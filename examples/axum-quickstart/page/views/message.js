@@ -1,7 +1,7 @@
 // One message as it stands in the history, and the other things that stand there.
 
 import { el, icon } from './dom.js';
-import { clock, dayTitle, displayName, errorText, fullTime, hueOf, nameIn, nameList } from './format.js';
+import { clock, dayTitle, displayName, errorText, fullTime, hueOf, nameIn, nameList, nameTag } from './format.js';
 import { avatar } from './people.js';
 import { isOnlyEmoji, richText } from './text.js';
 
@@ -44,7 +44,10 @@ export function fillMessage(row, item, place) {
   if (item.seq) row.dataset.seq = item.seq;
   if (item.id) row.dataset.id = item.id;
   const body = el('div.message-body');
-  if (first && !own) body.append(el('div.sender', {}, el('bdi', {}, displayName(item.sender))));
+  if (first && !own) {
+    const tag = place.hasNamesake && el('span.tag', {}, nameTag(item.sender));
+    body.append(el('div.sender', { title: item.sender }, el('bdi', {}, displayName(item.sender)), tag));
+  }
   body.append(el('div.bubble', {}, textOf(item), foot(item, place)));
   if (item.reactions?.length && !item.deleted) body.append(reactionRow(item, place));
   if (state === 'failed') body.append(failedRow(item));
@@ -54,7 +57,7 @@ export function fillMessage(row, item, place) {
 
 /** What a screen reader says of a message that gets the focus. */
 function spoken(item, place) {
-  const who = place.own ? 'You' : nameIn(item.sender);
+  const who = place.own ? 'You' : `${nameIn(item.sender)}${place.hasNamesake ? ` ${nameTag(item.sender)}` : ''}`;
   const what = item.deleted ? 'Message deleted' : (item.text ?? oneValue(item)).slice(0, READ_OUT);
   const more = [clock(item.createdAt ?? Date.now())];
   if (item.edited && !item.deleted) more.push('edited');

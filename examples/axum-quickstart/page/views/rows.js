@@ -3,7 +3,7 @@
 
 import { arrange } from './dom.js';
 import { openEditor } from './editor.js';
-import { dayKey } from './format.js';
+import { dayKey, displayName } from './format.js';
 import { daySeparator, fillMessage, messageRow, noticeRow, unreadDivider } from './message.js';
 
 /** Messages of one person this close together are one group. */
@@ -69,6 +69,7 @@ export class Rows {
     const items = room.items();
     const seen = this.#seen(items, room);
     const divided = this.#divided(items, room);
+    const shared = sharedNames(items, room);
     const wanted = new Map();
     items.forEach((item, at) => {
       const before = items[at - 1];
@@ -76,7 +77,7 @@ export class Rows {
       if (!before || dayKey(timeOf(before)) !== day) wanted.set(`day ${day}`, { make: () => daySeparator(timeOf(item)), signature: '' });
       if (item === divided) wanted.set('unread', { make: unreadDivider, signature: '' });
       if (isNotice(item)) wanted.set(item.id, { make: () => noticeRow(item), signature: '', item });
-      else wanted.set(keyOf(item), this.#message(items, at, room, { divided, seenBy: seen?.item === item ? seen.users : [] }));
+      else wanted.set(keyOf(item), this.#message(items, at, room, { divided, shared, seenBy: seen?.item === item ? seen.users : [] }));
     });
     const hadFocus = this.#log.contains(document.activeElement);
     const nodes = [...wanted].map(([key, row]) => this.#take(key, row, arriving && !this.#isEmpty));
@@ -140,7 +141,7 @@ export class Rows {
     this.onFilled(node);
   }
 
-  #message(items, at, room, { divided, seenBy }) {
+  #message(items, at, room, { divided, shared, seenBy }) {
     const item = items[at];
     const own = item.sender === this.#me;
     const before = item === divided ? null : items[at - 1];
@@ -150,6 +151,7 @@ export class Rows {
     const place = {
       me: this.#me,
       own,
+      hasNamesake: shared.has(nameOf(item.sender)),
       first: !sameGroup(before, item),
       last: !sameGroup(item, after),
       state: stateOf(item, room),
@@ -183,6 +185,29 @@ export class Rows {
     const sure = room.shown.reachesStart || items[0]?.seq <= room.dividerAfter;
     return sure ? found ?? null : null;
   }
+}
+
+const names = new Map();
+
+/** Decoding a name is dear, and each is asked for with every message. */
+function nameOf(user) {
+  if (!names.has(user)) {
+    if (names.size > 2_000) names.clear();
+    names.set(user, displayName(user).toLocaleLowerCase());
+  }
+  return names.get(user);
+}
+
+/** The names that several people here go by, in any case of their letters. */
+function sharedNames(items, room) {
+  const users = new Set([...room.members.keys(), ...items.map(({ sender }) => sender)]);
+  const [once, more] = [new Set(), new Set()];
+  for (const user of users) {
+    const name = user && nameOf(user);
+    if (once.has(name)) more.add(name);
+    once.add(name);
+  }
+  return more;
 }
 
 /** A change of what a row contains must not lose the focus in it. */

@@ -2,7 +2,8 @@
 
 import { el } from './dom.js';
 
-const BLOCK = /```(?:[\w+-]*\n)?([\s\S]+?)```/u;
+/** With the end of its last line: the block ends that by itself. */
+const BLOCK = /```(?:[\w+-]*\n)?([\s\S]+?)```\n?/u;
 const INLINE = /`([^`\n]+)`|(https?:\/\/[^\s<>"'`]+)/u;
 /** What ends a sentence does not belong to the address before it. */
 const TRAILING = /[.,:;!?)\]}»”’]+$/u;

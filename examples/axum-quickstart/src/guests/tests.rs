@@ -121,8 +121,29 @@ async fn refusals_are_problem_documents_with_a_code() {
         assert!(problem["detail"].is_string());
     }
     for authorization in ["Bearer nonsense", "Basic QTpC", "Bearer"] {
-        let (status, _, problem) = get_renew(&guests, authorization).await;
+        let (status, headers, problem) = get_renew(&guests, authorization).await;
         assert_eq!((status.as_u16(), &problem["code"]), (401, &json!("unauthenticated")), "{authorization}");
+        assert_eq!(headers[header::WWW_AUTHENTICATE], "Bearer");
+    }
+    assert!(lobby_members(&guests).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_or_too_large_is_refused_as_such() {
+    let (_, guests) = open().await;
+    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
+    for (kind, body, status, code) in [
+        ("text/plain", r#"{"name":"Ann"}"#, 415, "unsupported_media_type"),
+        ("application/json", &*large, 413, "body_too_large"),
+    ] {
+        let request = Request::post("/guest").header(header::CONTENT_TYPE, kind);
+        let (answered, headers, problem) =
+            answer(&guests, request.body(Body::from(body.to_owned())).unwrap()).await;
+        assert_eq!(
+            (answered.as_u16(), &problem["code"], &problem["status"]),
+            (status, &json!(code), &json!(status))
+        );
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
     }
     assert!(lobby_members(&guests).await.is_empty());
 }
@@ -131,11 +152,14 @@ async fn refusals_are_problem_documents_with_a_code() {
 async fn one_address_cannot_make_guests_without_end() {
     let (_, guests) = open().await;
     let address = IpAddr::from([192, 0, 2, 1]);
-    let made = (0..10 * GUESTS_PER_MINUTE.get()).take_while(|_| guests.may_create(address)).count();
+    let made = (0..10 * GUESTS_PER_MINUTE.get()).take_while(|_| guests.may_create(address).is_ok()).count();
     assert!((120..240).contains(&made), "{made}");
-    let (status, _, problem) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
+    let (status, headers, problem) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
     assert_eq!((status.as_u16(), &problem["code"]), (429, &json!("rate_limited")));
-    assert!(guests.may_create(IpAddr::from([192, 0, 2, 2])));
+    assert_eq!(problem["retryable"], true);
+    let wait: u64 = headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    guests.may_create(IpAddr::from([192, 0, 2, 2])).unwrap();
 }
 
 #[test]

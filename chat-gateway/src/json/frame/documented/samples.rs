@@ -189,7 +189,7 @@ fn closings() -> Vec<Bytes> {
     let reconnect_after = Some(Duration::from_nanos(1));
     let told = reasons.map(|reason| Goodbye::from(Closing { reason, reconnect_after }));
     let own = [
-        Goodbye::FRAME_TOO_LARGE,
+        Goodbye::frame_too_large(crate::Limits::FRAME_BYTES),
         Goodbye::BINARY_FRAME,
         Goodbye::MALFORMED,
         Goodbye::CONNECT_TIMEOUT,

@@ -1,87 +1,127 @@
-//! What a batch of drafts becomes, decided in memory from what was looked up: no SQL here.
+//! What a batch of drafts becomes: repeats, conflicts and refusals, positions and counts.
+//!
+//! A store looks up what the batch refers to ([`Known`]), under whatever serialises the writes of its rooms, lets a [`Plan`]
+//! decide one draft after the other, and writes [`Plan::entries`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
-use chat_core::{
+use crate::{
     AppendOutcome, Authority, ClientMessageId, Content, Cursor, Draft, Epoch, Fingerprint, MessageId,
     Position, Refusal, Seq, Timestamp, UserId, check_body,
 };
 
-use super::Counters;
-
 /// A room as it stands before or within the batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RoomNow {
-    pub(super) active: bool,
-    pub(super) max_body_chars: u32,
-    pub(super) head: Seq,
-    pub(super) countable: i64,
+pub struct RoomNow {
+    /// Whether it takes entries.
+    pub active: bool,
+    /// Its limit for bodies.
+    pub max_body_chars: u32,
+    /// The last position given out.
+    pub head: Seq,
+    /// How many entries that can be unread were ever stored in it.
+    pub countable: i64,
     /// When the newest entry of the timeline came in this batch, if one did.
-    pub(super) activity: Option<Timestamp>,
+    pub activity: Option<Timestamp>,
+    /// The last id given out; where a store keeps ids growing over all rooms, of any.
+    pub last_id: Option<MessageId>,
 }
 
 /// A current member as it stands before or within the batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MemberNow {
-    pub(super) own: i64,
-    pub(super) changed: bool,
+pub struct MemberNow {
+    /// How many entries that can be unread they ever stored in the room.
+    pub own: i64,
+    /// Whether the batch added to it.
+    pub changed: bool,
 }
 
 /// An entry that another one may change.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) entry: i64,
-    pub(super) seq: Seq,
-    pub(super) sender: UserId,
+pub struct Target {
+    /// The store's own number for it.
+    pub entry: i64,
+    /// Its position.
+    pub seq: Seq,
+    /// Who sent it.
+    pub sender: UserId,
     /// Not deleted, and of a kind that can be changed.
-    pub(super) open: bool,
-    pub(super) countable: bool,
+    pub open: bool,
+    /// Whether it can be unread.
+    pub countable: bool,
 }
 
-type Copies<'d> = HashMap<(i64, &'d UserId, &'d ClientMessageId), (Position, Fingerprint)>;
+/// What each client id names already.
+pub type Copies<'d> = HashMap<(i64, &'d UserId, &'d ClientMessageId), (Position, Fingerprint)>;
 
-/// What was looked up for the batch, kept up to date as drafts are taken.
+/// What was looked up for the batch, kept up to date as drafts are taken. Rooms go by the store's own numbers.
 #[derive(Debug, Default)]
-pub(super) struct Known<'d> {
-    pub(super) rooms: BTreeMap<i64, RoomNow>,
-    pub(super) members: BTreeMap<(i64, &'d UserId), MemberNow>,
-    pub(super) copies: Copies<'d>,
-    pub(super) targets: HashMap<(i64, MessageId), Target>,
+pub struct Known<'d> {
+    /// The rooms of the drafts.
+    pub rooms: BTreeMap<i64, RoomNow>,
+    /// The senders who are members.
+    pub members: BTreeMap<(i64, &'d UserId), MemberNow>,
+    /// The drafts that were stored before.
+    pub copies: Copies<'d>,
+    /// The entries that drafts want to change.
+    pub targets: HashMap<(i64, MessageId), Target>,
 }
 
 /// A draft that is stored.
 #[derive(Debug)]
-pub(super) struct NewEntry<'d> {
-    pub(super) entry: i64,
-    pub(super) room: i64,
-    pub(super) draft: &'d Draft,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) position: Position,
-    pub(super) timeline: bool,
-    pub(super) countable: bool,
-    /// Countable entries of the room up to and with this one, and of its sender.
-    pub(super) ordinal: i64,
-    pub(super) own: i64,
-    pub(super) target: Option<Target>,
+pub struct NewEntry<'d> {
+    /// The store's own number of its room.
+    pub room: i64,
+    /// What was sent.
+    pub draft: &'d Draft,
+    /// The digest of its payload.
+    pub fingerprint: Fingerprint,
+    /// What it is given.
+    pub position: Position,
+    /// Whether it stands for itself, and not for a change of another entry.
+    pub timeline: bool,
+    /// Whether it can be unread.
+    pub countable: bool,
+    /// Countable entries of the room up to and with this one.
+    pub ordinal: i64,
+    /// Countable entries of its sender in the room, likewise.
+    pub own: i64,
+    /// The entry that it changes.
+    pub target: Option<Target>,
 }
 
 /// Decides one draft after the other.
-#[derive(Debug)]
-pub(super) struct Plan<'d> {
-    pub(super) known: Known<'d>,
-    pub(super) counters: Counters,
-    pub(super) entries: Vec<NewEntry<'d>>,
+pub struct Plan<'d, S> {
+    /// What is known now.
+    pub known: Known<'d>,
+    /// What is to be written, in the batch's order.
+    pub entries: Vec<NewEntry<'d>>,
     epoch: Epoch,
-    now: Timestamp,
+    stamp: S,
 }
 
-impl<'d> Plan<'d> {
-    pub(super) const fn new(known: Known<'d>, counters: Counters, epoch: Epoch, now: Timestamp) -> Self {
-        Self { known, counters, entries: Vec::new(), epoch, now }
+impl<S> fmt::Debug for Plan<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("known", &self.known)
+            .field("entries", &self.entries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'d, S: FnMut(Option<MessageId>) -> (MessageId, Timestamp)> Plan<'d, S> {
+    /// Begins with what was looked up. `stamp` gives each new entry its id and time: the id is greater than the room's
+    /// last one, which it is handed.
+    #[must_use]
+    pub const fn new(known: Known<'d>, epoch: Epoch, stamp: S) -> Self {
+        Self { known, entries: Vec::new(), epoch, stamp }
     }
 
     /// What becomes of a draft for this room; `None`: there is no such room.
-    pub(super) fn decide(&mut self, draft: &'d Draft, room: Option<i64>) -> AppendOutcome {
+    pub fn decide(&mut self, draft: &'d Draft, room: Option<i64>) -> AppendOutcome {
         let Some(room) = room else { return AppendOutcome::Refused(Refusal::RoomMissing) };
         let fingerprint = draft.fingerprint();
         if let Some((first, of_first)) = self.known.copies.get(&(room, &draft.sender, &draft.client_id)) {
@@ -124,14 +164,14 @@ impl<'d> Plan<'d> {
         let kind = draft.content.kind();
         let timeline = kind.in_timeline();
         let countable = kind.is_countable() && draft.authority != Authority::System;
-        self.counters.last_entry += 1;
-        let id = MessageId::next(self.counters.last_id, self.now, fastrand::u128(..));
-        self.counters.last_id = Some(id);
+        let last_id = self.known.rooms.get(&room).and_then(|now| now.last_id);
+        let (id, at) = (self.stamp)(last_id);
         let (mut seq, mut ordinal) = (Seq::FIRST, 0);
         if let Some(now) = self.known.rooms.get_mut(&room) {
             now.head = now.head.next();
             now.countable += i64::from(countable);
-            now.activity = if timeline { Some(self.now) } else { now.activity };
+            now.activity = if timeline { Some(at) } else { now.activity };
+            now.last_id = Some(id);
             (seq, ordinal) = (now.head, now.countable);
         }
         let own = self.known.members.get_mut(&(room, &draft.sender)).map_or(0, |member| {
@@ -142,10 +182,9 @@ impl<'d> Plan<'d> {
         if let (Content::Delete { target: id }, Some(known)) = (&draft.content, &target) {
             self.known.targets.insert((room, *id), Target { open: false, ..known.clone() });
         }
-        let position = Position { cursor: Cursor::new(self.epoch.clone(), seq), id, created_at: self.now };
+        let position = Position { cursor: Cursor::new(self.epoch.clone(), seq), id, created_at: at };
         self.known.copies.insert((room, &draft.sender, &draft.client_id), (position.clone(), fingerprint));
         self.entries.push(NewEntry {
-            entry: self.counters.last_entry,
             room,
             draft,
             fingerprint,

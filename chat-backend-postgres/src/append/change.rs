@@ -1,0 +1,129 @@
+//! Lets a new entry act on its target, in the transaction that stores it and under the room's lock.
+
+use chat_core::{
+    Content, ReactionOp,
+    rules::{
+        batch::{NewEntry, Target},
+        stored,
+    },
+    search::fold,
+};
+
+use super::Obstacle;
+use crate::{
+    backend::Shared,
+    lease::Lease,
+    rows::{self, integer, small},
+};
+
+type Result<T> = std::result::Result<T, Obstacle>;
+
+const EDIT: &str = "
+UPDATE $chat.entries SET body_kind = $3, body = $4, edited_seq = $5, edited_at = $6
+WHERE room = $1 AND timeline AND seq = $2";
+/// Whether or not the search knows the message yet: what comes behind finds it there and leaves it so.
+const SEARCH: &str = "
+INSERT INTO $chat.search (id_high, id_low, room, seq, body) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id_high, id_low) DO UPDATE SET body = excluded.body";
+const FORGET: &str = "DELETE FROM $chat.search WHERE room = $1 AND seq = $2";
+
+const DELETE: &str = "
+UPDATE $chat.entries SET body_kind = $3, body = NULL, deleted_seq = $4 WHERE room = $1 AND timeline AND seq = $2";
+/// What an edit says is what the message said: it goes with it.
+const DELETE_EDITS: &str = "
+UPDATE $chat.entries SET body_kind = $3, body = NULL WHERE room = $1 AND target_seq = $2 AND kind = 3";
+const COUNT_DELETED: &str = "
+INSERT INTO $chat.deletions (room, sender, level, stretch, count)
+SELECT $1, s.sender, l.level, $2::bigint >> (6 * l.level), 1
+FROM generate_series(0, 4) AS l(level), (VALUES (''), ($3)) AS s(sender)
+ON CONFLICT (room, sender, level, stretch) DO UPDATE SET count = deletions.count + 1";
+const ONE_DELETED: &str = "UPDATE $chat.rooms SET deleted = deleted + 1 WHERE room = $1";
+
+/// `$5` is the position of this reaction: the place of a key is where it was first.
+const REACT: &str = "
+WITH added AS (
+    INSERT INTO $chat.reactions (room, seq, key, \"user\", since) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING RETURNING 1)
+INSERT INTO $chat.reaction_keys (room, seq, key, place, count) VALUES ($1, $2, $3, $5, (SELECT count(*) FROM added))
+ON CONFLICT (room, seq, key) DO UPDATE SET count = reaction_keys.count + excluded.count";
+const UNREACT: &str = "
+WITH taken AS (
+    DELETE FROM $chat.reactions WHERE room = $1 AND seq = $2 AND key = $3 AND \"user\" = $4 RETURNING 1)
+UPDATE $chat.reaction_keys SET count = count - (SELECT count(*) FROM taken) WHERE room = $1 AND seq = $2 AND key = $3";
+const REACTED: &str = "
+UPDATE $chat.entries SET reacted = true WHERE room = $1 AND timeline AND seq = $2 AND NOT reacted";
+
+pub(super) async fn apply(
+    shared: &Shared,
+    lease: &mut Lease,
+    new: &NewEntry<'_>,
+    target: &Target,
+) -> Result<()> {
+    let by = integer(new.position.cursor.seq.get());
+    match &new.draft.content {
+        Content::Edit { target: id, body } => {
+            let (kind, text) = stored::body_parts(body);
+            let statement = shared
+                .sql
+                .query(EDIT)
+                .bind(new.room)
+                .bind(target.entry)
+                .bind(small(kind))
+                .bind(text)
+                .bind(by)
+                .bind(integer(new.position.created_at.as_millis()));
+            lease.execute(statement).await?;
+            let (high, low) = rows::halves(*id);
+            let statement = shared
+                .sql
+                .query(SEARCH)
+                .bind(high)
+                .bind(low)
+                .bind(new.room)
+                .bind(target.entry)
+                .bind(fold(text.unwrap_or_default()));
+            lease.execute(statement).await?;
+        }
+        Content::Delete { .. } => delete(shared, lease, new.room, by, target).await?,
+        Content::Reaction { key, op, .. } => {
+            let statement = match op {
+                ReactionOp::Add => REACT,
+                ReactionOp::Remove => UNREACT,
+            };
+            let statement = shared
+                .sql
+                .query(statement)
+                .bind(new.room)
+                .bind(target.entry)
+                .bind(key.as_str())
+                .bind(new.draft.sender.as_str());
+            match op {
+                ReactionOp::Add => {
+                    lease.execute(statement.bind(by)).await?;
+                    lease.execute(shared.sql.query(REACTED).bind(new.room).bind(target.entry)).await?;
+                }
+                ReactionOp::Remove => {
+                    lease.execute(statement).await?;
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn delete(shared: &Shared, lease: &mut Lease, room: i64, by: i64, target: &Target) -> Result<()> {
+    let removed = small(stored::BODY_REMOVED);
+    let statement = shared.sql.query(DELETE).bind(room).bind(target.entry).bind(removed).bind(by);
+    lease.execute(statement).await?;
+    let statement = shared.sql.query(DELETE_EDITS).bind(room).bind(target.entry).bind(removed);
+    lease.execute(statement).await?;
+    if target.countable {
+        let statement =
+            shared.sql.query(COUNT_DELETED).bind(room).bind(target.entry).bind(target.sender.as_str());
+        lease.execute(statement).await?;
+        lease.execute(shared.sql.query(ONE_DELETED).bind(room)).await?;
+    }
+    lease.execute(shared.sql.query(FORGET).bind(room).bind(target.entry)).await?;
+    Ok(())
+}

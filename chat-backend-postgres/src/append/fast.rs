@@ -1,0 +1,164 @@
+//! The fast way: all in one statement.
+
+use std::collections::BTreeMap;
+
+use chat_core::{AppendOutcome, Authority, Body, Cursor, Epoch, Position, rules::stored};
+use sqlx::Row as _;
+
+use super::{Obstacle, Outcomes, Placed};
+use crate::{
+    PostgresError,
+    backend::Shared,
+    rows::{self, integer, small},
+};
+
+const APPEND: &str = "
+SELECT heads, ids, (pg_current_wal_insert_lsn() - '0/0')::bigint AS lsn FROM $chat.append(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+
+/// One array per column.
+#[derive(Default)]
+struct Columns<'d> {
+    rooms: Vec<i64>,
+    counts: Vec<i64>,
+    countable: Vec<i64>,
+    chars: Vec<i32>,
+    timeline: Vec<bool>,
+    index: Vec<i32>,
+    offset: Vec<i64>,
+    ordinal_offset: Vec<i64>,
+    own_offset: Vec<i64>,
+    id_low: Vec<i64>,
+    authority: Vec<i16>,
+    kind: Vec<i16>,
+    body_kind: Vec<i16>,
+    in_timeline: Vec<bool>,
+    is_countable: Vec<bool>,
+    sender: Vec<&'d str>,
+    client_id: Vec<&'d str>,
+    fingerprint: Vec<Vec<u8>>,
+    name: Vec<Option<&'d str>>,
+    body: Vec<Option<&'d str>>,
+}
+
+impl<'d> Columns<'d> {
+    /// Adds a room; `None` if a body is one that no room takes.
+    fn add(&mut self, room: i64, drafts: &[Placed<'d>]) -> Option<()> {
+        let index = i32::try_from(self.rooms.len() + 1).ok()?;
+        let (mut countable, mut chars, mut timeline) = (0, 0, false);
+        let mut own: BTreeMap<&str, i64> = BTreeMap::new();
+        for ((_, draft), offset) in drafts.iter().zip(1..) {
+            let kind = draft.content.kind();
+            let counts = kind.is_countable() && draft.authority != Authority::System;
+            if let Some(body) = draft.content.body() {
+                body.check(u32::MAX).ok()?;
+                chars = chars.max(characters(body));
+            }
+            let own = own.entry(draft.sender.as_str()).or_default();
+            *own += i64::from(counts);
+            countable += i64::from(counts);
+            timeline |= kind.in_timeline();
+            let (body_kind, body) = stored::body_columns(&draft.content);
+            self.index.push(index);
+            self.offset.push(offset);
+            self.ordinal_offset.push(countable);
+            self.own_offset.push(if counts { *own } else { 0 });
+            self.id_low.push(rows::random_half());
+            self.authority.push(small(stored::authority_number(draft.authority)));
+            self.kind.push(small(stored::kind_number(kind)));
+            self.body_kind.push(small(body_kind));
+            self.in_timeline.push(kind.in_timeline());
+            self.is_countable.push(counts);
+            self.sender.push(draft.sender.as_str());
+            self.client_id.push(draft.client_id.as_str());
+            self.fingerprint.push(draft.fingerprint().0.to_vec());
+            self.name.push(stored::name_column(&draft.content));
+            self.body.push(body);
+        }
+        self.rooms.push(room);
+        self.counts.push(integer(drafts.len() as u64));
+        self.countable.push(countable);
+        self.chars.push(i32::try_from(chars).unwrap_or(i32::MAX));
+        self.timeline.push(timeline);
+        Some(())
+    }
+}
+
+fn characters(body: &Body) -> usize {
+    match body {
+        Body::Text(text) => text.chars().count(),
+        Body::Json(json) => json.as_str().chars().count(),
+        Body::Removed => 0,
+    }
+}
+
+pub(super) async fn append(
+    shared: &Shared,
+    epoch: &Epoch,
+    rooms: &BTreeMap<i64, Vec<Placed<'_>>>,
+) -> Result<Outcomes, Obstacle> {
+    let mut columns = Columns::default();
+    for (room, drafts) in rooms {
+        columns.add(*room, drafts).ok_or(Obstacle::NotPlain)?;
+    }
+    let low = columns.id_low.clone();
+    let seen = shared.epochs.seen();
+    let statement = shared
+        .sql
+        .query(APPEND)
+        .bind(epoch.as_str())
+        .bind(columns.rooms)
+        .bind(columns.counts)
+        .bind(columns.countable)
+        .bind(columns.chars)
+        .bind(columns.timeline)
+        .bind(columns.index)
+        .bind(columns.offset)
+        .bind(columns.ordinal_offset)
+        .bind(columns.own_offset)
+        .bind(columns.id_low)
+        .bind(columns.authority)
+        .bind(columns.kind)
+        .bind(columns.body_kind)
+        .bind(columns.in_timeline)
+        .bind(columns.is_countable)
+        .bind(columns.sender)
+        .bind(columns.client_id)
+        .bind(columns.fingerprint)
+        .bind(columns.name)
+        .bind(columns.body);
+    let rows = shared.all(statement).await?;
+    let row = rows.first().ok_or_else(|| PostgresError::corrupt("an append without an answer"))?;
+    check_lsn(shared, epoch, seen, row.try_get("lsn")?).await?;
+    let (heads, ids): (Vec<i64>, Vec<i64>) = (row.try_get("heads")?, row.try_get("ids")?);
+    let mut outcomes = Vec::with_capacity(low.len());
+    let mut low = low.into_iter();
+    for ((drafts, head), id) in rooms.values().zip(heads).zip(ids) {
+        for ((place, _), offset) in drafts.iter().zip(1..) {
+            let high = id + offset;
+            let position = Position {
+                cursor: Cursor::new(epoch.clone(), rows::seq(head + offset)?),
+                id: rows::message_id(high, low.next().unwrap_or_default()),
+                created_at: rows::time_of(high),
+            };
+            outcomes.push((*place, AppendOutcome::New(position)));
+        }
+    }
+    Ok(outcomes)
+}
+
+/// A server whose log is behind what was seen was put back: what it says belongs to another epoch.
+pub(super) async fn check_lsn(
+    shared: &Shared,
+    epoch: &Epoch,
+    seen: i64,
+    now: i64,
+) -> Result<(), PostgresError> {
+    if !shared.epochs.is_behind(seen, now) {
+        return Ok(());
+    }
+    let mut lease = shared.lease().await?;
+    shared.epochs.renew(lease.connection()?, &shared.sql, Some(epoch)).await?;
+    let why = "the server is behind what it answered before";
+    Err(PostgresError::new(crate::PostgresErrorKind::Connection, why))
+}

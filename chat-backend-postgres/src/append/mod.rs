@@ -1,0 +1,148 @@
+//! Appends a batch that may mix rooms.
+//!
+//! Rooms whose drafts change no other entry and repeat nothing within the batch go the fast way: one statement, one round
+//! trip, whatever their number. What the fast way cannot do, such as answering a repeat with its first position, it refuses
+//! as a whole without having done anything, and the exact way decides.
+
+mod change;
+mod exact;
+mod fast;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chat_core::{AppendOutcome, Draft, Epoch, Refusal};
+
+use crate::{PostgresError, PostgresErrorKind, backend::Shared};
+
+type Result<T> = std::result::Result<T, PostgresError>;
+
+/// A transaction that lost against another one has done nothing, so it is tried again at once, so often.
+const ATTEMPTS: usize = 4;
+/// And before the last ones it waits up to so long, so that they do not meet again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A draft with its place in the batch.
+type Placed<'d> = (usize, &'d Draft);
+
+/// What became of drafts: the place of each, and its outcome.
+type Outcomes = Vec<(usize, AppendOutcome)>;
+
+/// What stands in the way of a statement that gives out positions.
+enum Obstacle {
+    /// The exact way decides.
+    NotPlain,
+    /// The store is another one than this node believes.
+    OtherEpoch,
+    /// Anything else.
+    Failed(PostgresError),
+}
+
+/// Raised by our own functions.
+const NOT_PLAIN: &str = "CH001";
+const OTHER_EPOCH: &str = "CH002";
+const UNIQUE_VIOLATION: &str = "23505";
+
+impl From<PostgresError> for Obstacle {
+    fn from(error: PostgresError) -> Self {
+        match error.sqlstate() {
+            Some(NOT_PLAIN | UNIQUE_VIOLATION) => Self::NotPlain,
+            Some(OTHER_EPOCH) => Self::OtherEpoch,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Obstacle {
+    fn from(error: sqlx::Error) -> Self {
+        PostgresError::from(error).into()
+    }
+}
+
+/// Stores the batch. To be run where nobody drops it: half of it may have been stored.
+pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Vec<AppendOutcome>> {
+    let mut outcomes = vec![None; drafts.len()];
+    let mut open: Vec<Placed<'_>> = drafts.iter().enumerate().collect();
+    let mut attempt = 0;
+    while !open.is_empty() {
+        let epoch = shared.epochs.current();
+        match try_append(&shared, &epoch, &open, &mut outcomes).await {
+            Ok(()) => {}
+            Err(Obstacle::OtherEpoch) if attempt + 1 < ATTEMPTS => {
+                let mut lease = shared.lease().await?;
+                shared.epochs.renew(lease.connection()?, &shared.sql, None).await?;
+            }
+            Err(Obstacle::Failed(error))
+                if error.kind() == PostgresErrorKind::Conflict && attempt + 1 < ATTEMPTS =>
+            {
+                tracing::debug!(%error, "an append lost against another transaction and is tried again");
+                if attempt > 0 {
+                    tokio::time::sleep(PAUSE.mul_f32(fastrand::f32())).await;
+                }
+            }
+            Err(Obstacle::Failed(error)) => return Err(error),
+            Err(Obstacle::NotPlain | Obstacle::OtherEpoch) => {
+                return Err(PostgresError::new(PostgresErrorKind::Conflict, "the store keeps changing"));
+            }
+        }
+        attempt += 1;
+        open.retain(|(place, _)| outcomes[*place].is_none());
+    }
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.ok_or_else(|| PostgresError::corrupt("a draft without an outcome")))
+        .collect()
+}
+
+async fn try_append(
+    shared: &Shared,
+    epoch: &Epoch,
+    drafts: &[Placed<'_>],
+    outcomes: &mut [Option<AppendOutcome>],
+) -> std::result::Result<(), Obstacle> {
+    let names: BTreeSet<_> = drafts.iter().map(|(_, draft)| &draft.room).collect();
+    let numbers = shared.numbers(epoch, names.into_iter()).await?;
+    let mut rooms: BTreeMap<i64, Vec<Placed<'_>>> = BTreeMap::new();
+    for (place, draft) in drafts {
+        match numbers.get(&draft.room) {
+            Some(number) => rooms.entry(*number).or_default().push((*place, *draft)),
+            None => outcomes[*place] = Some(AppendOutcome::Refused(Refusal::RoomMissing)),
+        }
+    }
+    let (plain, mut special): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        rooms.into_iter().partition(|(_, drafts)| is_plain(drafts));
+    if !plain.is_empty() {
+        match fast::append(shared, epoch, &plain).await {
+            Ok(done) => {
+                shared.unsearchable.add(plain.into_keys());
+                note(outcomes, done);
+            }
+            Err(Obstacle::NotPlain) => special.extend(plain),
+            Err(other) => return Err(other),
+        }
+    }
+    if !special.is_empty() {
+        note(outcomes, exact::append(shared, epoch, &special).await?);
+        shared.unsearchable.add(special.into_keys());
+    }
+    Ok(())
+}
+
+fn note(outcomes: &mut [Option<AppendOutcome>], done: Outcomes) {
+    for (place, outcome) in done {
+        if let Some(known) = outcomes.get_mut(place) {
+            *known = Some(outcome);
+        }
+    }
+}
+
+/// Whether none of a room's drafts changes another entry, and none repeats another one.
+fn is_plain(drafts: &[Placed<'_>]) -> bool {
+    let mut seen = BTreeSet::new();
+    drafts
+        .iter()
+        .all(|(_, draft)| draft.content.target().is_none() && seen.insert((&draft.sender, &draft.client_id)))
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod append;
+mod backend;
+mod config;
+mod connect;
+mod epoch;
+mod error;
+mod lease;
+mod membership;
+mod message_log;
+mod numbers;
+mod rooms;
+mod rows;
+mod schema;
+mod search;
+mod sql;
+mod trim;
+
+pub use backend::PostgresBackend;
+pub use config::{PostgresConfig, RetentionPolicy};
+pub use connect::ConnectError;
+pub use error::{PostgresError, PostgresErrorKind};
+
+/// The name in errors, reports and metrics.
+const NAME: &str = "postgres";

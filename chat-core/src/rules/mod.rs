@@ -1,0 +1,9 @@
+//! What every store decides alike, without a store: backends look things up, ask here, and write what comes out.
+
+pub mod batch;
+mod membership;
+mod paging;
+pub mod stored;
+
+pub use membership::{Membership, MembershipChange};
+pub use paging::Found;
