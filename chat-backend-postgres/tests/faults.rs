@@ -85,9 +85,9 @@ async fn a_server_that_pauses_goes_on_where_it_was() {
     make_rooms(&*backend.rooms(), ROOMS, &["ann"]).await;
     let load = Load::start(&backend);
     load.more(50, Duration::from_secs(60)).await;
-    server.pause().unwrap();
+    server.pause().await.unwrap();
     sleep(Duration::from_secs(20)).await;
-    server.resume().unwrap();
+    server.resume().await.unwrap();
     load.more(50, Duration::from_secs(15)).await;
     load.check(&backend).await;
 }

@@ -14,10 +14,14 @@
 
 #![cfg(unix)]
 
+#[cfg(feature = "docker")]
+mod container;
 mod database;
 mod disk;
+mod engine;
 mod family;
 mod folder;
+pub mod images;
 mod kafka;
 mod pgbouncer;
 mod port;

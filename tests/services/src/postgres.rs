@@ -8,6 +8,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 use url::Url;
 
+#[cfg(feature = "docker")]
+use crate::{
+    container::Recipe,
+    images::{self, Image},
+};
 use crate::{
     database::Database,
     disk::Disk,
@@ -33,18 +38,19 @@ const SUPERUSER: &str = "postgres";
 const ROLE: &str = "chat";
 
 /// A commit is on the disk when it is answered, as where it counts. The rest keeps it small.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 6] = [
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",
     "max_connections=200",
     "shared_buffers=64MB",
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
     "timezone=UTC",
 ];
 
 const WITHOUT_FSYNC: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+
+/// In a container it listens as its image says.
+const LISTENS: [&str; 2] = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
 
 #[cfg(target_os = "macos")]
 const LOCALE: &str = "en_US.UTF-8";
@@ -77,6 +83,8 @@ impl fmt::Debug for PostgresService {
 
 impl Service for PostgresService {
     const KIND: Kind = KIND;
+    #[cfg(feature = "docker")]
+    const IMAGE: Image = images::POSTGRES;
 
     fn given() -> Self {
         Self { role: None, disk: None }
@@ -91,6 +99,25 @@ impl Service for PostgresService {
         launch(port, settings, None)
     }
 
+    #[cfg(feature = "docker")]
+    fn container(port: u16, settings: &[String]) -> Result<Launched<Self, Recipe>> {
+        let superuser = source::password();
+        let settings = SETTINGS.into_iter().chain(settings.iter().map(String::as_str));
+        let arguments = settings.flat_map(|setting| ["-c".to_owned(), setting.to_owned()]);
+        let environment = [
+            ("POSTGRES_PASSWORD", superuser.as_str()),
+            ("POSTGRES_HOST_AUTH_METHOD", "password"),
+            ("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8 --auth=password"),
+        ];
+        let recipe = Recipe {
+            image: Self::IMAGE,
+            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            command: std::iter::once("postgres".to_owned()).chain(arguments).collect(),
+            ports: vec![(port, 5432)],
+        };
+        Ok(Self::ours(port, &superuser, None, recipe))
+    }
+
     async fn ask(url: &str) -> Result<()> {
         execute(url, "SELECT 1".to_owned()).await
     }
@@ -102,6 +129,14 @@ impl Service for PostgresService {
 
     fn address(url: &str) -> Result<String> {
         source::address(url, 5432)
+    }
+}
+
+impl PostgresService {
+    fn ours<P>(port: u16, superuser: &str, disk: Option<Disk>, process: P) -> Launched<Self, P> {
+        let role = Role { name: ROLE, password: source::password() };
+        let url = format!("postgres://{SUPERUSER}:{superuser}@127.0.0.1:{port}/postgres");
+        Launched { url, service: Self { role: Some(role), disk }, process }
     }
 }
 
@@ -221,7 +256,7 @@ fn launch(port: u16, settings: &[String], mebibytes: Option<u32>) -> Result<Laun
         user,
         stop: Signal::INT,
     };
-    let settings = SETTINGS.into_iter().chain(settings.iter().map(String::as_str));
+    let settings = SETTINGS.into_iter().chain(LISTENS).chain(settings.iter().map(String::as_str));
     launch.arguments.extend(settings.flat_map(|setting| ["-c".into(), setting.into()]));
     if let Some(user) = &launch.user {
         use std::os::unix::process::CommandExt as _;
@@ -232,10 +267,5 @@ fn launch(port: u16, settings: &[String], mebibytes: Option<u32>) -> Result<Laun
         bail!("initdb: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     }
     fs::remove_file(password_file)?;
-    let role = Role { name: ROLE, password: source::password() };
-    Ok(Launched {
-        url: format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"),
-        service: PostgresService { role: Some(role), disk },
-        process: Process::start(launch, folder)?,
-    })
+    Ok(PostgresService::ours(port, &password, disk, Process::start(launch, folder)?))
 }

@@ -42,7 +42,7 @@ pub(crate) struct Launch {
 
 /// A server process; it and its folder go with this value.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     launch: Launch,
     folder: Folder,
     /// None while it is down.
