@@ -132,6 +132,7 @@ CREATE FUNCTION append(
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off   -- a plan that is avoided but taken counts as very dear, and compiling it took 60 to 400 ms of each call
 AS $$
 DECLARE
     v_countable bigint[];
