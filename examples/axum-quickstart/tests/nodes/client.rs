@@ -73,6 +73,11 @@ impl Client {
         self.notes().pace = pace;
     }
 
+    /// Does not connect again after the next break, or does so from now on.
+    pub(crate) fn stay_away(&self, stays_away: bool) {
+        self.notes().stays_away = stays_away;
+    }
+
     /// Waits until the notes say what is wanted.
     pub(crate) async fn until(
         &self,
@@ -128,6 +133,10 @@ struct Broken;
 impl Talker {
     async fn run(mut self) {
         loop {
+            if self.notes.lock().unwrap().stays_away {
+                sleep(TICK).await;
+                continue;
+            }
             let Ok(connection) = timeout(PATIENCE, self.connect()).await.unwrap_or(Err(Broken)) else {
                 self.servers.rotate_left(1);
                 sleep(Duration::from_millis(fastrand::u64(20..200))).await;

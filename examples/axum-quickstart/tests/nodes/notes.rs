@@ -49,6 +49,8 @@ impl Ack {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) connections: usize,
+    /// Does not connect for now.
+    pub(crate) stays_away: bool,
     /// Frames that are neither entries nor answers to sends and joins.
     pub(crate) events: Vec<Value>,
     /// In the order of their coming.

@@ -102,7 +102,6 @@ impl Stage {
         for client in people {
             for mark in &marks {
                 client.until(mark, PATIENCE, |notes| notes.heard(mark).is_some()).await;
-                println!("DEBUG {} heard {mark}", client.guest.user);
             }
         }
     }
