@@ -187,3 +187,40 @@ fn message(entry: &Value) -> StoredMessage {
     let draft = Draft::new(field(entry, "room"), sender, field(entry, "clientId"), content);
     StoredMessage::new(draft, position(entry))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const EPOCH: &str = "01KDV9Q0T4E8P1S6T3W9X2Y4Z7";
+
+    fn entry(seq: u64) -> Value {
+        json!({"room": "tea", "cursor": format!("{EPOCH}.{seq}"), "seq": seq, "id": "01KDVA3M5N8QJ4R7N2M6K9H5B0",
+            "sender": "ann", "clientId": "c-1", "createdAt": "2026-01-01T00:00:00.000Z", "kind": "chat", "text": "hello"})
+    }
+
+    #[test]
+    fn an_entry_that_comes_twice_early_or_without_joining_is_a_problem() {
+        let room = RoomId::new("tea").unwrap();
+        for (joined_at, seqs, problems) in [
+            (Some(4), [5, 6], 0),
+            (Some(4), [5, 5], 1),
+            (Some(4), [5, 7], 1),
+            (Some(3), [5, 6], 1),
+            (None, [5, 6], 1),
+        ] {
+            let mut notes = Notes::default();
+            let mut streams = BTreeMap::new();
+            if let Some(seq) = joined_at {
+                let joined = json!({"outcome": "new", "page": {"cursor": format!("{EPOCH}.{seq}")}});
+                notes.joined(&mut streams, room.clone(), None, &joined);
+            }
+            for seq in seqs {
+                notes.entry(&mut streams, &entry(seq));
+            }
+            assert_eq!(notes.problems.len(), problems, "{joined_at:?} {seqs:?}: {:?}", notes.problems);
+        }
+    }
+}

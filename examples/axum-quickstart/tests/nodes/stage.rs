@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
 use chat_core::{AppendOutcome, Cursor, Draft, MessageLog, ReadQuery, RoomId, Seq, StoredMessage, UserId};
-use chat_simulation::History;
+use chat_simulation::{History, Report};
 use chat_test_services::{Database, Postgres, Proxy};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -116,6 +116,17 @@ impl Stage {
 
     /// Ends the load, waits until everything is answered and heard, and compares what was seen with what is stored.
     pub(crate) async fn judge(self) {
+        let report = self.rest().await;
+        assert!(report.violations.is_empty(), "{:#?}", report.violations);
+        let connections: Vec<usize> = self.clients.iter().map(|client| client.notes().connections).collect();
+        println!(
+            "{} stored, {} acknowledged, {} applied; connections: {connections:?}",
+            report.stored, report.acknowledged, report.applied
+        );
+    }
+
+    /// As [`judge`](Self::judge), for whoever wants to know what did not hold.
+    pub(crate) async fn rest(&self) -> Report {
         for client in &self.clients {
             client.write_every(None);
         }
@@ -130,6 +141,7 @@ impl Stage {
         for room in &self.rooms {
             stored.push(self.store(&history, &*log, room).await);
         }
+        backend.close().await;
         for client in &self.clients {
             compare(&history, client, &self.rooms, &stored);
         }
@@ -137,14 +149,7 @@ impl Stage {
             let head = &entries.last().unwrap().position.cursor;
             history.check_log(room, &head.epoch, head.seq, Seq::FIRST, entries);
         }
-        let report = history.report();
-        assert!(report.violations.is_empty(), "{:#?}", report.violations);
-        let connections: Vec<usize> = self.clients.iter().map(|client| client.notes().connections).collect();
-        println!(
-            "{} stored, {} acknowledged, {} applied; connections: {connections:?}",
-            report.stored, report.acknowledged, report.applied
-        );
-        backend.close().await;
+        history.report()
     }
 
     /// Tells the history what is stored in a room, once everybody has heard all of it.

@@ -101,3 +101,24 @@ async fn a_process_that_ends_in_good_order_hands_its_people_to_the_other() {
     assert!(ids.contains(&&json!(lobby)), "{rooms}");
     stage.judge().await;
 }
+
+/// The judge of all these tests can tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_lost_got_twice_or_was_told_wrongly_is_noticed() {
+    let mut stage = Stage::open().await;
+    stage.all_hear_all(0..4).await;
+    assert_eq!(stage.rest().await.violations.len(), 0);
+    let [ann, bob, cy, di] = &stage.clients[..] else { unreachable!() };
+    ann.notes().entries.pop();
+    let last = bob.notes().entries.last().unwrap().clone();
+    bob.notes().entries.push(last);
+    cy.notes().acks.pop();
+    di.notes().acks[0].position = stage.clients[0].notes().acks[0].position.clone();
+    let violations = stage.rest().await.violations;
+    for (client, guarantee) in [(ann, "G5"), (bob, "G5"), (cy, "G1"), (di, "G1")] {
+        let of_client = |violation: &&chat_simulation::Violation| violation.what.contains(&client.guest.user);
+        let noticed: Vec<_> =
+            violations.iter().filter(of_client).map(|violation| violation.guarantee).collect();
+        assert_eq!(noticed, [guarantee], "{}: {violations:#?}", client.guest.user);
+    }
+}
