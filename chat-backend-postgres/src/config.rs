@@ -105,6 +105,10 @@ impl PostgresConfig {
     /// # Errors
     /// When the text is no such URL.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
+        // Anything with a host would do for the parser below.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(InvalidUrl("it begins otherwise".to_owned()));
+        }
         url.parse().map(Self::new).map_err(|error: sqlx::Error| InvalidUrl(error.to_string()))
     }
 
@@ -284,6 +288,20 @@ mod tests {
             let config =
                 config().with_acquire_timeout(time).with_statement_timeout(time).with_listen_probe(time);
             assert_eq!(wrong(&config.with_retention_interval(longest)), None, "{time:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_postgresql_database_is_refused_without_its_password() {
+        for url in ["postgres://ann:hidden@db/chat", "postgresql://ann:hidden@db:5433/chat?sslmode=disable"] {
+            assert!(!format!("{:?}", PostgresConfig::from_url(url).unwrap()).contains("hidden"));
+        }
+        for wrong in ["", "db", "mysql://ann:hidden@db/chat", "postgres://ann:hidden@db:port/chat"] {
+            let error = PostgresConfig::from_url(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains("not a URL of a PostgreSQL database") && !error.contains("hidden"),
+                "{error}"
+            );
         }
     }
 }
