@@ -18,7 +18,11 @@ use testcontainers_modules::testcontainers::{
     core::{IntoContainerPort as _, client::docker_client_instance},
     runners::AsyncRunner as _,
 };
-use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::OnceCell,
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
+};
 use url::{Host, Url};
 
 use crate::images::Image;
@@ -31,6 +35,9 @@ const FETCH: Duration = Duration::from_secs(600);
 
 /// How long a server may take to end by itself, in seconds.
 const STOP_SECONDS: i32 = 30;
+
+/// How long halting a busy container may take.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// The engine's own 64 MB are too few for queries that PostgreSQL shares out among processes.
 const SHARED_MEMORY: i64 = 256 << 20;
@@ -185,9 +192,18 @@ impl Container {
         Ok(docker_client_instance().await?.kill_container(&self.name, Some(options)).await?)
     }
 
+    /// Where the kernel has cgroups of version 1, Docker now and then gives up on a busy container: it is asked again.
     pub(crate) async fn pause(&self) -> Result<()> {
-        self.running().await?;
-        Ok(self.container.pause().await?)
+        let deadline = Instant::now() + PAUSE;
+        loop {
+            self.running().await?;
+            match self.container.pause().await {
+                Err(error) if error.to_string().contains("unable to freeze") && Instant::now() < deadline => {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     pub(crate) async fn resume(&self) -> Result<()> {

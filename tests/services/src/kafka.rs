@@ -43,13 +43,14 @@ const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'c', b'h', b'a', b't'
 const CLUSTER: &str = "chat-test-cluster-id00";
 
 /// Small and quick to start, which counts more here than how fast it runs after an hour.
-const JAVA_OPTIONS: [&str; 5] = [
-    "-Xmx512m",
+const JAVA_OPTIONS: [&str; 4] = [
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ];
+
+const HEAP: &str = "-Xmx512m";
 
 /// A Kafka broker. Its address is what clients call `bootstrap.servers`.
 pub type Kafka = Server<KafkaService>;
@@ -104,7 +105,10 @@ impl Service for KafkaService {
         // The image makes the file of these.
         let mut environment: Vec<(String, String)> =
             lines.iter().chain(settings).filter_map(|line| variable(line)).collect();
-        environment.extend([("CLUSTER_ID", CLUSTER), ("KAFKA_HEAP_OPTS", "-Xmx512m")].map(owned));
+        let options = JAVA_OPTIONS.join(" ");
+        let fixed =
+            [("CLUSTER_ID", CLUSTER), ("KAFKA_HEAP_OPTS", HEAP), ("KAFKA_JVM_PERFORMANCE_OPTS", &options)];
+        environment.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let recipe = Recipe {
             image: Self::IMAGE,
             environment,
@@ -163,7 +167,7 @@ fn launch(ports: Ports, settings: &[String]) -> Result<Process> {
     let data = folder.path().join("data");
     fs::write(&properties, [&configuration(ports, "127.0.0.1", &data), settings].concat().join("\n") + "\n")?;
 
-    let mut arguments: Vec<OsString> = JAVA_OPTIONS.iter().map(OsString::from).collect();
+    let mut arguments: Vec<OsString> = JAVA_OPTIONS.iter().chain([&HEAP]).map(OsString::from).collect();
     arguments.extend(["-cp".into(), jars.join("*").into()]);
     let mut format = Command::new(&java);
     format.args(&arguments).args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]);
@@ -214,9 +218,4 @@ fn configuration(ports: Ports, listen: &str, data: &Path) -> Vec<String> {
 fn variable(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     Some((format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value.to_owned()))
-}
-
-#[cfg(feature = "docker")]
-fn owned((name, value): (&str, &str)) -> (String, String) {
-    (name.to_owned(), value.to_owned())
 }

@@ -19,7 +19,7 @@ use crate::{
 use crate::{engine::Engine, port, process::Process, source::Kind};
 
 /// How long it may take until it answers. After a crash it may first have to read its log.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long one attempt to have it answer may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -244,6 +244,7 @@ impl<S: Service> Server<S> {
     /// Waits until it answers.
     async fn answers(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(10);
         loop {
             let error = match timeout(ATTEMPT, S::ask(&self.url)).await {
                 Ok(Ok(())) => return Ok(()),
@@ -256,7 +257,9 @@ impl<S: Service> Server<S> {
             if Instant::now() > deadline {
                 return Err(error.context(engine.log_tail()));
             }
-            sleep(Duration::from_millis(20)).await;
+            // Seldom after a while: it needs the processor to start.
+            pause = (pause * 5 / 4).min(Duration::from_millis(500));
+            sleep(pause).await;
         }
     }
 }

@@ -2,8 +2,11 @@
 #![cfg(feature = "docker")]
 
 use std::{
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use anyhow::{Context as _, Result};
@@ -61,6 +64,38 @@ async fn a_container_is_removed_with_its_value_whatever_state_it_is_in() -> Resu
         drop(server);
         assert!(!docker(&["container", "inspect", &container]), "{container} is left, {state}");
     }
+    Ok(())
+}
+
+/// Started by the test below, in a process of its own.
+#[tokio::test]
+#[ignore = "needs an engine that does not answer"]
+async fn starts_two_servers() {
+    for _ in 0..2 {
+        // Where Redis is not installed either there is none; what counts is who was asked.
+        let started = Redis::private().await;
+        assert!(started.is_err() || started.is_ok_and(|server| server.container().is_none()));
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_asked_once() -> Result<()> {
+    let engine = TcpListener::bind("127.0.0.1:0")?;
+    let address = engine.local_addr()?;
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let take = Arc::clone(&taken);
+    thread::spawn(move || {
+        for connection in engine.incoming() {
+            take.lock().unwrap().push(connection);
+        }
+    });
+    let status = Command::new(std::env::current_exe()?)
+        .args(["--exact", "starts_two_servers", "--ignored"])
+        .env("DOCKER_HOST", format!("tcp://{address}"))
+        .stdout(Stdio::null())
+        .status()?;
+    assert!(status.success());
+    assert_eq!(taken.lock().unwrap().len(), 1);
     Ok(())
 }
 
