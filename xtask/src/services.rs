@@ -54,7 +54,7 @@ pub(crate) fn install() -> Result<()> {
     SERVICES.iter().try_for_each(Service::install)
 }
 
-/// As [`install`], for PostgreSQL alone.
+/// As [`install()`], for PostgreSQL alone.
 pub(crate) fn install_postgres() -> Result<()> {
     SERVICES.iter().filter(|service| service.variable == POSTGRES_VARIABLE).try_for_each(Service::install)
 }
