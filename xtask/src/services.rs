@@ -60,7 +60,7 @@ pub(crate) fn install() -> Result<()> {
     SERVICES.iter().try_for_each(Service::install)
 }
 
-/// As [`install`], for PostgreSQL alone.
+/// As [`install()`], for PostgreSQL alone.
 pub(crate) fn install_postgres() -> Result<()> {
     let is_postgres = |service: &&Service| service.variable == Some(POSTGRES_VARIABLE);
     SERVICES.iter().filter(is_postgres).try_for_each(Service::install)
