@@ -20,7 +20,7 @@ use chat_core::{
     presence::{Incarnation, LeaseStatus, NodeLease},
 };
 use chat_test_services::Postgres;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, postgres::PgPoolOptions};
 use support::{append, by_hand, connect, draft, make_rooms, room, run};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -217,6 +217,25 @@ async fn a_session_that_was_given_shorter_limits_keeps_them() {
         assert_eq!(kind, Some(PostgresErrorKind::Cancelled), "{limit}");
         assert!(after < at_most, "{limit}: {after:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_over_an_applications_pool_are_ended_by_the_server_and_its_sessions_stay_as_they_are() {
+    let database = Postgres::shared().await.unwrap().database().await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.unwrap();
+    let config = PostgresConfig::from_url(database.url()).unwrap();
+    let config = config.with_statement_timeout(Duration::from_secs(1));
+    let backend = PostgresBackend::from_pool(pool.clone(), config).await.unwrap();
+    make_rooms(&*backend.rooms(), 1, &["ann"]).await;
+    let mut hands = by_hand(database.url()).await;
+    run(&mut hands, "BEGIN; SELECT 1 FROM chat.rooms FOR UPDATE").await;
+    let change = chat_core::MemberChange::add(support::user("eve"), chat_core::Role::Member);
+    let error = backend.rooms().change_member(&room(0), change).await.unwrap_err();
+    assert_eq!(kind(&error), Some(PostgresErrorKind::Cancelled), "{error:?}");
+    run(&mut hands, "ROLLBACK").await;
+    let limits = "SELECT current_setting('statement_timeout') || current_setting('idle_in_transaction_session_timeout')";
+    let row = sqlx::query(limits).fetch_one(&pool).await.unwrap();
+    assert_eq!(row.get::<&str, _>(0), "00");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
