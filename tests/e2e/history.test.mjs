@@ -9,8 +9,7 @@ import { goodbye, stage, until } from './stage.mjs';
 
 const MESSAGES = 10_000;
 const LONG_TASK_MS = 50;
-/** Almost a screen: every message is still in sight in some frame. */
-// Less than half of what is in sight: on a busy machine two turns come in one frame.
+/** Less than half of what is in sight, since on a busy machine two turns come in one frame: no message is left out. */
 const STEP_PX = 700;
 
 const shared = stage({ serverOptions: ['--room-rate', '20000'], prepare });
