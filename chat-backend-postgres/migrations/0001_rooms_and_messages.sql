@@ -96,6 +96,7 @@ CREATE TABLE deletions (
     count   bigint   NOT NULL,
     PRIMARY KEY (room, sender, level, stretch)
 );
+CREATE INDEX deletions_place ON deletions (room, level, stretch);   -- what retention takes away
 
 -- What the search knows: a copy of the text, folded, so that neither an append waits for the index nor the language of the
 -- database decides what is upper and lower case. Filled behind the log.
@@ -122,8 +123,9 @@ AS $$ SELECT path[cardinality(path) - 1] || '/' || p_table FROM string_to_array(
 -- Rooms come in ascending order, and the settings leave no other plan than to lock them in that order: two batches never
 -- wait for each other in a circle. The second statement sees all that earlier holders of the locks committed.
 CREATE FUNCTION append(
-    p_epoch text,
-    p_rooms bigint[], p_counts bigint[], p_countable bigint[], p_chars integer[], p_timeline boolean[],
+    p_epoch text, p_seen bigint,            -- what this node believes: the epoch, and how far the write-ahead log came
+    p_rooms bigint[], p_ids text[], p_least bigint[],   -- and the rooms' numbers, with heads that they had before
+    p_counts bigint[], p_countable bigint[], p_chars integer[], p_timeline boolean[],
     p_ix integer[], p_off bigint[], p_ordinal_off bigint[], p_own_off bigint[],
     p_id_low bigint[], p_authority smallint[], p_kind smallint[], p_body_kind smallint[],
     p_in_timeline boolean[], p_is_countable boolean[],
@@ -132,6 +134,7 @@ CREATE FUNCTION append(
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off   -- a plan that is avoided but taken counts as very dear, and compiling it took 60 to 400 ms of each call
 AS $$
 DECLARE
     v_countable bigint[];
@@ -142,6 +145,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'another epoch' USING ERRCODE = 'CH002';
     END IF;
+    IF (pg_current_wal_insert_lsn() - '0/0')::bigint < p_seen THEN
+        RAISE EXCEPTION 'the server was put back' USING ERRCODE = 'CH003';
+    END IF;
     v_now := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
     WITH moved AS (
         UPDATE rooms r SET
@@ -151,9 +157,9 @@ BEGIN
             last_activity = CASE WHEN c.timeline
                 THEN greatest(r.last_activity, (greatest(v_now << 16, r.last_id) + c.count) >> 16)
                 ELSE r.last_activity END
-        FROM unnest(p_rooms, p_counts, p_countable, p_chars, p_timeline)
-            WITH ORDINALITY AS c(room, count, countable, chars, timeline, place)
-        WHERE r.room = c.room AND r.active AND r.max_body_chars >= c.chars
+        FROM unnest(p_rooms, p_ids, p_least, p_counts, p_countable, p_chars, p_timeline)
+            WITH ORDINALITY AS c(room, id, least, count, countable, chars, timeline, place)
+        WHERE r.room = c.room AND r.id = c.id AND r.head >= c.least AND r.active AND r.max_body_chars >= c.chars
         RETURNING c.place, r.head - c.count AS head, r.last_id - c.count AS id, r.countable - c.countable AS countable)
     SELECT array_agg(m.head ORDER BY m.place), array_agg(m.id ORDER BY m.place), array_agg(m.countable ORDER BY m.place)
     INTO heads, ids, v_countable FROM moved m;
@@ -182,4 +188,19 @@ BEGIN
     IF v_stored <> cardinality(p_ix) THEN
         RAISE EXCEPTION 'a sender is no member' USING ERRCODE = 'CH001';
     END IF;
+END $$;
+
+-- Lets the search know texts of a room, and how far it knows the room. What an edit or a deletion has put there is newer than
+-- what was read. What was trimmed meanwhile goes again, under the room's lock: who trims holds it.
+CREATE FUNCTION follow(p_room bigint, p_to bigint, p_high bigint[], p_low bigint[], p_seq bigint[], p_body text[])
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- A crash loses all of it or nothing, and then it is done again: nobody waits for the disk under the room's lock.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO search (room, id_high, id_low, seq, body)
+    SELECT p_room, x.high, x.low, x.seq, x.body FROM unnest(p_high, p_low, p_seq, p_body) AS x(high, low, seq, body)
+    ON CONFLICT DO NOTHING;
+    UPDATE rooms SET searchable = greatest(searchable, p_to) WHERE room = p_room;
+    DELETE FROM search WHERE room = p_room AND seq < (SELECT r.oldest FROM rooms r WHERE r.room = p_room);
 END $$;

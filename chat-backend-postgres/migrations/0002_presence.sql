@@ -135,7 +135,7 @@ BEGIN
         END IF;
     END IF;
     FOR v_name IN
-        SELECT DISTINCT n FROM unnest(ARRAY[p_user, v_known."user"]) AS u(n) WHERE n IS NOT NULL ORDER BY n
+        SELECT DISTINCT n COLLATE "C" FROM unnest(ARRAY[p_user, v_known."user"]) AS u(n) WHERE n IS NOT NULL ORDER BY 1
     LOOP
         INSERT INTO presence_users ("user") VALUES (v_name) ON CONFLICT DO NOTHING;
         PERFORM 1 FROM presence_users WHERE "user" = v_name FOR UPDATE;

@@ -6,10 +6,12 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
     ConnectError, PostgresConfig, PostgresError, connect,
+    connections::Connections,
     epoch::Epochs,
     fanout::PostgresFanout,
     lease::{self, Lease},
     message_log::PostgresLog,
+    numbers::Numbered,
     presence::PostgresPresence,
     rooms::PostgresRooms,
     search::{self, PostgresSearch, Unsearchable},
@@ -29,13 +31,13 @@ pub struct PostgresBackend {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) pool: PgPool,
+    pub(crate) connections: Connections,
     pub(crate) sql: Sql,
     pub(crate) epochs: Epochs,
     pub(crate) durability: Durability,
     pub(crate) search_is_indexed: bool,
     /// The number of each room in an epoch: a restored store may have given it to another one.
-    pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), i64>,
+    pub(crate) numbers: moka::future::Cache<(chat_core::Epoch, RoomId), Arc<Numbered>>,
     /// What the search does not know yet.
     pub(crate) unsearchable: Arc<Unsearchable>,
     pub(crate) config: PostgresConfig,
@@ -50,8 +52,11 @@ impl PostgresBackend {
         Ok(Self::begin(connect::connect(config).await?))
     }
 
-    /// Over a pool that the application has already; of the settings, those about connections do not count. The pool
-    /// should have `test_before_acquire(false)`, and room for the chat's calls beside the application's.
+    /// Over a pool that the application has already; of the settings, those about connecting do not count. The pool
+    /// should have `test_before_acquire(false)`, room for the chat's calls beside the application's, and sessions with the
+    /// server's own `statement_timeout`, a little below [that of the chat](PostgresConfig::with_statement_timeout): what the
+    /// chat gives up would go on at the server otherwise. Sessions whose default isolation level is not read committed cost
+    /// two more round trips for every call.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -117,13 +122,13 @@ impl PostgresBackend {
 
     /// Ends the connections. What is under way is finished first.
     pub async fn close(&self) {
-        self.shared.pool.close().await;
+        self.shared.connections.pool.close().await;
     }
 
     /// How many connections there are, and how many of them are idle: for an application's metrics.
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
-        (self.shared.pool.size(), self.shared.pool.num_idle())
+        (self.shared.connections.pool.size(), self.shared.connections.pool.num_idle())
     }
 }
 
@@ -155,28 +160,15 @@ impl Backend for PostgresBackend {
 impl Shared {
     /// A connection of the pool.
     pub(crate) async fn lease(&self) -> std::result::Result<Lease, PostgresError> {
-        let connection = self.pool.acquire().await?;
-        Ok(Lease::new(connection, self.config.statement_timeout))
+        self.connections.lease().await
     }
 
-    /// A connection for one statement. Behind a pooler that is a transaction, because sqlx prepares and runs a statement
-    /// in two steps.
+    /// All rows of one statement.
     pub(crate) async fn all(
         &self,
         statement: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
     ) -> std::result::Result<Vec<sqlx::postgres::PgRow>, PostgresError> {
-        let mut lease = self.lease().await?;
-        if !self.config.transaction_pooler {
-            return lease.all(statement).await;
-        }
-        lease.begin().await?;
-        let rows = lease.all(statement).await;
-        if rows.is_ok() {
-            lease.commit().await?;
-        } else {
-            lease.roll_back().await;
-        }
-        rows
+        self.connections.all(statement).await
     }
 
     pub(crate) async fn health(&self) -> Result<()> {
@@ -189,12 +181,12 @@ impl Shared {
 
     /// Where to listen for notifications, if there is such a place.
     pub(crate) fn listen_options(&self) -> Option<PgConnectOptions> {
-        let own = || (*self.pool.connect_options()).clone();
+        let own = || (*self.connections.pool.connect_options()).clone();
         self.config.listen.clone().or_else(|| (!self.config.transaction_pooler).then(own))
     }
 }
 
 /// The backend, unless it is gone or closed: for tasks that must not keep it alive.
 pub(crate) fn alive(shared: &Weak<Shared>) -> Option<Arc<Shared>> {
-    shared.upgrade().filter(|shared| !shared.pool.is_closed())
+    shared.upgrade().filter(|shared| !shared.connections.pool.is_closed())
 }

@@ -2,6 +2,11 @@ use std::{fmt, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 
+use crate::{ConnectError, sql::is_schema_name};
+
+/// Times are at least as long; below it everything fails.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// What is kept of every room without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -71,6 +76,10 @@ impl PostgresConfig {
     pub const DEFAULT_LISTEN_PROBE: Duration = Duration::from_secs(5);
     /// How many events wait for one subscription.
     pub const DEFAULT_FANOUT_BUFFER: usize = chat_core::fanout::Topics::DEFAULT_BUFFER;
+    /// The longest time to wait for a connection, for a statement or for a sign of life.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+    /// The longest time between two times that the retention policy is applied.
+    pub const MAX_RETENTION_INTERVAL: Duration = Duration::from_secs(366 * 24 * 3_600);
 
     /// The database that `options` lead to.
     #[must_use]
@@ -96,6 +105,10 @@ impl PostgresConfig {
     /// # Errors
     /// When the text is no such URL.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
+        // Anything with a host would do for the parser below.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(InvalidUrl("it begins otherwise".to_owned()));
+        }
         url.parse().map(Self::new).map_err(|error: sqlx::Error| InvalidUrl(error.to_string()))
     }
 
@@ -114,15 +127,16 @@ impl PostgresConfig {
         self
     }
 
-    /// With another patience for a free connection.
+    /// With another patience for a free connection, from 10 ms to [`MAX_TIMEOUT`](Self::MAX_TIMEOUT).
     #[must_use]
     pub const fn with_acquire_timeout(mut self, acquire_timeout: Duration) -> Self {
         self.acquire_timeout = acquire_timeout;
         self
     }
 
-    /// With another patience for one statement. When it runs out the connection is closed: behind a network that swallows
-    /// everything it would be waited on for a quarter of an hour.
+    /// With another patience for one statement, from 10 ms to [`MAX_TIMEOUT`](Self::MAX_TIMEOUT). A little before it runs out
+    /// the server cancels the statement. When it runs out the connection is closed: behind a network that swallows everything
+    /// it would be waited on for a quarter of an hour.
     #[must_use]
     pub const fn with_statement_timeout(mut self, statement_timeout: Duration) -> Self {
         self.statement_timeout = statement_timeout;
@@ -144,7 +158,7 @@ impl PostgresConfig {
         self
     }
 
-    /// Applies the retention policy this often.
+    /// Applies the retention policy this often, at most every [`MAX_RETENTION_INTERVAL`](Self::MAX_RETENTION_INTERVAL).
     #[must_use]
     pub const fn with_retention_interval(mut self, interval: Duration) -> Self {
         self.retention_interval = interval;
@@ -167,11 +181,12 @@ impl PostgresConfig {
         self
     }
 
-    /// Asks the connection that listens for a sign of life this often (at least every 10 ms), and takes it for dead when
-    /// none comes within the same time: a connection that broke without a word is found after twice this time.
+    /// Asks the connection that listens for a sign of life this often, from every 10 ms to every
+    /// [`MAX_TIMEOUT`](Self::MAX_TIMEOUT), and takes it for dead when none comes within the same time: a connection that broke
+    /// without a word is found after twice this time.
     #[must_use]
-    pub fn with_listen_probe(mut self, listen_probe: Duration) -> Self {
-        self.listen_probe = listen_probe.max(Duration::from_millis(10));
+    pub const fn with_listen_probe(mut self, listen_probe: Duration) -> Self {
+        self.listen_probe = listen_probe;
         self
     }
 
@@ -181,6 +196,33 @@ impl PostgresConfig {
     pub const fn with_fanout_buffer(mut self, events: usize) -> Self {
         self.fanout_buffer = events;
         self
+    }
+
+    /// Whether every setting is within its bounds. No sum of a time and one of them overflows then.
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        let wrong = |setting, reason| Err(ConnectError::Setting { setting, reason });
+        if !is_schema_name(&self.schema) {
+            return wrong(
+                "schema",
+                "must be a letter or _, then letters, digits and _, all lower case, at most 63, and not begin with pg_",
+            );
+        }
+        if !(2..=1_000).contains(&self.max_connections) {
+            return wrong("max_connections", "must be from 2 to 1,000");
+        }
+        for (setting, time) in [
+            ("acquire_timeout", self.acquire_timeout),
+            ("statement_timeout", self.statement_timeout),
+            ("listen_probe", self.listen_probe),
+        ] {
+            if !(SHORTEST..=Self::MAX_TIMEOUT).contains(&time) {
+                return wrong(setting, "must be from 10 ms to 24 hours");
+            }
+        }
+        if self.retention_interval.is_zero() || self.retention_interval > Self::MAX_RETENTION_INTERVAL {
+            return wrong("retention_interval", "must not be zero, and at most 366 days");
+        }
+        Ok(())
     }
 }
 
@@ -209,3 +251,57 @@ impl fmt::Debug for PostgresConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a URL of a PostgreSQL database, such as postgres://user:password@host:5432/database: {0}")]
 pub struct InvalidUrl(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> PostgresConfig {
+        PostgresConfig::new(PgConnectOptions::new_without_pgpass())
+    }
+
+    fn wrong(config: &PostgresConfig) -> Option<&'static str> {
+        match config.check() {
+            Ok(()) => None,
+            Err(ConnectError::Setting { setting, .. }) => Some(setting),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_time_out_of_its_bounds_is_named() {
+        let (most, longest) = (PostgresConfig::MAX_TIMEOUT, PostgresConfig::MAX_RETENTION_INTERVAL);
+        for time in [Duration::ZERO, Duration::from_millis(9), most + SHORTEST, Duration::MAX] {
+            assert_eq!(wrong(&config().with_acquire_timeout(time)), Some("acquire_timeout"), "{time:?}");
+            assert_eq!(wrong(&config().with_statement_timeout(time)), Some("statement_timeout"), "{time:?}");
+            assert_eq!(wrong(&config().with_listen_probe(time)), Some("listen_probe"), "{time:?}");
+        }
+        for time in [Duration::ZERO, longest + SHORTEST, Duration::MAX] {
+            assert_eq!(
+                wrong(&config().with_retention_interval(time)),
+                Some("retention_interval"),
+                "{time:?}"
+            );
+        }
+        assert_eq!(wrong(&config()), None);
+        for time in [SHORTEST, most] {
+            let config =
+                config().with_acquire_timeout(time).with_statement_timeout(time).with_listen_probe(time);
+            assert_eq!(wrong(&config.with_retention_interval(longest)), None, "{time:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_postgresql_database_is_refused_without_its_password() {
+        for url in ["postgres://ann:hidden@db/chat", "postgresql://ann:hidden@db:5433/chat?sslmode=disable"] {
+            assert!(!format!("{:?}", PostgresConfig::from_url(url).unwrap()).contains("hidden"));
+        }
+        for wrong in ["", "db", "mysql://ann:hidden@db/chat", "postgres://ann:hidden@db:port/chat"] {
+            let error = PostgresConfig::from_url(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains("not a URL of a PostgreSQL database") && !error.contains("hidden"),
+                "{error}"
+            );
+        }
+    }
+}

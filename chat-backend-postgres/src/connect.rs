@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use chat_core::Durability;
-use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
+use sqlx::{PgPool, Row as _};
 
 use crate::{
     PostgresConfig, PostgresError,
     backend::Shared,
+    connections::Connections,
     epoch::Epochs,
     schema,
     search::{self, Unsearchable},
-    sql::{Sql, is_schema_name},
+    sql::Sql,
 };
 
-/// Statements of this library, each prepared once per connection.
-const STATEMENTS: usize = 100;
+const SERVER: &str = "
+SELECT current_setting('server_encoding') AS encoding,
+    current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS safe";
 /// Rooms whose number is remembered: an id of 26 bytes and a number each, some 100 bytes in all.
 const ROOM_NUMBERS: u64 = 100_000;
 
@@ -43,51 +45,48 @@ pub enum ConnectError {
         /// The newest one known here.
         known: i32,
     },
+    /// The database's encoding has no room for every text.
+    #[error(
+        "the database is in {found}, and messages may be in any script: use one that was made with ENCODING 'UTF8'"
+    )]
+    Encoding {
+        /// The one it has.
+        found: String,
+    },
     /// The server could not be reached or refused.
     #[error("PostgreSQL cannot be used: {0}")]
     Postgres(#[source] PostgresError),
 }
 
+impl From<PostgresError> for ConnectError {
+    fn from(error: PostgresError) -> Self {
+        Self::Postgres(error)
+    }
+}
+
 pub(crate) async fn connect(config: PostgresConfig) -> Result<Shared, ConnectError> {
-    check(&config)?;
-    let statements = if config.transaction_pooler { 0 } else { STATEMENTS };
-    let options = config.options.clone().statement_cache_capacity(statements);
-    let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(config.acquire_timeout)
-        // A call that meets a broken connection is answered so; asking each time would double the round trips.
-        .test_before_acquire(false)
-        .connect_with(options)
-        .await
-        .map_err(|error| ConnectError::Postgres(error.into()))?;
-    over(pool, config).await
+    config.check()?;
+    open(Connections::new(&config), config).await
 }
 
 /// Over a pool that is there.
 pub(crate) async fn over(pool: PgPool, config: PostgresConfig) -> Result<Shared, ConnectError> {
-    check(&config)?;
-    let failed = |error: sqlx::Error| ConnectError::Postgres(error.into());
+    config.check()?;
+    open(Connections::of_application(pool, &config), config).await
+}
+
+/// Whoever goes away meanwhile leaves nothing behind in the pool: every statement is that of a lease.
+async fn open(mut connections: Connections, config: PostgresConfig) -> Result<Shared, ConnectError> {
     let sql = Sql::new(&config.schema, !config.transaction_pooler);
-    let mut connection = pool.acquire().await.map_err(failed)?;
-    schema::migrate(&mut connection, &sql).await?;
-    let safe =
-        "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS safe";
-    let row = sqlx::query(safe).persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
-    let durability = if row.try_get("safe").map_err(failed)? {
-        Durability::Persisted
-    } else {
-        tracing::warn!(
-            "fsync or synchronous_commit is off: a crash of the server may lose acknowledged messages"
-        );
-        Durability::Volatile
-    };
-    let epochs =
-        Epochs::begin(&mut connection, &sql, config.new_epoch).await.map_err(ConnectError::Postgres)?;
-    let search_is_indexed =
-        search::trigrams::prepare(&mut connection, &sql).await.map_err(ConnectError::Postgres)?;
-    drop(connection);
+    connections.look_at_sessions(&config).await?;
+    let durability = look_at_server(&connections).await?;
+    let mut lease = connections.lease().await?;
+    schema::migrate(&mut lease, &sql).await?;
+    drop(lease);
+    let epochs = Epochs::begin(&connections, &sql, config.new_epoch).await?;
+    let search_is_indexed = search::trigrams::prepare(&connections, &sql).await;
     Ok(Shared {
-        pool,
+        connections,
         sql,
         epochs,
         durability,
@@ -98,19 +97,20 @@ pub(crate) async fn over(pool: PgPool, config: PostgresConfig) -> Result<Shared,
     })
 }
 
-fn check(config: &PostgresConfig) -> Result<(), ConnectError> {
-    let wrong = |setting, reason| Err(ConnectError::Setting { setting, reason });
-    if !is_schema_name(&config.schema) {
-        return wrong(
-            "schema",
-            "must be a letter or _, then letters, digits and _, all lower case, at most 63, and not begin with pg_",
-        );
+/// What it promises; an error where nothing of ours can be kept.
+async fn look_at_server(connections: &Connections) -> Result<Durability, ConnectError> {
+    let failed = |error: sqlx::Error| ConnectError::Postgres(error.into());
+    let rows = connections.all(sqlx::query(SERVER).persistent(false)).await?;
+    let row = rows.first().ok_or_else(|| PostgresError::corrupt("a server without settings"))?;
+    let encoding: &str = row.try_get("encoding").map_err(failed)?;
+    if encoding != "UTF8" {
+        return Err(ConnectError::Encoding { found: encoding.to_owned() });
     }
-    if !(2..=1_000).contains(&config.max_connections) {
-        return wrong("max_connections", "must be from 2 to 1,000");
+    if row.try_get("safe").map_err(failed)? {
+        return Ok(Durability::Persisted);
     }
-    if config.retention_interval.is_zero() {
-        return wrong("retention_interval", "must not be zero");
-    }
-    Ok(())
+    tracing::warn!(
+        "fsync or synchronous_commit is off: a crash of the server may lose acknowledged messages"
+    );
+    Ok(Durability::Volatile)
 }

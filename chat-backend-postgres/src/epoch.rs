@@ -11,9 +11,9 @@ use std::sync::{
 };
 
 use chat_core::Epoch;
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 
-use crate::{PostgresError, sql::Sql};
+use crate::{PostgresError, connections::Connections, lease::Lease, sql::Sql};
 
 type Result<T> = std::result::Result<T, PostgresError>;
 
@@ -36,10 +36,10 @@ const RENEW: &str = "UPDATE $chat.store s SET epoch = $1, cluster = c.system_ide
                      timeline = $chat.here_timeline(), place = $chat.here_place(s.tableoid) FROM pg_control_system() c WHERE s.epoch = $2";
 
 impl Epochs {
-    pub(crate) async fn begin(connection: &mut PgConnection, sql: &Sql, renew: bool) -> Result<Self> {
+    pub(crate) async fn begin(connections: &Connections, sql: &Sql, renew: bool) -> Result<Self> {
         let fresh = Epoch::generate();
-        sql.query(BEGIN).bind(fresh.as_str().to_owned()).execute(&mut *connection).await?;
-        let epoch = look(connection, sql, renew.then_some(None)).await?;
+        connections.all(sql.query(BEGIN).bind(fresh.as_str())).await?;
+        let epoch = look(connections, sql, renew.then_some(None)).await?;
         Ok(Self { current: RwLock::new(epoch), seen: AtomicI64::new(0) })
     }
 
@@ -51,11 +51,11 @@ impl Epochs {
     /// doubted ends whatever the store says.
     pub(crate) async fn renew(
         &self,
-        connection: &mut PgConnection,
+        connections: &Connections,
         sql: &Sql,
         doubtful: Option<&Epoch>,
     ) -> Result<Epoch> {
-        let epoch = look(connection, sql, doubtful.map(Some)).await?;
+        let epoch = look(connections, sql, doubtful.map(Some)).await?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if *current != epoch {
             tracing::warn!(
@@ -69,25 +69,37 @@ impl Epochs {
         Ok(epoch)
     }
 
-    /// How far the write-ahead log was seen, for [`is_behind`](Self::is_behind) after the next answer.
+    /// How far the write-ahead log was seen in this epoch.
     pub(crate) fn seen(&self) -> i64 {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// Whether the write-ahead log is now behind what was seen before the question.
-    pub(crate) fn is_behind(&self, before: i64, now: i64) -> bool {
-        if now < before {
-            return true;
+    /// An answer saw the write-ahead log come so far, in the epoch in which it was asked for.
+    pub(crate) fn saw(&self, epoch: &Epoch, lsn: i64) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        // An answer that was under way for long may be of the server as it was before.
+        if *current == *epoch {
+            self.seen.fetch_max(lsn, Ordering::Relaxed);
         }
-        self.seen.fetch_max(now, Ordering::Relaxed);
-        false
     }
 }
 
 /// The store's epoch; a new one if the store is another one, or if this one is doubted.
-async fn look(connection: &mut PgConnection, sql: &Sql, doubt: Option<Option<&Epoch>>) -> Result<Epoch> {
+async fn look(connections: &Connections, sql: &Sql, doubt: Option<Option<&Epoch>>) -> Result<Epoch> {
+    let mut lease = connections.lease().await?;
+    lease.begin().await?;
+    let found = look_within(&mut lease, sql, doubt).await;
+    if found.is_ok() {
+        lease.commit().await?;
+    } else {
+        lease.roll_back().await;
+    }
+    found
+}
+
+async fn look_within(lease: &mut Lease, sql: &Sql, doubt: Option<Option<&Epoch>>) -> Result<Epoch> {
     loop {
-        let row = sql.query(HERE).fetch_one(&mut *connection).await?;
+        let row = lease.one(sql.query(HERE)).await?;
         let epoch = Epoch::new(row.try_get("epoch")?).map_err(PostgresError::corrupt)?;
         let doubted = match doubt {
             None => false,
@@ -98,13 +110,8 @@ async fn look(connection: &mut PgConnection, sql: &Sql, doubt: Option<Option<&Ep
             return Ok(epoch);
         }
         let fresh = Epoch::generate();
-        let renewed = sql
-            .query(RENEW)
-            .bind(fresh.as_str().to_owned())
-            .bind(epoch.as_str().to_owned())
-            .execute(&mut *connection)
-            .await?;
-        if renewed.rows_affected() > 0 {
+        let renew = sql.query(RENEW).bind(fresh.as_str()).bind(epoch.as_str());
+        if lease.execute(renew).await? > 0 {
             return Ok(fresh);
         }
     }

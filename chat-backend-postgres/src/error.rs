@@ -20,11 +20,11 @@ pub enum PostgresErrorKind {
     Cancelled,
     /// This is a replica, or a server that takes no writes now. After a failover the same address leads elsewhere.
     ReadOnly,
-    /// The server has no disk space or memory left.
+    /// The server has no disk space or memory left, or no room for more notifications.
     Full,
     /// The server does not let this user do it, or does not let them in.
     Denied,
-    /// The schema is not what this release made: a table is missing or another one.
+    /// The schema is not what this release made: a table is missing or another one, or the database is gone.
     Schema,
     /// What is stored is damaged, or is not what this library wrote.
     Corrupt,
@@ -43,12 +43,14 @@ impl PostgresErrorKind {
             "57P01" | "57P02" | "57P03" | "57P05" => Self::Connection,
             "57014" => Self::Cancelled,
             "25006" => Self::ReadOnly,
-            // Raised by functions that need the write-ahead log of a primary.
-            "55000" => Self::ReadOnly,
+            // On a replica: functions that need the write-ahead log of a primary, and unlogged tables.
+            "55000" | "0A000" => Self::ReadOnly,
             "40001" | "40P01" | "55P03" | "25P03" | "25P04" => Self::Conflict,
             "42501" => Self::Denied,
-            "42P01" | "42703" | "42883" | "3F000" => Self::Schema,
-            "58030" => Self::Full,
+            // The table, the schema, the database itself.
+            "42P01" | "42703" | "42883" | "3F000" | "3D000" | "57P04" => Self::Schema,
+            // An error of the disk, and the server's queue of notifications.
+            "58030" | "54000" => Self::Full,
             _ => match code.get(..2) {
                 Some("08") => Self::Connection,
                 Some("28") => Self::Denied,
@@ -121,6 +123,10 @@ impl From<sqlx::Error> for PostgresError {
         let sqlstate =
             error.as_database_error().and_then(|database| database.code()).map(|code| code.into_owned());
         let kind = match (&error, &sqlstate) {
+            // A prepared statement whose table has another column since: a new connection prepares it anew.
+            (sqlx::Error::Database(database), Some(_)) if is_outdated_plan(&**database) => {
+                PostgresErrorKind::Connection
+            }
             (_, Some(code)) => PostgresErrorKind::of_sqlstate(code),
             (sqlx::Error::PoolTimedOut, _) => PostgresErrorKind::Busy,
             (sqlx::Error::PoolClosed, _) => PostgresErrorKind::Closed,
@@ -133,6 +139,12 @@ impl From<sqlx::Error> for PostgresError {
         };
         Self { kind, sqlstate, cause: Arc::new(error) }
     }
+}
+
+/// It has its SQLSTATE in common with what a replica does not do, and its message depends on the server's language.
+fn is_outdated_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    error.is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }
 
 impl fmt::Display for PostgresError {
@@ -179,11 +191,15 @@ mod tests {
             ("55P03", PostgresErrorKind::Conflict),
             ("57014", PostgresErrorKind::Cancelled),
             ("25006", PostgresErrorKind::ReadOnly),
+            ("55000", PostgresErrorKind::ReadOnly),
+            ("0A000", PostgresErrorKind::ReadOnly),
+            ("54000", PostgresErrorKind::Full),
             ("53100", PostgresErrorKind::Full),
             ("53200", PostgresErrorKind::Full),
             ("28P01", PostgresErrorKind::Denied),
             ("42501", PostgresErrorKind::Denied),
             ("42P01", PostgresErrorKind::Schema),
+            ("3D000", PostgresErrorKind::Schema),
             ("XX001", PostgresErrorKind::Corrupt),
             ("22001", PostgresErrorKind::Other),
             ("", PostgresErrorKind::Other),

@@ -1,7 +1,7 @@
 //! A connection for a while, that never goes back to the pool in a state nobody knows: if its user goes away in the middle
 //! of a statement or a transaction, or the server does not answer in time, it is closed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, Postgres,
@@ -10,8 +10,12 @@ use sqlx::{
     query::Query,
     raw_sql,
 };
+use tokio::{runtime::Handle, time::timeout};
 
-use crate::{PostgresError, PostgresErrorKind};
+use crate::{PostgresError, PostgresErrorKind, connections::Taken};
+
+/// How long an idle connection may take for a sign of life before it goes back to the pool.
+const LONGEST_RETURN: Duration = Duration::from_secs(10);
 
 type Result<T> = std::result::Result<T, PostgresError>;
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -20,14 +24,28 @@ type Statement<'q> = Query<'q, Postgres, PgArguments>;
 pub(crate) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     patience: Duration,
-    /// Between the first byte of a statement and the last one of its answer.
+    /// How a transaction begins.
+    begin: Arc<str>,
+    /// Between the first byte of a statement and the last one of its answer, or broken.
     busy: bool,
     in_transaction: bool,
+    /// Its place in the pool.
+    taken: Taken,
 }
 
 impl Lease {
-    pub(crate) const fn new(connection: PoolConnection<Postgres>, patience: Duration) -> Self {
-        Self { connection: Some(connection), patience, busy: false, in_transaction: false }
+    pub(crate) const fn new(
+        connection: PoolConnection<Postgres>,
+        patience: Duration,
+        begin: Arc<str>,
+        taken: Taken,
+    ) -> Self {
+        Self { connection: Some(connection), patience, begin, busy: false, in_transaction: false, taken }
+    }
+
+    /// From now on one statement may take so long.
+    pub(crate) const fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// All rows.
@@ -53,7 +71,8 @@ impl Lease {
 
     pub(crate) async fn begin(&mut self) -> Result<()> {
         self.in_transaction = true;
-        self.plain("BEGIN").await
+        let begin = Arc::clone(&self.begin);
+        self.plain(&begin).await
     }
 
     pub(crate) async fn commit(&mut self) -> Result<()> {
@@ -69,32 +88,30 @@ impl Lease {
         }
     }
 
-    async fn plain(&mut self, statement: &'static str) -> Result<()> {
-        self.within(async |connection| raw_sql(AssertSqlSafe(statement)).execute(connection).await).await?;
+    /// Statements without values, in one step.
+    pub(crate) async fn plain(&mut self, statements: &str) -> Result<()> {
+        let text = AssertSqlSafe(statements.to_owned());
+        self.within(async |connection| raw_sql(text).execute(connection).await).await?;
         Ok(())
     }
 
-    /// The bare connection, for code of sqlx's own. The caller does not go away meanwhile.
-    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
-        self.connection.as_deref_mut().ok_or_else(gone)
-    }
-
-    async fn within<T>(
+    /// Something with the bare connection, in the time of one statement.
+    pub(crate) async fn within<T, E: Into<PostgresError>>(
         &mut self,
-        work: impl AsyncFnOnce(&mut PgConnection) -> std::result::Result<T, sqlx::Error>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> std::result::Result<T, E>,
     ) -> Result<T> {
+        let gone = || PostgresError::new(PostgresErrorKind::Closed, "the connection was given up");
         let connection = self.connection.as_deref_mut().ok_or_else(gone)?;
         self.busy = true;
-        let done = tokio::time::timeout(self.patience, work(connection)).await;
-        match done {
+        match timeout(self.patience, work(connection)).await {
             Ok(Ok(value)) => {
                 self.busy = false;
                 Ok(value)
             }
             Ok(Err(error)) => {
-                // What the server refuses leaves the connection as it was; anything else leaves it in doubt.
-                self.busy = !matches!(error, sqlx::Error::Database(_) | sqlx::Error::RowNotFound);
-                Err(error.into())
+                let error = error.into();
+                self.busy = breaks(&error);
+                Err(error)
             }
             Err(_) => Err(PostgresError::new(
                 PostgresErrorKind::Connection,
@@ -104,17 +121,32 @@ impl Lease {
     }
 }
 
-fn gone() -> PostgresError {
-    PostgresError::new(PostgresErrorKind::Closed, "the connection was given up")
+/// What the server refuses leaves the connection as it was; anything else leaves it in doubt. And a server that takes no
+/// writes now will not take any later on this connection: after a failover another one is at its address.
+fn breaks(error: &PostgresError) -> bool {
+    let is_lost = matches!(error.kind(), PostgresErrorKind::Connection | PostgresErrorKind::ReadOnly);
+    is_lost || error.sqlstate().is_none()
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if (self.busy || self.in_transaction)
-            && let Some(connection) = self.connection.take()
-        {
+        let Some(mut connection) = self.connection.take() else { return };
+        let runtime = Handle::try_current();
+        match runtime {
+            Ok(runtime) if !self.busy && !self.in_transaction => {
+                // It asks the server for a sign of life first. Where none comes in time the connection is dropped, which
+                // closes it and frees its place: left to itself it would wait as long as the network is silent.
+                let (returned, taken) = (connection.return_to_pool(), self.taken.clone());
+                let patience = self.patience.min(LONGEST_RETURN);
+                runtime.spawn(async move {
+                    if timeout(patience, returned).await.is_err() {
+                        tracing::debug!("a connection that does not answer was closed");
+                    }
+                    drop(taken);
+                });
+            }
             // Its socket closes with it.
-            drop(connection.detach());
+            _ => drop(connection.detach()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod append;
 mod backend;
 mod config;
 mod connect;
+mod connections;
 mod epoch;
 mod error;
 mod fanout;

@@ -38,10 +38,10 @@ ON CONFLICT (room, \"user\") DO UPDATE SET
     read = greatest(m.read, excluded.read),
     read_at = CASE WHEN excluded.left_at IS NULL AND (m.role IS NULL OR m.left_at IS NOT NULL) THEN NULL ELSE m.read_at END";
 
-/// Has a row where `$2` is the only owner, the change is not outdated, and somebody stays: they themselves (`$5`) or another.
+/// Has a row where `$2` is the only owner, the change is not outdated (versions have no sign), and somebody stays: they themselves (`$5`) or another.
 const TAKES_LAST_OWNER: &str = "
 SELECT 1 FROM $chat.members m
-WHERE m.room = $1 AND m.\"user\" = $2 AND m.role = $3 AND m.left_at IS NULL AND ($4::bigint IS NULL OR $4 > m.version)
+WHERE m.room = $1 AND m.\"user\" = $2 AND m.role = $3 AND m.left_at IS NULL AND ($4::bigint IS NULL OR ($4 # (1::bigint << 63)) > (m.version # (1::bigint << 63)))
 AND NOT EXISTS (SELECT 1 FROM $chat.members o
     WHERE o.room = $1 AND o.\"user\" <> $2 AND o.role = $3 AND o.left_at IS NULL)
 AND ($5 OR EXISTS (SELECT 1 FROM $chat.members o

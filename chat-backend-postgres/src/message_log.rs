@@ -129,8 +129,7 @@ impl Shared {
         if known.as_str() == text {
             return Ok(known);
         }
-        let mut lease = self.lease().await?;
-        self.epochs.renew(lease.connection()?, &self.sql, None).await?;
+        self.epochs.renew(&self.connections, &self.sql, None).await?;
         Epoch::new(text).map_err(PostgresError::corrupt)
     }
 }

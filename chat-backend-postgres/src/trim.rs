@@ -37,8 +37,11 @@ const REMOVE: [&str; 4] = [
     "DELETE FROM $chat.reaction_keys WHERE room = $1 AND seq < $2",
     "DELETE FROM $chat.entries WHERE room = $1 AND timeline IN (false, true) AND seq < $2",
 ];
-const FORGET_DELETIONS: &str =
-    "DELETE FROM $chat.deletions WHERE room = $1 AND stretch < ($2 >> (6 * level))";
+/// What was counted of entries that are gone. Readers pass over it, so it goes later, and some rows at a time.
+const FORGET_DELETIONS: &str = "
+DELETE FROM $chat.deletions WHERE ctid = ANY(ARRAY(
+    SELECT d.ctid FROM generate_series(0, 4) AS l(level)
+    JOIN $chat.deletions d ON d.room = $1 AND d.level = l.level AND d.stretch < ($2 >> (6 * l.level)) LIMIT $3))";
 const MOVE_OLDEST: &str =
     "UPDATE $chat.rooms SET oldest = $2, searchable = greatest(searchable, $2 - 1) WHERE room = $1";
 
@@ -51,22 +54,37 @@ ORDER BY r.room LIMIT $4";
 
 type Done<T> = std::result::Result<T, PostgresError>;
 
+/// What a step has done.
+struct Step {
+    room: i64,
+    head: Head,
+    moved: bool,
+    /// Nothing is left to remove.
+    done: bool,
+}
+
 pub(crate) async fn trim(shared: &Arc<Shared>, room: &RoomId, retention: &Retention) -> Done<Result<Head>> {
+    let mut moved = false;
     // In steps, so that appends to the room are not held up for as long as the whole takes.
     loop {
-        let (shared, room, retention) = (Arc::clone(shared), room.clone(), retention.clone());
-        let step = tokio::spawn(async move { step(&shared, &room, &retention).await });
+        let (shared_too, room, retention) = (Arc::clone(shared), room.clone(), retention.clone());
+        let step = tokio::spawn(async move { step(&shared_too, &room, &retention).await });
         let done = step.await.unwrap_or_else(|error| Err(PostgresError::corrupt(error)))?;
-        match done {
-            Ok((head, true)) => return Ok(Ok(head)),
-            Ok((_, false)) => {}
+        let step = match done {
+            Ok(step) => step,
             Err(error) => return Ok(Err(error)),
+        };
+        moved |= step.moved;
+        if step.done {
+            if moved {
+                forget_deletions(shared, step.room, step.head.oldest).await?;
+            }
+            return Ok(Ok(step.head));
         }
     }
 }
 
-/// The second half of the answer: nothing is left to remove.
-async fn step(shared: &Shared, room: &RoomId, retention: &Retention) -> Done<Result<(Head, bool)>> {
+async fn step(shared: &Shared, room: &RoomId, retention: &Retention) -> Done<Result<Step>> {
     let mut lease = shared.lease().await?;
     lease.begin().await?;
     let done = within(shared, &mut lease, room, retention).await;
@@ -87,7 +105,7 @@ async fn within(
     lease: &mut Lease,
     room: &RoomId,
     retention: &Retention,
-) -> Done<Result<(Head, bool)>> {
+) -> Done<Result<Step>> {
     let found = lease.optional(shared.sql.query(LOCK).bind(room.as_str())).await?;
     let Some(found) = found else { return Ok(Err(Error::RoomNotFound { room: room.clone() })) };
     let number: i64 = found.try_get("room")?;
@@ -103,18 +121,30 @@ async fn within(
     };
     let first_kept = by_count.max(by_time).clamp(oldest, end);
     let kept = integer(first_kept.get());
-    if first_kept > oldest {
+    let moved = first_kept > oldest;
+    if moved {
         for statement in REMOVE {
             lease.execute(shared.sql.query(statement).bind(number).bind(kept)).await?;
         }
         lease.execute(shared.sql.query(MOVE_OLDEST).bind(number).bind(kept)).await?;
     }
     let done = first_kept < end || end > head;
-    if done {
-        // Once for all steps: it looks through everything that was ever deleted in the room.
-        lease.execute(shared.sql.query(FORGET_DELETIONS).bind(number).bind(kept)).await?;
+    let head = Head { cursor: Cursor::new(epoch, head), oldest: first_kept };
+    Ok(Ok(Step { room: number, head, moved, done }))
+}
+
+async fn forget_deletions(shared: &Shared, room: i64, oldest: Seq) -> Done<()> {
+    let (oldest, most) = (integer(oldest.get()), integer(STEP));
+    loop {
+        let mut lease = shared.lease().await?;
+        lease.begin().await?;
+        let statement = shared.sql.query(FORGET_DELETIONS).bind(room).bind(oldest).bind(most);
+        let gone = lease.execute(statement).await?;
+        lease.commit().await?;
+        if gone < STEP {
+            return Ok(());
+        }
     }
-    Ok(Ok((Head { cursor: Cursor::new(epoch, head), oldest: first_kept }, done)))
 }
 
 /// The position of the first entry from `oldest` on that is young enough; `end` if none before it is.
@@ -168,7 +198,10 @@ async fn apply(shared: &Arc<Shared>, policy: RetentionPolicy) -> Result<()> {
         let Some((last, _)) = rooms.last() else { return Ok(()) };
         after = *last;
         for (_, room) in rooms {
-            trim(shared, &room, &retention).await.map_err(failed)??;
+            // One that fails does not stop the others.
+            if let Err(error) = trim(shared, &room, &retention).await.map_err(failed).flatten() {
+                tracing::warn!(%error, room = room.as_str(), "old entries of a room could not be removed; it is tried again later");
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The PostgreSQL backend keeps the whole contract, on one node and on several.
+//! The PostgreSQL backend keeps the whole contract, on one node and on several. The server does not wait for its disk: what
+//! is kept when something breaks is looked at in `faults.rs`, on one that does.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use std::{
@@ -25,7 +26,7 @@ async fn connect(url: &str, schema: &str) -> PostgresBackend {
 }
 
 async fn database() -> Database {
-    Postgres::shared().await.unwrap().database().await.unwrap()
+    Postgres::shared_without_fsync().await.unwrap().database().await.unwrap()
 }
 
 /// The address of the database that all cases share, and the name of a fresh schema.

@@ -46,7 +46,9 @@ impl FanoutHarness for Carrier {
         let database = database().await;
         let mut url = database.url().to_owned();
         if self.proxied {
-            let proxy = Proxy::start(Postgres::shared().await.unwrap().address().unwrap()).await.unwrap();
+            let proxy = Proxy::start(Postgres::shared_without_fsync().await.unwrap().address().unwrap())
+                .await
+                .unwrap();
             url = database.url_through(&proxy.address().to_string()).unwrap();
             *self.proxy.lock().await = Some(proxy);
         }
@@ -158,7 +160,8 @@ async fn a_terminated_listener_comes_back_and_tells_every_topic() {
 #[tokio::test]
 async fn a_half_open_connection_is_found_within_twice_the_probe() {
     let database = database().await;
-    let proxy = Proxy::start(Postgres::shared().await.unwrap().address().unwrap()).await.unwrap();
+    let proxy =
+        Proxy::start(Postgres::shared_without_fsync().await.unwrap().address().unwrap()).await.unwrap();
     let through = database.url_through(&proxy.address().to_string()).unwrap().parse().unwrap();
     // Only the listener goes through the proxy.
     let config = config(database.url()).with_listen_at(through).with_listen_probe(PROBE);

@@ -4,111 +4,17 @@
 
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use chat_backend_postgres::{PostgresBackend, PostgresConfig, PostgresError, PostgresErrorKind};
-use chat_core::{AppendOutcome, Error, MessageId, MessageLog};
+use chat_backend_postgres::{PostgresBackend, PostgresConfig, PostgresErrorKind};
+use chat_core::AppendOutcome;
 use chat_test_services::{Postgres, Proxy};
-use support::{by_hand, connect, draft, make_rooms, read, room, run};
-use tokio::time::{Instant, sleep, timeout};
-
-const ROOMS: usize = 4;
-const WRITERS: usize = 6;
-
-/// What was acknowledged: (room, client id) and the message id.
-type Acknowledged = Arc<Mutex<BTreeMap<(usize, String), MessageId>>>;
-
-/// Writers that send one message after the other, each again and again until it is acknowledged.
-struct Load {
-    acknowledged: Acknowledged,
-    stop: Arc<AtomicBool>,
-    writers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(backend: &PostgresBackend) -> Self {
-        let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
-        let writers = (0..WRITERS)
-            .map(|writer| {
-                let (log, acknowledged, stop) = (backend.message_log(), acknowledged.clone(), stop.clone());
-                tokio::spawn(async move { write(writer, &*log, &acknowledged, &stop).await })
-            })
-            .collect();
-        Self { acknowledged, stop, writers }
-    }
-
-    fn count(&self) -> usize {
-        self.acknowledged.lock().unwrap().len()
-    }
-
-    /// Waits until so many more were acknowledged, and answers how long that took.
-    async fn more(&self, more: usize, within: Duration) -> Duration {
-        let (start, wanted) = (Instant::now(), self.count() + more);
-        timeout(within, async {
-            while self.count() < wanted {
-                sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .expect("messages are acknowledged again");
-        start.elapsed()
-    }
-
-    /// Ends the load and compares what was acknowledged with what is stored.
-    async fn check(self, backend: &PostgresBackend) {
-        self.stop.store(true, Ordering::Relaxed);
-        for writer in self.writers {
-            timeout(Duration::from_secs(30), writer).await.unwrap().unwrap();
-        }
-        let acknowledged = self.acknowledged.lock().unwrap().clone();
-        assert!(acknowledged.len() > 50, "{} acknowledged", acknowledged.len());
-        let mut stored = BTreeMap::new();
-        for n in 0..ROOMS {
-            for entry in read(&*backend.message_log(), &room(n)).await {
-                let before = stored.insert((n, entry.client_id.as_str().to_owned()), entry.position.id);
-                assert_eq!(before, None, "{entry:?} twice");
-            }
-        }
-        for (message, id) in &acknowledged {
-            assert_eq!(stored.get(message), Some(id), "{message:?} was acknowledged");
-        }
-    }
-}
-
-async fn write(writer: usize, log: &dyn MessageLog, acknowledged: &Acknowledged, stop: &AtomicBool) {
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let (n, id) = (number % ROOMS, format!("{writer}-{number}"));
-        let message = draft(room(n), "ann", &id);
-        loop {
-            match log.append(std::slice::from_ref(&message)).await {
-                Ok(outcomes) => match &outcomes[0] {
-                    AppendOutcome::New(position) | AppendOutcome::Duplicate(position) => {
-                        acknowledged.lock().unwrap().insert((n, id), position.id);
-                        break;
-                    }
-                    other => panic!("{other:?}"),
-                },
-                Err(error) => {
-                    assert!(error.is_retryable(), "{error:?}");
-                    sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-        number += 1;
-    }
-}
-
-fn kind(error: &Error) -> Option<PostgresErrorKind> {
-    std::error::Error::source(error)?.downcast_ref::<PostgresError>().map(PostgresError::kind)
-}
+use support::{
+    by_hand, connect, draft, kind,
+    load::{Load, ROOMS},
+    make_rooms, read, room, run,
+};
+use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_under_load_loses_nothing_acknowledged() {
@@ -179,9 +85,9 @@ async fn a_server_that_pauses_goes_on_where_it_was() {
     make_rooms(&*backend.rooms(), ROOMS, &["ann"]).await;
     let load = Load::start(&backend);
     load.more(50, Duration::from_secs(60)).await;
-    server.pause().unwrap();
+    server.pause().await.unwrap();
     sleep(Duration::from_secs(20)).await;
-    server.resume().unwrap();
+    server.resume().await.unwrap();
     load.more(50, Duration::from_secs(15)).await;
     load.check(&backend).await;
 }

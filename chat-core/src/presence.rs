@@ -112,7 +112,7 @@ pub trait Presence: Backend {
     async fn presence(&self, users: &[UserId]) -> Result<Vec<UserPresence>>;
 
     /// Users announced as online who have had no live connection for at least `grace`: from now on announced as
-    /// offline. Each is given to exactly one caller. Any node may call this at any time, for all nodes; connections of
+    /// offline. Each is given to one caller at most: if its answer is lost, nobody is told. Any node may call this at any time, for all nodes; connections of
     /// leases that ran out end when they ran out.
     async fn sweep(&self, grace: Duration) -> Result<Vec<UserPresence>>;
 }

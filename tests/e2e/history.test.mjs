@@ -9,8 +9,8 @@ import { goodbye, stage, until } from './stage.mjs';
 
 const MESSAGES = 10_000;
 const LONG_TASK_MS = 50;
-/** Almost a screen: every message is still in sight in some frame. */
-const STEP_PX = 1_300;
+/** Less than half of what is in sight, since on a busy machine two turns come in one frame: no message is left out. */
+const STEP_PX = 700;
 
 const shared = stage({ serverOptions: ['--room-rate', '20000'], prepare });
 
@@ -45,7 +45,7 @@ async function prepare({ server: { url }, browser }) {
   await page.close();
 }
 
-test('ten thousand messages scroll without a long task, each once and in order', { timeout: 120_000 }, async () => {
+test('ten thousand messages scroll without a long task, each once and in order', { timeout: 240_000 }, async () => {
   const reader = await shared.person('Reader', { viewport: { width: 1200, height: 1600 } });
   const { page } = reader;
   const history = page.getByTestId('history');
@@ -56,7 +56,7 @@ test('ten thousand messages scroll without a long task, each once and in order',
     await watchRows(page);
     const tasks = await measure(page);
     const begun = Date.now();
-    const wheeled = await wheelToEnd(page, direction);
+    const { least, most } = await wheelToEnd(page, direction);
     const seconds = (Date.now() - begun) / 1000;
     const times = await tasks.end();
     const seen = await page.evaluate(() => window.watched.end());
@@ -65,23 +65,28 @@ test('ten thousand messages scroll without a long task, each once and in order',
     assert.deepEqual(seen.problems, []);
     assert.equal(seen.messages, MESSAGES, 'every message was in sight');
     assert.ok(seen.mostRows < 400, `${seen.mostRows} rows at once`);
-    assert.ok(Math.abs(seen.travelled + wheeled) <= 5 * STEP_PX, `wheeled ${wheeled}, travelled ${seen.travelled}`);
+    const travelled = -direction * seen.travelled;
+    assert.ok(travelled >= least - 5 * STEP_PX && travelled <= most, `wheeled ${least} to ${most}, travelled ${travelled}`);
     // By the thread's own time: what others do on this machine makes tasks longer by the clock.
     assert.ok(times.longestCpuMs < LONG_TASK_MS, `a task of ${times.longestCpuMs} ms`);
   }
   assert.ok(!(await page.getByTestId('jump-down').isVisible()), 'back at the newest');
   await goodbye(reader);
 
-  /** Turns the wheel, once in each frame, until nothing moves any more; gives how far it was turned at least. */
+  /**
+   * Turns the wheel, once in each frame, until nothing moves any more; gives how far it was turned at least and at most: on
+   * a busy machine a turn that seems to move nothing moves with the next one.
+   */
   async function wheelToEnd(shown, direction) {
-    let [turns, still, last] = [0, 0, null];
+    let [turns, all, still, last] = [0, 0, 0, null];
     while (still < 20) {
+      all += 1;
       const now = await turnWheel(shown, direction * STEP_PX);
       still = now === last ? still + 1 : 0;
       if (still === 0) turns += 1;
       last = now;
     }
-    return turns * STEP_PX * direction;
+    return { least: turns * STEP_PX, most: all * STEP_PX };
   }
 });
 

@@ -1,15 +1,19 @@
 //! Starts every example server once: it must say where it listens, answer, and end in good order.
 
-use std::{fs, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 
 use crate::{
     process::{self, Steps, cargo},
     server::Server,
-    test::EVERYTHING,
+    services::{self, Postgres},
+    test::{EVERYTHING, QUICKSTART},
     workspace::Workspace,
 };
+
+/// Where the quickstart keeps everything, if it is set.
+pub(crate) const DATABASE: &str = "DATABASE_URL";
 
 /// Builds and tries every example server.
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
@@ -22,16 +26,28 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     }
     for name in servers {
         steps.run(&format!("start and stop {name}"), || {
-            // What it keeps is kept there, and each trial begins without.
-            let folder = workspace.target().join("trial").join(name);
-            let _ = fs::remove_dir_all(&folder);
-            fs::create_dir_all(&folder)?;
             let mut command = Command::new(workspace.program(name));
-            command.current_dir(&folder);
+            command.current_dir(fresh_folder(workspace, name)?).env_remove(DATABASE);
             start_and_stop(command)
         })?;
     }
-    Ok(())
+    steps.run("PostgreSQL for the examples", services::install_postgres)?;
+    steps.run(&format!("start and stop {QUICKSTART} on PostgreSQL"), || {
+        let postgres = Postgres::start(workspace)?;
+        let mut command = Command::new(workspace.program(QUICKSTART));
+        command.current_dir(fresh_folder(workspace, QUICKSTART)?);
+        // A server that was given keeps the schema: its name says what it is of.
+        command.args(["--schema", "chat_trial"]).env(DATABASE, postgres.url());
+        start_and_stop(command)
+    })
+}
+
+/// What a server keeps is kept there, and each trial begins without.
+fn fresh_folder(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let folder = workspace.target().join("trial").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 fn start_and_stop(command: Command) -> Result<()> {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{process, server::Server, workspace::Workspace};
+use crate::{examples::DATABASE, process, server::Server, workspace::Workspace};
 
 const SOURCES: &str = "tests/schemathesis";
 const REQUIREMENTS: &str = "requirements.txt";
@@ -26,7 +26,7 @@ pub(crate) fn run(workspace: &Workspace, server: &str) -> Result<()> {
     let data = folder.join("data");
     remove(&data)?;
     let mut command = Command::new(workspace.program(server));
-    command.args(["--no-rate-limits", "--log", "warn", "--data"]).arg(&data);
+    command.args(["--no-rate-limits", "--log", "warn", "--data"]).arg(&data).env_remove(DATABASE);
     let server = Server::start(command)?;
     let url = format!("http://{}", server.address());
 

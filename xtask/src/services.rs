@@ -1,8 +1,14 @@
 //! The servers that tests use: their programs, and leaving them running.
 
-use std::{env, fs, os::unix::process::CommandExt as _, path::Path, process::Command};
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
 
-use anyhow::{Error, Result};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::{install, process, workspace::Workspace};
 
@@ -10,32 +16,40 @@ use crate::{install, process, workspace::Workspace};
 #[derive(Debug)]
 struct Service {
     name: &'static str,
-    /// Where one that runs already is; then nothing has to be installed.
-    variable: &'static str,
+    /// Where one that runs already is; then nothing has to be installed. None: the tests always start their own.
+    variable: Option<&'static str>,
     is_there: fn() -> bool,
     packages: fn() -> Vec<&'static str>,
 }
 
+const POSTGRES_VARIABLE: &str = "CHAT_TEST_POSTGRES_URL";
+
 /// What Kafka runs on: Java 17 or later. Which of them there are differs between releases of Debian and Ubuntu.
 const JAVA: [&str; 3] = ["openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless"];
 
-/// Debian's package also starts a server of its own, on port 5432. The tests leave it alone.
-const SERVICES: [Service; 3] = [
+/// Debian's packages also start servers of their own, on ports 5432 and 6432. The tests leave them alone.
+const SERVICES: [Service; 4] = [
     Service {
         name: "PostgreSQL",
-        variable: "CHAT_TEST_POSTGRES_URL",
+        variable: Some(POSTGRES_VARIABLE),
         is_there: has_postgres,
         packages: || vec!["postgresql"],
     },
     Service {
+        name: "PgBouncer, which stands in front of PostgreSQL",
+        variable: None,
+        is_there: || install::is_there("pgbouncer") || Path::new("/usr/sbin/pgbouncer").is_file(),
+        packages: || vec!["pgbouncer"],
+    },
+    Service {
         name: "Redis",
-        variable: "CHAT_TEST_REDIS_URL",
+        variable: Some("CHAT_TEST_REDIS_URL"),
         is_there: || install::is_there("redis-server") || install::is_there("valkey-server"),
         packages: || vec!["redis-server"],
     },
     Service {
         name: "Java and Maven, for Kafka",
-        variable: "CHAT_TEST_KAFKA_URL",
+        variable: Some("CHAT_TEST_KAFKA_URL"),
         is_there: || install::is_there("mvn") && java_is_recent(),
         packages: || vec![install::first_known(&JAVA), "maven"],
     },
@@ -43,18 +57,31 @@ const SERVICES: [Service; 3] = [
 
 /// Sees to it that the servers' programs are there.
 pub(crate) fn install() -> Result<()> {
-    for service in &SERVICES {
-        let Service { name, variable, .. } = service;
-        if env::var_os(variable).is_some_and(|address| !address.is_empty()) {
+    SERVICES.iter().try_for_each(Service::install)
+}
+
+/// As [`install()`], for PostgreSQL alone.
+pub(crate) fn install_postgres() -> Result<()> {
+    let is_postgres = |service: &&Service| service.variable == Some(POSTGRES_VARIABLE);
+    SERVICES.iter().filter(is_postgres).try_for_each(Service::install)
+}
+
+impl Service {
+    fn install(&self) -> Result<()> {
+        let Self { name, variable, .. } = self;
+        if let Some(variable) = variable
+            && env::var_os(variable).is_some_and(|address| !address.is_empty())
+        {
             println!("{name}: the one at {variable}");
-            continue;
+            return Ok(());
         }
-        if !(service.is_there)() {
-            install::packages(&(service.packages)(), &format!("Or name a server that runs: {variable}=…"))?;
+        if !(self.is_there)() {
+            let otherwise = variable.map(|variable| format!("Or name a server that runs: {variable}=…"));
+            install::packages(&(self.packages)(), &otherwise.unwrap_or_default())?;
         }
         println!("{name}: installed");
+        Ok(())
     }
-    Ok(())
 }
 
 /// Starts them and leaves them running. Ctrl-C is for the servers' program alone: we become it.
@@ -62,6 +89,53 @@ pub(crate) fn up(workspace: &Workspace, names: &[String]) -> Result<()> {
     let mut run =
         process::cargo(&workspace.root, ["run", "--quiet", "--package", "chat-test-services", "--"]);
     Err(Error::from(run.args(names).exec()).context("cargo run could not be started"))
+}
+
+/// A PostgreSQL while it is needed.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    url: String,
+    /// None where the server was given. Its output is kept open: it has more to say.
+    program: Option<(Child, BufReader<ChildStdout>)>,
+}
+
+impl Postgres {
+    /// Takes the one that was given, or starts one. The servers' program is built already.
+    pub(crate) fn start(workspace: &Workspace) -> Result<Self> {
+        if let Some(url) = env::var(POSTGRES_VARIABLE).ok().filter(|url| !url.is_empty()) {
+            return Ok(Self { url, program: None });
+        }
+        let mut command = Command::new(workspace.program("chat-test-services"));
+        let mut child =
+            command.arg("postgres").stdout(Stdio::piped()).spawn().context("chat-test-services")?;
+        let mut output = BufReader::new(child.stdout.take().context("no standard output")?);
+        let mut postgres = Self { url: String::new(), program: None };
+        let mut line = String::new();
+        let read = output.read_line(&mut line);
+        // From now on it ends with this value.
+        postgres.program = Some((child, output));
+        read?;
+        match line.trim_end().strip_prefix(&format!("export {POSTGRES_VARIABLE}=")) {
+            Some(url) => url.clone_into(&mut postgres.url),
+            None => bail!("chat-test-services did not say where PostgreSQL is"),
+        }
+        Ok(postgres)
+    }
+
+    /// Its address, with a password.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some((program, _)) = &mut self.program {
+            // The server goes with its program, however that ends.
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
 }
 
 /// Debian keeps each version in a folder of its own, outside of `PATH`.

@@ -23,7 +23,7 @@ pub(crate) const EVERYTHING: [&str; 6] =
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
 const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const BROWSER_TESTS: &str = "tests/e2e";
-const QUICKSTART: &str = "example-axum-quickstart";
+pub(crate) const QUICKSTART: &str = "example-axum-quickstart";
 const REST_TOOLS: &str = "tools for requests from the document";
 const REST: &str = "REST against its document";
 

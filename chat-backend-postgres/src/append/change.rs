@@ -1,7 +1,7 @@
 //! Lets a new entry act on its target, in the transaction that stores it and under the room's lock.
 
 use chat_core::{
-    Content, ReactionOp,
+    Content, MessageId, ReactionOp,
     rules::{
         batch::{NewEntry, Target},
         stored,
@@ -21,11 +21,11 @@ type Result<T> = std::result::Result<T, Obstacle>;
 const EDIT: &str = "
 UPDATE $chat.entries SET body_kind = $3, body = $4, edited_seq = $5, edited_at = $6
 WHERE room = $1 AND timeline AND seq = $2";
-/// Whether or not the search knows the message yet: what comes behind finds it there and leaves it so.
+/// Whether or not the search knows the message yet: what comes behind finds it there and leaves it so. A deleted one has no
+/// text.
 const SEARCH: &str = "
 INSERT INTO $chat.search (id_high, id_low, room, seq, body) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id_high, id_low) DO UPDATE SET body = excluded.body";
-const FORGET: &str = "DELETE FROM $chat.search WHERE room = $1 AND seq = $2";
 
 const DELETE: &str = "
 UPDATE $chat.entries SET body_kind = $3, body = NULL, deleted_seq = $4 WHERE room = $1 AND timeline AND seq = $2";
@@ -73,18 +73,13 @@ pub(super) async fn apply(
                 .bind(by)
                 .bind(integer(new.position.created_at.as_millis()));
             lease.execute(statement).await?;
-            let (high, low) = rows::halves(*id);
-            let statement = shared
-                .sql
-                .query(SEARCH)
-                .bind(high)
-                .bind(low)
-                .bind(new.room)
-                .bind(target.entry)
-                .bind(fold(text.unwrap_or_default()));
-            lease.execute(statement).await?;
+            let text = fold(text.unwrap_or_default());
+            search(shared, lease, (new.room, *id, target.entry), text).await?;
         }
-        Content::Delete { .. } => delete(shared, lease, new.room, by, target).await?,
+        Content::Delete { target: id } => {
+            delete(shared, lease, new.room, by, target).await?;
+            search(shared, lease, (new.room, *id, target.entry), String::new()).await?;
+        }
         Content::Reaction { key, op, .. } => {
             let statement = match op {
                 ReactionOp::Add => REACT,
@@ -124,6 +119,17 @@ async fn delete(shared: &Shared, lease: &mut Lease, room: i64, by: i64, target: 
         lease.execute(statement).await?;
         lease.execute(shared.sql.query(ONE_DELETED).bind(room)).await?;
     }
-    lease.execute(shared.sql.query(FORGET).bind(room).bind(target.entry)).await?;
+    Ok(())
+}
+
+async fn search(
+    shared: &Shared,
+    lease: &mut Lease,
+    (room, id, seq): (i64, MessageId, i64),
+    text: String,
+) -> Result<()> {
+    let (high, low) = rows::halves(id);
+    let statement = shared.sql.query(SEARCH).bind(high).bind(low).bind(room).bind(seq).bind(text);
+    lease.execute(statement).await?;
     Ok(())
 }

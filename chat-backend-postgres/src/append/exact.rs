@@ -11,7 +11,7 @@ use chat_core::{
 };
 use sqlx::Row as _;
 
-use super::{Obstacle, Outcomes, Placed, change, fast::check_lsn};
+use super::{Obstacle, Outcomes, Rooms, change};
 use crate::{
     PostgresError,
     backend::Shared,
@@ -23,11 +23,12 @@ type Result<T> = std::result::Result<T, Obstacle>;
 
 /// In ascending order, as everybody locks rooms.
 const LOCK: &str = "
-SELECT r.room, r.active, r.max_body_chars, r.head, r.countable, r.last_id FROM $chat.rooms r
+SELECT r.room, r.id, r.active, r.max_body_chars, r.head, r.countable, r.last_id FROM $chat.rooms r
 WHERE r.room = ANY($1) ORDER BY r.room FOR NO KEY UPDATE";
 
 const HERE: &str = "
 SELECT s.epoch = $1 AND s.timeline = $chat.here_timeline() AND s.place = $chat.here_place(s.tableoid) AS same,
+    (pg_current_wal_insert_lsn() - '0/0')::bigint AS lsn,
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM $chat.store s";
 
 /// One row for each draft: the sender's membership, how many they sent, and what the client id names already.
@@ -62,26 +63,32 @@ WHERE r.room = x.room";
 
 const LSN: &str = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS lsn";
 
-pub(super) async fn append(
-    shared: &Shared,
-    epoch: &Epoch,
-    rooms: &BTreeMap<i64, Vec<Placed<'_>>>,
-) -> Result<Outcomes> {
+/// What holds once it is committed.
+struct Done {
+    outcomes: Outcomes,
+    heads: Vec<(i64, i64)>,
+    lsn: i64,
+}
+
+pub(super) async fn append(shared: &Shared, epoch: &Epoch, rooms: &Rooms<'_>) -> Result<Outcomes> {
     // In the batch's order: that of a room is its own, and a change finds its target in it.
     let mut drafts: Vec<(usize, i64, &Draft)> = rooms
         .iter()
-        .flat_map(|(room, drafts)| drafts.iter().map(|(place, draft)| (*place, *room, *draft)))
+        .flat_map(|(room, (_, drafts))| drafts.iter().map(|(place, draft)| (*place, *room, *draft)))
         .collect();
     drafts.sort_unstable_by_key(|(place, ..)| *place);
-    let seen = shared.epochs.seen();
     let mut lease = shared.lease().await?;
     lease.begin().await?;
     let done = within(shared, epoch, &mut lease, rooms, &drafts).await;
     match done {
-        Ok((outcomes, lsn)) => {
+        Ok(Done { outcomes, heads, lsn }) => {
             lease.commit().await?;
-            drop(lease);
-            check_lsn(shared, epoch, seen, lsn).await?;
+            for (number, head) in heads {
+                if let Some((room, _)) = rooms.get(&number) {
+                    room.saw(head);
+                }
+            }
+            shared.epochs.saw(epoch, lsn);
             Ok(outcomes)
         }
         Err(obstacle) => {
@@ -95,9 +102,9 @@ async fn within(
     shared: &Shared,
     epoch: &Epoch,
     lease: &mut Lease,
-    rooms: &BTreeMap<i64, Vec<Placed<'_>>>,
+    rooms: &Rooms<'_>,
     drafts: &[(usize, i64, &Draft)],
-) -> Result<(Outcomes, i64)> {
+) -> Result<Done> {
     let (known, now) = look_up(shared, epoch, lease, rooms, drafts).await?;
     let mut plan = Plan::new(known, epoch.clone(), |last: Option<MessageId>| {
         let last = last.map_or(0, |id| rows::halves(id).0);
@@ -117,7 +124,8 @@ async fn within(
         count(shared, lease, &known, &entries).await?;
     }
     let lsn = lease.one(shared.sql.query(LSN)).await?.try_get("lsn")?;
-    Ok((outcomes, lsn))
+    let heads = known.rooms.iter().map(|(number, now)| (*number, integer(now.head.get()))).collect();
+    Ok(Done { outcomes, heads, lsn })
 }
 
 /// What the drafts are decided by, and the time.
@@ -125,26 +133,36 @@ async fn look_up<'d>(
     shared: &Shared,
     epoch: &Epoch,
     lease: &mut Lease,
-    rooms: &BTreeMap<i64, Vec<Placed<'d>>>,
+    rooms: &Rooms<'d>,
     drafts: &[(usize, i64, &'d Draft)],
 ) -> Result<(Known<'d>, i64)> {
     let mut known = Known::default();
+    let mut put_back = false;
+    let seen = shared.epochs.seen();
     let numbers: Vec<i64> = rooms.keys().copied().collect();
     for row in lease.all(shared.sql.query(LOCK).bind(numbers)).await? {
+        let number: i64 = row.try_get("room")?;
+        let (id, head): (&str, i64) = (row.try_get("id")?, row.try_get("head")?);
+        put_back |= rooms.get(&number).is_some_and(|(room, drafts)| {
+            head < room.head() || drafts.first().is_some_and(|(_, draft)| draft.room.as_str() != id)
+        });
         let now = RoomNow {
             active: row.try_get("active")?,
             max_body_chars: u32::try_from(row.try_get::<i32, _>("max_body_chars")?).unwrap_or(0),
-            head: rows::seq(row.try_get("head")?)?,
+            head: rows::seq(head)?,
             countable: row.try_get("countable")?,
             activity: None,
             last_id: Some(rows::message_id(row.try_get("last_id")?, 0)),
         };
-        known.rooms.insert(row.try_get("room")?, now);
+        known.rooms.insert(number, now);
     }
     // Under the locks and in a statement of its own: this one sees what earlier holders committed.
     let here = lease.one(shared.sql.query(HERE).bind(epoch.as_str())).await?;
     if !here.try_get::<bool, _>("same")? {
         return Err(Obstacle::OtherEpoch);
+    }
+    if put_back || here.try_get::<i64, _>("lsn")? < seen {
+        return Err(Obstacle::PutBack);
     }
     let statement = shared
         .sql

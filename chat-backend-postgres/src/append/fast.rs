@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use chat_core::{AppendOutcome, Authority, Body, Cursor, Epoch, Position, rules::stored};
 use sqlx::Row as _;
 
-use super::{Obstacle, Outcomes, Placed};
+use super::{Obstacle, Outcomes, Placed, Rooms};
 use crate::{
     PostgresError,
     backend::Shared,
+    numbers::Numbered,
     rows::{self, integer, small},
 };
 
 const APPEND: &str = "
 SELECT heads, ids, (pg_current_wal_insert_lsn() - '0/0')::bigint AS lsn FROM $chat.append(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 
 /// One array per column.
 #[derive(Default)]
 struct Columns<'d> {
     rooms: Vec<i64>,
+    ids: Vec<&'d str>,
+    least: Vec<i64>,
     counts: Vec<i64>,
     countable: Vec<i64>,
     chars: Vec<i32>,
@@ -43,7 +46,7 @@ struct Columns<'d> {
 
 impl<'d> Columns<'d> {
     /// Adds a room; `None` if a body is one that no room takes.
-    fn add(&mut self, room: i64, drafts: &[Placed<'d>]) -> Option<()> {
+    fn add(&mut self, room: &Numbered, drafts: &[Placed<'d>]) -> Option<()> {
         let index = i32::try_from(self.rooms.len() + 1).ok()?;
         let (mut countable, mut chars, mut timeline) = (0, 0, false);
         let mut own: BTreeMap<&str, i64> = BTreeMap::new();
@@ -75,7 +78,9 @@ impl<'d> Columns<'d> {
             self.name.push(stored::name_column(&draft.content));
             self.body.push(body);
         }
-        self.rooms.push(room);
+        self.rooms.push(room.number);
+        self.ids.push(drafts.first()?.1.room.as_str());
+        self.least.push(room.head());
         self.counts.push(integer(drafts.len() as u64));
         self.countable.push(countable);
         self.chars.push(i32::try_from(chars).unwrap_or(i32::MAX));
@@ -92,22 +97,20 @@ fn characters(body: &Body) -> usize {
     }
 }
 
-pub(super) async fn append(
-    shared: &Shared,
-    epoch: &Epoch,
-    rooms: &BTreeMap<i64, Vec<Placed<'_>>>,
-) -> Result<Outcomes, Obstacle> {
+pub(super) async fn append(shared: &Shared, epoch: &Epoch, rooms: &Rooms<'_>) -> Result<Outcomes, Obstacle> {
     let mut columns = Columns::default();
-    for (room, drafts) in rooms {
-        columns.add(*room, drafts).ok_or(Obstacle::NotPlain)?;
+    for (room, drafts) in rooms.values() {
+        columns.add(room, drafts).ok_or(Obstacle::NotPlain)?;
     }
     let low = columns.id_low.clone();
-    let seen = shared.epochs.seen();
     let statement = shared
         .sql
         .query(APPEND)
         .bind(epoch.as_str())
+        .bind(shared.epochs.seen())
         .bind(columns.rooms)
+        .bind(columns.ids)
+        .bind(columns.least)
         .bind(columns.counts)
         .bind(columns.countable)
         .bind(columns.chars)
@@ -129,11 +132,12 @@ pub(super) async fn append(
         .bind(columns.body);
     let rows = shared.all(statement).await?;
     let row = rows.first().ok_or_else(|| PostgresError::corrupt("an append without an answer"))?;
-    check_lsn(shared, epoch, seen, row.try_get("lsn")?).await?;
+    shared.epochs.saw(epoch, row.try_get("lsn")?);
     let (heads, ids): (Vec<i64>, Vec<i64>) = (row.try_get("heads")?, row.try_get("ids")?);
     let mut outcomes = Vec::with_capacity(low.len());
     let mut low = low.into_iter();
-    for ((drafts, head), id) in rooms.values().zip(heads).zip(ids) {
+    for (((room, drafts), head), id) in rooms.values().zip(heads).zip(ids) {
+        room.saw(head + integer(drafts.len() as u64));
         for ((place, _), offset) in drafts.iter().zip(1..) {
             let high = id + offset;
             let position = Position {
@@ -145,20 +149,4 @@ pub(super) async fn append(
         }
     }
     Ok(outcomes)
-}
-
-/// A server whose log is behind what was seen was put back: what it says belongs to another epoch.
-pub(super) async fn check_lsn(
-    shared: &Shared,
-    epoch: &Epoch,
-    seen: i64,
-    now: i64,
-) -> Result<(), PostgresError> {
-    if !shared.epochs.is_behind(seen, now) {
-        return Ok(());
-    }
-    let mut lease = shared.lease().await?;
-    shared.epochs.renew(lease.connection()?, &shared.sql, Some(epoch)).await?;
-    let why = "the server is behind what it answered before";
-    Err(PostgresError::new(crate::PostgresErrorKind::Connection, why))
 }

@@ -16,7 +16,7 @@ use std::{
 
 use chat_core::{AppendOutcome, Draft, Epoch, Refusal};
 
-use crate::{PostgresError, PostgresErrorKind, backend::Shared};
+use crate::{PostgresError, PostgresErrorKind, backend::Shared, numbers::Numbered};
 
 type Result<T> = std::result::Result<T, PostgresError>;
 
@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A draft with its place in the batch.
 type Placed<'d> = (usize, &'d Draft);
 
+/// Drafts by the number of their room.
+type Rooms<'d> = BTreeMap<i64, (Arc<Numbered>, Vec<Placed<'d>>)>;
+
 /// What became of drafts: the place of each, and its outcome.
 type Outcomes = Vec<(usize, AppendOutcome)>;
 
@@ -37,6 +40,8 @@ enum Obstacle {
     NotPlain,
     /// The store is another one than this node believes.
     OtherEpoch,
+    /// The store is one that it was before: what this epoch has given out since is gone.
+    PutBack,
     /// Anything else.
     Failed(PostgresError),
 }
@@ -44,6 +49,7 @@ enum Obstacle {
 /// Raised by our own functions.
 const NOT_PLAIN: &str = "CH001";
 const OTHER_EPOCH: &str = "CH002";
+const PUT_BACK: &str = "CH003";
 const UNIQUE_VIOLATION: &str = "23505";
 
 impl From<PostgresError> for Obstacle {
@@ -51,6 +57,7 @@ impl From<PostgresError> for Obstacle {
         match error.sqlstate() {
             Some(NOT_PLAIN | UNIQUE_VIOLATION) => Self::NotPlain,
             Some(OTHER_EPOCH) => Self::OtherEpoch,
+            Some(PUT_BACK) => Self::PutBack,
             _ => Self::Failed(error),
         }
     }
@@ -72,8 +79,10 @@ pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Ve
         match try_append(&shared, &epoch, &open, &mut outcomes).await {
             Ok(()) => {}
             Err(Obstacle::OtherEpoch) if attempt + 1 < ATTEMPTS => {
-                let mut lease = shared.lease().await?;
-                shared.epochs.renew(lease.connection()?, &shared.sql, None).await?;
+                shared.epochs.renew(&shared.connections, &shared.sql, None).await?;
+            }
+            Err(Obstacle::PutBack) if attempt + 1 < ATTEMPTS => {
+                shared.epochs.renew(&shared.connections, &shared.sql, Some(&epoch)).await?;
             }
             Err(Obstacle::Failed(error))
                 if error.kind() == PostgresErrorKind::Conflict && attempt + 1 < ATTEMPTS =>
@@ -84,7 +93,7 @@ pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Ve
                 }
             }
             Err(Obstacle::Failed(error)) => return Err(error),
-            Err(Obstacle::NotPlain | Obstacle::OtherEpoch) => {
+            Err(Obstacle::NotPlain | Obstacle::OtherEpoch | Obstacle::PutBack) => {
                 return Err(PostgresError::new(PostgresErrorKind::Conflict, "the store keeps changing"));
             }
         }
@@ -105,15 +114,18 @@ async fn try_append(
 ) -> std::result::Result<(), Obstacle> {
     let names: BTreeSet<_> = drafts.iter().map(|(_, draft)| &draft.room).collect();
     let numbers = shared.numbers(epoch, names.into_iter()).await?;
-    let mut rooms: BTreeMap<i64, Vec<Placed<'_>>> = BTreeMap::new();
+    let mut rooms = Rooms::new();
     for (place, draft) in drafts {
         match numbers.get(&draft.room) {
-            Some(number) => rooms.entry(*number).or_default().push((*place, *draft)),
+            Some(room) => {
+                let (_, drafts) = rooms.entry(room.number).or_insert_with(|| (Arc::clone(room), Vec::new()));
+                drafts.push((*place, *draft));
+            }
             None => outcomes[*place] = Some(AppendOutcome::Refused(Refusal::RoomMissing)),
         }
     }
-    let (plain, mut special): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        rooms.into_iter().partition(|(_, drafts)| is_plain(drafts));
+    let (plain, mut special): (Rooms<'_>, Rooms<'_>) =
+        rooms.into_iter().partition(|(_, (_, drafts))| is_plain(drafts));
     if !plain.is_empty() {
         match fast::append(shared, epoch, &plain).await {
             Ok(done) => {

@@ -63,24 +63,31 @@ impl PostgresFanout {
                 Arc::clone(&self.channeled),
                 (config.listen_probe, config.acquire_timeout),
             );
-            let (topics, channeled) = (self.topics.clone(), Arc::clone(&self.channeled));
-            let closed = self.shared.pool.close_event();
+            // Whatever it ends by: a task that is gone without a word would leave subscribers waiting for ever.
+            let end = End(self.topics.clone(), Arc::clone(&self.channeled));
+            let closed = self.shared.connections.pool.close_event();
             tokio::spawn(async move {
                 tokio::select! {
                     biased;
                     () = closed => {}
                     never = listening.run() => match never {},
                 }
-                end(&topics, &channeled);
+                drop(end);
             })
         });
         Ok(())
     }
 }
 
-fn end(topics: &Topics, channeled: &Channeled) {
-    channeled.close();
-    topics.end_all(closed_error().during("listen"));
+/// The end of all subscriptions, when it is dropped.
+struct End(Topics, Arc<Channeled>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let Self(topics, channeled) = self;
+        channeled.close();
+        topics.end_all(closed_error().during("listen"));
+    }
 }
 
 impl Drop for PostgresFanout {
@@ -88,7 +95,7 @@ impl Drop for PostgresFanout {
         if let Some(listener) = self.listener.get() {
             listener.abort();
         }
-        end(&self.topics, &self.channeled);
+        drop(End(self.topics.clone(), Arc::clone(&self.channeled)));
     }
 }
 
@@ -134,5 +141,31 @@ impl Fanout for PostgresFanout {
             Err(self.channeled.failure().unwrap_or_else(late))
         });
         done.map(|()| subscription).map_err(|error| error.during("subscribe"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chat_core::RoomId;
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_ends_for_whatever_reason_ends_its_subscriptions() {
+        let (topics, channeled) = (Topics::new(8), Arc::new(Channeled::new()));
+        let topic = Topic::Room(RoomId::new("tea").unwrap());
+        let mut subscription = topics.subscribe(&topic);
+        let end = End(topics.clone(), Arc::clone(&channeled));
+        let listener = tokio::spawn(async move {
+            let _end = end;
+            panic!("a mistake");
+        });
+        assert!(listener.await.is_err_and(|error| error.is_panic()));
+        let last = timeout(Duration::from_secs(20), subscription.next()).await.unwrap();
+        assert!(matches!(last, Some(Err(_))), "{last:?}");
+        assert!(channeled.in_force(&topic).await.is_err(), "nobody waits for it any more");
     }
 }

@@ -106,7 +106,7 @@ impl Sender {
     /// payload that comes twice by its number, and one that never comes by its gap.
     async fn send_once(&self, payloads: &[(u8, String)]) -> Done<()> {
         let deadline = Instant::now() + self.shared.config.statement_timeout;
-        let mut tries = 2 * self.shared.pool.size() + 2;
+        let mut tries = 2 * self.shared.connections.pool.size() + 2;
         let mut error = match self.notify(payloads, false).await {
             Ok(()) => return Ok(()),
             Err(error) => error,

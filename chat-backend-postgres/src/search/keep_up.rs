@@ -34,13 +34,7 @@ const NEXT: &str = "
 SELECT e.id_high, e.id_low, e.seq, e.body FROM $chat.entries e
 WHERE e.room = $1 AND e.timeline AND e.seq > $2 AND e.seq <= $3 AND e.kind IN (0, 6) AND e.body IS NOT NULL";
 const PLACE: &str = "SELECT r.searchable, r.head FROM $chat.rooms r WHERE r.room = $1";
-/// What an edit has put there is newer than what was read here.
-const INSERT: &str = "
-INSERT INTO $chat.search (room, id_high, id_low, seq, body)
-SELECT $1, x.high, x.low, x.seq, x.body
-FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) AS x(high, low, seq, body)
-ON CONFLICT DO NOTHING";
-const MOVE: &str = "UPDATE $chat.rooms SET searchable = greatest(searchable, $2) WHERE room = $1";
+const FOLLOW: &str = "SELECT $chat.follow($1, $2, $3, $4, $5, $6)";
 const BEHIND: &str =
     "SELECT r.room FROM $chat.rooms r WHERE r.searchable < r.head AND r.room > $1 ORDER BY r.room LIMIT $2";
 
@@ -82,24 +76,35 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
         tokio::time::sleep(PAUSE).await;
         let Some(here) = alive(&shared) else { return };
         let mut rooms = unsearchable.take();
-        let done = async {
-            if due {
-                all_at = Instant::now() + ALL_ROOMS;
-                rooms.extend(behind(&here, 0).await?);
+        if due {
+            all_at = Instant::now() + ALL_ROOMS;
+            match behind(&here, 0).await {
+                Ok(more) => rooms.extend(more),
+                Err(error) => {
+                    tracing::warn!(%error, "the search cannot ask for rooms that it does not follow")
+                }
             }
-            while let Some(room) = rooms.first().copied() {
-                follow(&here, room).await?;
-                rooms.remove(&room);
-            }
-            Ok::<(), PostgresError>(())
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(%error, "the search cannot follow the log; it is tried again");
-            unsearchable.add(rooms);
+        }
+        let failed = follow_all(&here, rooms).await;
+        if !failed.is_empty() {
+            unsearchable.add(failed);
             drop(here);
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
+}
+
+/// Answers the rooms that could not be followed: one that cannot be does not stop the others.
+async fn follow_all(shared: &Shared, rooms: BTreeSet<i64>) -> BTreeSet<i64> {
+    let mut failed = BTreeSet::new();
+    for room in rooms {
+        let Err(error) = follow(shared, room).await else { continue };
+        if failed.is_empty() {
+            tracing::warn!(%error, "the search cannot follow the log of a room; it is tried again");
+        }
+        failed.insert(room);
+    }
+    failed
 }
 
 /// Returns once everything stored before is known.
@@ -142,11 +147,7 @@ async fn step(shared: &Shared, room: i64, from: i64, to: i64) -> Done<()> {
         seqs.push(row.try_get::<i64, _>("seq")?);
         bodies.push(fold(row.try_get("body")?));
     }
-    if !seqs.is_empty() {
-        let insert = shared.sql.query(INSERT).bind(room).bind(highs).bind(lows).bind(seqs).bind(bodies);
-        shared.all(insert).await?;
-    }
-    // Last: a node that dies before it leaves rows that the next one finds there.
-    shared.all(shared.sql.query(MOVE).bind(room).bind(to)).await?;
+    let follow = shared.sql.query(FOLLOW).bind(room).bind(to).bind(highs).bind(lows).bind(seqs).bind(bodies);
+    shared.all(follow).await?;
     Ok(())
 }

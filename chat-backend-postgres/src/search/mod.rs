@@ -10,7 +10,7 @@ use chat_core::{
     Backend, Epoch, Error, Result, Search, StoredMessage,
     search::{SearchPage, SearchQuery, matches},
 };
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
 pub(crate) use self::keep_up::{Unsearchable, keep_up, settle};
 use crate::{
@@ -22,16 +22,16 @@ use crate::{
 /// The greatest page.
 const MAX_LIMIT: usize = 100;
 
-/// The text of each message is compared once more as it is now: the copy may be behind a deletion.
+/// The text of each message is compared once more as it is now: the copy may be behind a deletion, or a trim.
 const SEARCH: &str = concat!(
-    "SELECT st.epoch, r.id AS room_id, ",
+    "SELECT st.epoch, r.id AS room_id, f.id_high AS here_high, f.id_low AS here_low, e.seq IS NOT NULL AS there, ",
     entry_columns!(),
     " FROM (SELECT s.room, s.seq, s.id_high, s.id_low FROM $chat.search s ",
     "WHERE s.room IN (SELECT m.room FROM $chat.members m WHERE m.\"user\" = $1 AND m.role IS NOT NULL AND m.left_at IS NULL) ",
     "AND ($2::text IS NULL OR s.room = (SELECT o.room FROM $chat.rooms o WHERE o.id = $2)) ",
     "AND ($3::bigint IS NULL OR (s.id_high, s.id_low) < ($3, $4)) AND s.body LIKE ALL ($5) ",
     "ORDER BY s.id_high DESC, s.id_low DESC LIMIT $6) f ",
-    "JOIN $chat.entries e ON e.room = f.room AND e.timeline AND e.seq = f.seq JOIN $chat.rooms r ON r.room = f.room ",
+    "LEFT JOIN $chat.entries e ON e.room = f.room AND e.timeline AND e.seq = f.seq JOIN $chat.rooms r ON r.room = f.room ",
     "CROSS JOIN $chat.store st ORDER BY f.id_high DESC, f.id_low DESC"
 );
 const IS_MEMBER: &str = "
@@ -61,27 +61,35 @@ impl PostgresSearch {
                 return Ok(Err(Error::NotAMember { room, user }));
             }
         }
+        let text = self.shared.sql.text(&search_for(words.len()));
         let patterns: Vec<String> = words.iter().map(|word| pattern(word)).collect();
+        let (first, others) =
+            patterns.split_first().map_or(("%", &[][..]), |(first, others)| (first.as_str(), others));
         let mut messages: Vec<StoredMessage> = Vec::new();
         let mut before = query.before;
         loop {
             // One more than is missing says whether more follows.
             let wanted = limit + 1 - messages.len();
             let halves = before.map(rows::halves);
-            let statement = self
-                .shared
-                .sql
-                .query(SEARCH)
+            // Planned anew for these words: whether the index helps depends on how many messages have them.
+            let mut statement = sqlx::query(AssertSqlSafe(text.clone()))
+                .persistent(false)
                 .bind(query.user.as_str())
                 .bind(query.room.as_ref().map(|room| room.as_str()))
                 .bind(halves.map(|(high, _)| high))
                 .bind(halves.map(|(_, low)| low))
-                .bind(&patterns)
+                .bind(first)
                 .bind(rows::integer(wanted as u64));
+            for other in others {
+                statement = statement.bind(other);
+            }
             let found = self.shared.all(statement).await?;
             for row in &found {
+                before = Some(rows::message_id(row.try_get("here_high")?, row.try_get("here_low")?));
+                if !row.try_get::<bool, _>("there")? {
+                    continue;
+                }
                 let message = self.message(row).await?;
-                before = Some(message.position.id);
                 if is_match(&message, words) {
                     messages.push(message);
                 }
@@ -102,6 +110,13 @@ impl PostgresSearch {
         let room = rows::room_id(row.try_get("room_id")?)?;
         rows::entry(row, &room, &epoch)
     }
+}
+
+/// The statement for so many words, `$5` and from `$7` on: the index knows what to do with each of them, and not with all of a
+/// list.
+fn search_for(words: usize) -> String {
+    let others = (7..7 + words.saturating_sub(1)).map(|number| format!(" AND s.body LIKE ${number}"));
+    SEARCH.replace("LIKE ALL ($5)", &format!("LIKE $5{}", others.collect::<String>()))
 }
 
 /// A word anywhere in the text.
@@ -150,6 +165,12 @@ impl Search for PostgresSearch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_word_has_a_condition_of_its_own() {
+        assert!(search_for(1).contains("AND s.body LIKE $5 ORDER BY"));
+        assert!(search_for(3).contains("AND s.body LIKE $5 AND s.body LIKE $7 AND s.body LIKE $8 ORDER BY"));
+    }
 
     #[test]
     fn what_means_something_in_a_pattern_is_only_a_character() {

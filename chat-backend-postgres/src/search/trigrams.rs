@@ -1,8 +1,8 @@
 //! The index over the search's texts, where the database has the extension `pg_trgm`.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _, raw_sql};
+use sqlx::Row as _;
 
-use crate::{PostgresError, sql::Sql};
+use crate::{PostgresError, connections::Connections, lease::Lease, schema, sql::Sql};
 
 /// Up to so many texts the index is made at once, which takes a second or two and holds up edits meanwhile. For more, whoever
 /// runs the database makes it, beside what goes on.
@@ -14,10 +14,29 @@ SELECT (SELECT n.nspname FROM pg_extension x JOIN pg_namespace n ON n.oid = x.ex
     to_regclass('$chat.search_words') IS NOT NULL AS there,
     (SELECT count(*) FROM (SELECT 1 FROM $chat.search LIMIT 100001) f) AS texts";
 
-/// Whether there is an index; one is made if that is done quickly.
-pub(crate) async fn prepare(connection: &mut PgConnection, sql: &Sql) -> Result<bool, PostgresError> {
-    let row =
-        sqlx::query(AssertSqlSafe(sql.text(LOOK))).persistent(false).fetch_one(&mut *connection).await?;
+/// Whether there is an index; one is made if that is done quickly. A search works without it, so no failure stands in the way.
+pub(crate) async fn prepare(connections: &Connections, sql: &Sql) -> bool {
+    let prepared = async {
+        let mut lease = connections.lease().await?;
+        schema::begin(&mut lease).await?;
+        let done = prepare_within(&mut lease, sql).await;
+        if done.is_ok() {
+            lease.commit().await?;
+        } else {
+            lease.roll_back().await;
+        }
+        done
+    };
+    prepared.await.unwrap_or_else(|error: PostgresError| {
+        tracing::warn!(%error, "the trigram index could not be made: a search reads messages one after the other");
+        false
+    })
+}
+
+async fn prepare_within(lease: &mut Lease, sql: &Sql) -> Result<bool, PostgresError> {
+    // Of nodes that start together one makes it, and the others find it.
+    schema::lock(lease, sql).await?;
+    let row = lease.one(sql.query(LOOK)).await?;
     if row.try_get("there")? {
         tracing::debug!("the search uses its trigram index");
         return Ok(true);
@@ -40,7 +59,7 @@ pub(crate) async fn prepare(connection: &mut PgConnection, sql: &Sql) -> Result<
     let create = sql.text(&format!(
         "CREATE INDEX IF NOT EXISTS search_words ON $chat.search USING gin (body {operators}) WITH (fastupdate = on)"
     ));
-    raw_sql(AssertSqlSafe(create)).execute(connection).await?;
+    lease.plain(&create).await?;
     tracing::info!("the search uses a trigram index of pg_trgm");
     Ok(true)
 }

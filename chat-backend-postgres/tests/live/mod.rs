@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// On a server that does not wait for its disk: neither live events nor presence are kept there.
 pub(crate) async fn database() -> Arc<Database> {
-    Arc::new(Postgres::shared().await.unwrap().database().await.unwrap())
+    Arc::new(Postgres::shared_without_fsync().await.unwrap().database().await.unwrap())
 }
 
 pub(crate) fn config(url: &str) -> PostgresConfig {

@@ -1,10 +1,12 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test is a program of its own and uses a part of this")]
 
-use chat_backend_postgres::{PostgresBackend, PostgresConfig};
+pub(crate) mod load;
+
+use chat_backend_postgres::{PostgresBackend, PostgresConfig, PostgresError, PostgresErrorKind};
 use chat_core::{
-    AppendOutcome, ClientMessageId, Content, Cursor, Draft, MemberChange, MessageLog, NewRoom, ReadQuery,
-    Role, RoomId, Rooms, Seq, StoredMessage, UserId,
+    AppendOutcome, ClientMessageId, Content, Cursor, Draft, Error, MemberChange, MessageLog, NewRoom,
+    ReadQuery, Role, RoomId, Rooms, Seq, StoredMessage, UserId,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 
@@ -69,4 +71,20 @@ pub(crate) async fn by_hand(url: &str) -> PgConnection {
 
 pub(crate) async fn run(connection: &mut PgConnection, statement: &str) {
     raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap();
+}
+
+/// What PostgreSQL had to do with an error.
+fn cause(error: &Error) -> Option<&PostgresError> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+pub(crate) fn kind(error: &Error) -> Option<PostgresErrorKind> {
+    match error {
+        Error::Busy { .. } => Some(PostgresErrorKind::Busy),
+        _ => cause(error).map(PostgresError::kind),
+    }
+}
+
+pub(crate) fn sqlstate(error: &Error) -> Option<String> {
+    cause(error)?.sqlstate().map(str::to_owned)
 }

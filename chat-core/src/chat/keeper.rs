@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
@@ -28,6 +29,8 @@ use crate::{
 const WORKERS: usize = 8;
 /// Changes that may wait in each. Past that everything is registered anew with the next renewal.
 const QUEUE: usize = 4_096;
+/// Connections that are registered anew at the same time: all have to be before the grace of their users ends.
+const REGISTERED_AT_ONCE: usize = 32;
 /// Rooms that are asked for at a time.
 const ROOMS_PER_PAGE: usize = 100;
 
@@ -158,9 +161,12 @@ impl PresenceKeeper {
             Ok(LeaseStatus::Renewed) => {}
             Ok(LeaseStatus::Started) => {
                 if !self.parts.settings.is_mutated(Mutation::NoReregistration) {
-                    for session in hub.sessions() {
-                        self.connected(&session).await;
-                    }
+                    let sessions = stream::iter(hub.sessions());
+                    sessions
+                        .for_each_concurrent(REGISTERED_AT_ONCE, async |session| {
+                            self.connected(&session).await
+                        })
+                        .await;
                 }
             }
             Ok(LeaseStatus::Superseded) => {

@@ -1,8 +1,9 @@
 //! A whole chat in one program: a page to talk on, guests who only give a name, rooms, and one SQLite file that keeps it
-//! all through restarts and crashes.
+//! all through restarts and crashes, or a PostgreSQL database, on which any number of these programs are one chat.
 //!
 //! ```sh
 //! cargo run -p example-axum-quickstart
+//! DATABASE_URL=postgres://user:password@host/database cargo run -p example-axum-quickstart
 //! ```
 //!
 //! prints `listening on http://127.0.0.1:8080`. Open that in two browser windows.
@@ -26,7 +27,6 @@ use axum::Router;
 use chat_core::{
     Chat, Observed,
     auth::{JwtAuth, JwtConfig, JwtSigner},
-    memory::{MemoryFanout, MemoryPresence},
     observe,
     rate_limit::{LocalRateLimiter, RateLimits},
 };
@@ -57,10 +57,23 @@ async fn main() -> ExitCode {
     match serve(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", words(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What happened and why, each thing once: some errors say their cause themselves.
+fn words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.ends_with(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -71,9 +84,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     observe::describe_metrics();
     chat_gateway::observe::describe_metrics();
 
-    let store = Store::open(settings.data.as_deref()).await?;
-    let secret = settings.secret.or_else(|| store.secret.clone());
-    let signer = signer(secret.as_deref(), settings.token_lifetime)?;
+    let store = Store::open(&settings.place, settings.secret).await?;
+    let signer = signer(&store.secret, settings.token_lifetime)?;
     let chat = chat(&store, &signer, &settings.rate_limits)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
@@ -108,31 +120,23 @@ fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router
     Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
 }
 
-/// The store, and what one process needs beside it, with spans and metrics round everything.
+/// The store's parts, with spans and metrics round everything.
 fn chat(store: &Store, signer: &JwtSigner, rate_limits: &RateLimits) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
     let chat = Chat::builder()
         .log(Observed::new(Arc::clone(&store.log)))
         .rooms(Observed::new(Arc::clone(&store.rooms)))
         .search(Observed::new(Arc::clone(&store.search)))
-        .fanout(Observed::new(MemoryFanout::new()))
-        .presence(Observed::new(MemoryPresence::new()))
+        .fanout(Observed::new(Arc::clone(&store.fanout)))
+        .presence(Observed::new(Arc::clone(&store.presence)))
         .auth(Observed::new(JwtAuth::new(config)?))
         .limiter(LocalRateLimiter::new(rate_limits))
         .build()?;
     Ok(chat)
 }
 
-fn signer(secret: Option<&str>, lifetime: Duration) -> anyhow::Result<JwtSigner> {
-    let signer = match secret {
-        Some(secret) => JwtSigner::hs256(secret)?,
-        None => {
-            let mut random = [0; 32];
-            getrandom::fill(&mut random)?;
-            JwtSigner::hs256(random)?
-        }
-    };
-    Ok(signer.with_issuer(SERVICE).with_audience(SERVICE).with_lifetime(lifetime))
+fn signer(secret: &str, lifetime: Duration) -> anyhow::Result<JwtSigner> {
+    Ok(JwtSigner::hs256(secret)?.with_issuer(SERVICE).with_audience(SERVICE).with_lifetime(lifetime))
 }
 
 /// Moves what was measured out of the recorder's buffers, which otherwise only a scrape empties.

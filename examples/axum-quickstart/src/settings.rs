@@ -7,12 +7,15 @@ use std::{
     time::Duration,
 };
 
+use chat_backend_postgres::PostgresConfig;
 use chat_core::{
     MAX_BODY_CHARS,
     rate_limit::{Quota, RateLimits},
 };
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+
+use crate::store::Place;
 
 /// HS256 wants a secret as long as its digest.
 const MIN_SECRET_BYTES: usize = 32;
@@ -22,7 +25,7 @@ const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 const MAX_ROOM_RATE: u32 = 100_000;
 const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
 
-/// A chat in one program: a page, guests, rooms, and everything that was said in one SQLite file.
+/// A chat in one program: a page, guests, rooms, and everything that was said in one SQLite file, or in a PostgreSQL database.
 ///
 /// Start it, open the address it prints in two browser windows, and talk to yourself.
 #[derive(Parser)]
@@ -40,8 +43,18 @@ pub(crate) struct Arguments {
     #[arg(long, env = "CHAT_MEMORY")]
     memory: bool,
 
+    /// Keep everything in this PostgreSQL database: postgres://user:password@host:5432/database. All processes that use it
+    /// are one chat. Prefer the variable: others on this machine can see arguments
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database: Option<String>,
+
+    /// The schema in that database; made if it is not there [default: chat]
+    #[arg(long, value_name = "NAME", env = "CHAT_SCHEMA")]
+    schema: Option<String>,
+
     /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it one is made and kept in the
-    /// data folder, or, with --memory, for this run: then guests of an earlier one are asked for their name again
+    /// data folder or in the database, or, with --memory, for this run: then guests of an earlier one are asked for their
+    /// name again
     #[arg(long, value_name = "SECRET", env = "CHAT_SECRET", hide_env_values = true)]
     secret: Option<String>,
 
@@ -73,8 +86,7 @@ pub(crate) struct Arguments {
 /// Settings that can work.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    /// `None`: in memory.
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) place: Place,
     pub(crate) secret: Option<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
@@ -106,9 +118,7 @@ impl Arguments {
         if listen.is_none() {
             note(format!("--listen: {:?} is not an address such as 127.0.0.1:8080", self.listen));
         }
-        if self.memory && self.data.is_some() {
-            note("--data: with --memory nothing is kept in a folder; leave one of them out".to_owned());
-        }
+        let place = self.place().map_err(&mut note).ok();
         // Says how long it is, never what it is.
         if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
             note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
@@ -139,17 +149,16 @@ impl Arguments {
             note(format!("--drain-window: {:?} is not a time from 0s to 60s", self.drain_window));
         }
 
-        match (listen, token_lifetime, log, max_body_chars, room_rate, drain_window) {
+        match (listen, place, token_lifetime, log, max_body_chars, room_rate, drain_window) {
             (
                 Some(listen),
+                Some(place),
                 Some(token_lifetime),
                 Ok(log),
                 Some(max_body_chars),
                 Some(room_rate),
                 Some(drain_window),
             ) if problems.is_empty() => {
-                let folder = self.data.unwrap_or_else(|| PathBuf::from("chat-data"));
-                let (data, secret) = ((!self.memory).then_some(folder), self.secret);
                 let rate_limits = if self.no_rate_limits {
                     RateLimits::unlimited()
                 } else {
@@ -158,8 +167,8 @@ impl Arguments {
                 };
                 Ok(Settings {
                     listen,
-                    data,
-                    secret,
+                    place,
+                    secret: self.secret,
                     token_lifetime,
                     log,
                     max_body_chars,
@@ -170,25 +179,58 @@ impl Arguments {
             _ => Err(WrongSettings(problems)),
         }
     }
+
+    /// Where to keep everything.
+    fn place(&self) -> Result<Place, String> {
+        let database = self.database.as_deref().filter(|url| !url.is_empty());
+        if self.schema.is_some() && database.is_none() {
+            return Err("--schema: there is none without a database; give DATABASE_URL too".to_owned());
+        }
+        match (database, self.memory, &self.data) {
+            (Some(_), true, _) => {
+                Err("--database: with --memory nothing is kept in a database; leave out one of --memory and DATABASE_URL"
+                    .to_owned())
+            }
+            (Some(_), _, Some(_)) => {
+                Err("--database: with --data nothing is kept in a database; leave out one of --data and DATABASE_URL"
+                    .to_owned())
+            }
+            (Some(url), false, None) => {
+                let schema = self.schema.clone().unwrap_or_else(|| PostgresConfig::DEFAULT_SCHEMA.to_owned());
+                Place::database(url, schema).map_err(|error| format!("--database: {error}"))
+            }
+            (None, true, Some(_)) => {
+                Err("--data: with --memory nothing is kept in a folder; leave one of them out".to_owned())
+            }
+            (None, true, None) => Ok(Place::Memory),
+            (None, false, folder) => {
+                Ok(Place::Folder(folder.clone().unwrap_or_else(|| PathBuf::from("chat-data"))))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
 
     /// As if no variable were set: a value on the command line wins over the environment.
     fn parse(words: &[&str]) -> Arguments {
-        let defaults = ["x", "--listen=127.0.0.1:0", "--log=info"];
+        let database: &[_] =
+            if words.iter().any(|word| word.starts_with("--database")) { &[] } else { &["--database="] };
+        let defaults = ["x", "--listen=127.0.0.1:0", "--log=info"].iter().chain(database);
         Arguments::command().debug_assert();
-        Arguments::try_parse_from(defaults.iter().chain(words)).unwrap()
+        Arguments::try_parse_from(defaults.chain(words)).unwrap()
     }
 
     #[test]
     fn the_defaults_work() {
         let settings = parse(&[]).check().unwrap();
-        assert_eq!(settings.data, Some(PathBuf::from("chat-data")));
+        assert!(matches!(settings.place, Place::Folder(folder) if folder == Path::new("chat-data")));
         assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
         assert_eq!(settings.max_body_chars, 1_000);
         assert_eq!(settings.drain_window, Duration::from_secs(2));
@@ -199,9 +241,28 @@ mod tests {
 
     #[test]
     fn in_memory_there_is_no_folder() {
-        assert_eq!(parse(&["--memory"]).check().unwrap().data, None);
+        assert!(matches!(parse(&["--memory"]).check().unwrap().place, Place::Memory));
         let both = parse(&["--memory", "--data=elsewhere"]).check().err().unwrap().to_string();
         assert!(both.contains("--data: with --memory"), "{both}");
+    }
+
+    #[test]
+    fn a_database_stands_alone_and_its_password_never_shows() {
+        let url = "--database=postgres://ann:hidden@db/talk";
+        for more in [&["--schema=talk"][..], &[]] {
+            let settings = parse(&[&[url], more].concat()).check().unwrap();
+            assert!(matches!(settings.place, Place::Database(_)));
+        }
+        for (words, said) in [
+            (&[url, "--memory"][..], "leave out one of --memory and DATABASE_URL"),
+            (&[url, "--data=elsewhere"], "leave out one of --data and DATABASE_URL"),
+            (&["--schema=talk"], "--schema: there is none without a database"),
+            (&["--database=mysql:hidden"], "--database: not a URL of a PostgreSQL database"),
+        ] {
+            let problem = parse(words).check().err().unwrap().to_string();
+            assert!(problem.contains(said) && !problem.contains("hidden"), "{problem}");
+        }
+        assert!(matches!(parse(&["--database="]).check().unwrap().place, Place::Folder(_)), "empty is none");
     }
 
     #[test]
@@ -223,6 +284,8 @@ mod tests {
     #[test]
     fn help_does_not_show_a_secret_from_the_environment() {
         let help = Arguments::command().render_long_help().to_string();
-        assert!(help.contains("CHAT_SECRET") && !help.contains("CHAT_SECRET="), "{help}");
+        for name in ["CHAT_SECRET", "DATABASE_URL"] {
+            assert!(help.contains(name) && !help.contains(&format!("{name}=")), "{help}");
+        }
     }
 }

@@ -29,6 +29,7 @@ if [ $# -gt 0 ]; then
     while kill -s 0 "$1" && [ $waited -lt 50 ]; do sleep 0.1; waited=$((waited + 1)); done
     for process in "$@"; do kill -s KILL "$process"; done
 fi 2>/dev/null
+if [ -e "$folder/disk" ]; then umount -l "$folder/data" || sudo -n umount -l "$folder/data"; fi 2>/dev/null
 for attempt in 1 2 3 4 5; do rm -rf "$folder" && break; sleep 1; done 2>/dev/null
 "#;
 
@@ -70,6 +71,11 @@ impl Folder {
     pub(crate) fn note_processes(&self, processes: &[u32]) -> io::Result<()> {
         let lines: Vec<String> = processes.iter().map(u32::to_string).collect();
         fs::write(self.path.join("processes"), lines.join("\n") + "\n")
+    }
+
+    /// At `data` a disk is about to be mounted, that goes before the folder does.
+    pub(crate) fn note_disk(&self) -> io::Result<()> {
+        fs::write(self.path.join("disk"), "")
     }
 
     /// Nothing runs any more. Its number may soon be somebody else's.

@@ -12,6 +12,11 @@ use tokio::{
     sync::OnceCell,
 };
 
+#[cfg(feature = "docker")]
+use crate::{
+    container::Recipe,
+    images::{self, Image},
+};
 use crate::{
     folder::Folder,
     port,
@@ -34,14 +39,18 @@ pub(crate) const VERSION: &str = "4.1.1";
 /// An ApiVersions request, version 0: length, key 18, version, correlation id, no client id. Every broker answers it.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'c', b'h', b'a', b't', 0xff, 0xff];
 
+/// Every cluster has an id, of 16 bytes in Base64. Ours are all alone.
+const CLUSTER: &str = "chat-test-cluster-id00";
+
 /// Small and quick to start, which counts more here than how fast it runs after an hour.
-const JAVA_OPTIONS: [&str; 5] = [
-    "-Xmx512m",
+const JAVA_OPTIONS: [&str; 4] = [
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ];
+
+const HEAP: &str = "-Xmx512m";
 
 /// A Kafka broker. Its address is what clients call `bootstrap.servers`.
 pub type Kafka = Server<KafkaService>;
@@ -63,8 +72,16 @@ struct Ports {
     proxy: u16,
 }
 
+impl Ports {
+    fn choose(direct: u16) -> Result<Self> {
+        Ok(Self { direct, controller: port::free()?, behind_proxy: port::free()?, proxy: port::free()? })
+    }
+}
+
 impl Service for KafkaService {
     const KIND: Kind = KIND;
+    #[cfg(feature = "docker")]
+    const IMAGE: Image = images::KAFKA;
 
     fn given() -> Self {
         Self { ports: None }
@@ -76,14 +93,33 @@ impl Service for KafkaService {
     }
 
     fn launch(port: u16, settings: &[String]) -> Result<Launched<Self>> {
-        let ports = Ports {
-            direct: port,
-            controller: port::free()?,
-            behind_proxy: port::free()?,
-            proxy: port::free()?,
-        };
+        let ports = Ports::choose(port)?;
         let process = launch(ports, settings)?;
         Ok(Launched { url: format!("127.0.0.1:{port}"), service: Self { ports: Some(ports) }, process })
+    }
+
+    #[cfg(feature = "docker")]
+    fn container(port: u16, settings: &[String]) -> Result<Launched<Self, Recipe>> {
+        let ports = Ports::choose(port)?;
+        let lines = configuration(ports, "0.0.0.0", Path::new("/tmp/kafka-data"));
+        // The image makes the file of these.
+        let mut environment: Vec<(String, String)> =
+            lines.iter().chain(settings).filter_map(|line| variable(line)).collect();
+        let options = JAVA_OPTIONS.join(" ");
+        let fixed =
+            [("CLUSTER_ID", CLUSTER), ("KAFKA_HEAP_OPTS", HEAP), ("KAFKA_JVM_PERFORMANCE_OPTS", &options)];
+        environment.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let recipe = Recipe {
+            image: Self::IMAGE,
+            environment,
+            command: Vec::new(),
+            ports: vec![(ports.direct, ports.direct), (ports.behind_proxy, ports.behind_proxy)],
+        };
+        Ok(Launched {
+            url: format!("127.0.0.1:{port}"),
+            service: Self { ports: Some(ports) },
+            process: recipe,
+        })
     }
 
     async fn ask(url: &str) -> Result<()> {
@@ -129,17 +165,12 @@ fn launch(ports: Ports, settings: &[String]) -> Result<Process> {
     let folder = Folder::create("kafka", "KILL", None)?;
     let properties = folder.path().join("properties");
     let data = folder.path().join("data");
-    fs::write(&properties, configuration(ports, &data) + &settings.join("\n") + "\n")?;
+    fs::write(&properties, [&configuration(ports, "127.0.0.1", &data), settings].concat().join("\n") + "\n")?;
 
-    let mut arguments: Vec<OsString> = JAVA_OPTIONS.iter().map(OsString::from).collect();
+    let mut arguments: Vec<OsString> = JAVA_OPTIONS.iter().chain([&HEAP]).map(OsString::from).collect();
     arguments.extend(["-cp".into(), jars.join("*").into()]);
     let mut format = Command::new(&java);
-    format.args(&arguments).args([
-        "kafka.tools.StorageTool",
-        "format",
-        "--cluster-id",
-        "chat-test-cluster-id00",
-    ]);
+    format.args(&arguments).args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]);
     let output = format.arg("--config").arg(&properties).output().context("java")?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
@@ -152,16 +183,16 @@ fn launch(ports: Ports, settings: &[String]) -> Result<Process> {
     )
 }
 
-fn configuration(ports: Ports, data: &Path) -> String {
+/// `listen` is where the broker listens; what it tells its clients is this machine's own address.
+fn configuration(ports: Ports, listen: &str, data: &Path) -> Vec<String> {
     let Ports { direct, controller, behind_proxy, proxy } = ports;
-    let listeners =
-        |direct: u16, proxied: u16| format!("DIRECT://127.0.0.1:{direct},PROXIED://127.0.0.1:{proxied}");
-    let lines = [
+    let listeners = |host: &str, proxied: u16| format!("DIRECT://{host}:{direct},PROXIED://{host}:{proxied}");
+    vec![
         "process.roles=broker,controller".to_owned(),
         "node.id=1".to_owned(),
         format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-        format!("listeners={},CONTROLLER://127.0.0.1:{controller}", listeners(direct, behind_proxy)),
-        format!("advertised.listeners={}", listeners(direct, proxy)),
+        format!("listeners={},CONTROLLER://127.0.0.1:{controller}", listeners(listen, behind_proxy)),
+        format!("advertised.listeners={}", listeners("127.0.0.1", proxy)),
         "listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
         "inter.broker.listener.name=DIRECT".to_owned(),
         "controller.listener.names=CONTROLLER".to_owned(),
@@ -179,6 +210,12 @@ fn configuration(ports: Ports, data: &Path) -> String {
         "controlled.shutdown.enable=false".to_owned(),
         "group.initial.rebalance.delay.ms=0".to_owned(),
         "log.cleaner.dedupe.buffer.size=4194304".to_owned(),
-    ];
-    lines.join("\n") + "\n"
+    ]
+}
+
+/// What the image takes `name.of.setting=value` from.
+#[cfg(feature = "docker")]
+fn variable(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once('=')?;
+    Some((format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value.to_owned()))
 }

@@ -14,10 +14,16 @@
 
 #![cfg(unix)]
 
+#[cfg(feature = "docker")]
+mod container;
 mod database;
+mod disk;
+mod engine;
 mod family;
 mod folder;
+pub mod images;
 mod kafka;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -31,6 +37,7 @@ mod user;
 pub use self::{
     database::Database,
     kafka::{Kafka, KafkaService},
+    pgbouncer::PgBouncer,
     postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},
     redis::{Redis, RedisService},

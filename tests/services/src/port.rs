@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, ops::Range};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 
 /// Where servers may listen. Not where the system takes ports for outgoing connections (from 32768 on Linux): a client that
 /// calls a stopped server again and again would some time be given that very port, connect to itself and keep it.
@@ -25,9 +25,15 @@ pub(crate) async fn start_on_a_free_one<T, F: Future<Output = Result<T>>>(
     let mut last = start(free()?).await;
     for _ in 0..2 {
         match &last {
-            Err(error) if format!("{error:#}").contains("already in use") => last = start(free()?).await,
+            Err(error) if is_taken(error) => last = start(free()?).await,
             _ => break,
         }
     }
     last
+}
+
+/// As the system says it, or Docker.
+fn is_taken(error: &Error) -> bool {
+    let said = format!("{error:#}");
+    ["already in use", "already allocated"].iter().any(|words| said.contains(words))
 }

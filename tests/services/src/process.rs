@@ -42,7 +42,7 @@ pub(crate) struct Launch {
 
 /// A server process; it and its folder go with this value.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     launch: Launch,
     folder: Folder,
     /// None while it is down.
@@ -57,10 +57,12 @@ impl Process {
         Ok(process)
     }
 
-    /// Starts it anew after it was stopped or killed.
+    /// Starts it anew after it was stopped or killed, or ended by itself.
     pub(crate) fn start_again(&self) -> Result<()> {
         let mut child = self.child();
-        if child.is_some() {
+        if let Some(child) = &mut *child
+            && child.try_wait()?.is_none()
+        {
             bail!("it runs already");
         }
         let launch = &self.launch;

@@ -12,6 +12,11 @@ use tokio::{
 };
 use url::Url;
 
+#[cfg(feature = "docker")]
+use crate::{
+    container::Recipe,
+    images::{self, Image},
+};
 use crate::{
     folder::Folder,
     process::{Launch, Process},
@@ -41,6 +46,8 @@ pub struct RedisService(());
 
 impl Service for RedisService {
     const KIND: Kind = KIND;
+    #[cfg(feature = "docker")]
+    const IMAGE: Image = images::REDIS;
 
     fn given() -> Self {
         Self(())
@@ -56,6 +63,24 @@ impl Service for RedisService {
         let process = launch(port, &password, settings)?;
         let url = format!("redis://:{password}@127.0.0.1:{port}");
         Ok(Launched { url, service: Self(()), process })
+    }
+
+    #[cfg(feature = "docker")]
+    fn container(port: u16, settings: &[String]) -> Result<Launched<Self, Recipe>> {
+        let password = source::password();
+        let lines: Vec<String> =
+            configuration(&password).into_iter().chain(settings.iter().cloned()).collect();
+        // A file here as well. The shell becomes the server, which is then what Docker stops.
+        let script =
+            "umask 077 && printf '%s\\n' \"$@\" >/tmp/configuration && exec redis-server /tmp/configuration";
+        let command = ["sh", "-c", script, "sh"].map(str::to_owned).into_iter().chain(lines).collect();
+        let recipe =
+            Recipe { image: Self::IMAGE, environment: Vec::new(), command, ports: vec![(port, 6379)] };
+        Ok(Launched {
+            url: format!("redis://:{password}@127.0.0.1:{port}"),
+            service: Self(()),
+            process: recipe,
+        })
     }
 
     async fn ask(url: &str) -> Result<()> {
@@ -84,13 +109,8 @@ fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
         return Err(KIND.missing(&format!("{} not found", PROGRAMS.join(" or "))));
     };
     let folder = Folder::create("redis", "TERM", None)?;
-    let mut lines = vec![
-        format!("port {port}"),
-        format!("requirepass {password}"),
-        "bind 127.0.0.1".to_owned(),
-        "save \"\"".to_owned(),
-        "appendonly no".to_owned(),
-    ];
+    let mut lines = configuration(password);
+    lines.extend([format!("port {port}"), "bind 127.0.0.1".to_owned()]);
     lines.extend_from_slice(settings);
     // A file, not arguments: those every user of this machine can read.
     let configuration = folder.path().join("configuration");
@@ -103,6 +123,10 @@ fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
         stop: Signal::TERM,
     };
     Process::start(launch, folder)
+}
+
+fn configuration(password: &str) -> Vec<String> {
+    vec![format!("requirepass {password}"), "save \"\"".to_owned(), "appendonly no".to_owned()]
 }
 
 /// Has the server answer a PING, after the password if there is one.

@@ -23,7 +23,7 @@ pub(crate) fn instead_of_root() -> Result<Option<User>> {
     let found = CANDIDATES.iter().find_map(|name| find(&users, name));
     found
         .map(Some)
-        .context("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody")
+        .context("the server does not run as root, and there is neither a user postgres nor a user nobody")
 }
 
 /// Lines are `name:password:user id:group id:…`.

@@ -145,11 +145,11 @@ async fn a_topic_survives_stop_kill_9_and_pause_and_a_proxy_is_told_to_clients()
         sees(&mut client, "topic", true).await?;
     }
 
-    server.pause()?;
+    server.pause().await?;
     {
         let mut versions = Box::pin(client.versions(METADATA));
         assert!(timeout(Duration::from_millis(500), &mut versions).await.is_err());
-        server.resume()?;
+        server.resume().await?;
         versions.await?;
     }
 

@@ -116,12 +116,12 @@ async fn a_paused_server_answers_nothing_and_goes_on_where_it_was() -> Result<()
     let mut connection = PgConnection::connect(database.url()).await?;
     sqlx::query("CREATE TABLE numbers (number int)").execute(&mut connection).await?;
 
-    server.pause()?;
+    server.pause().await?;
     let mut insert = Box::pin(sqlx::query("INSERT INTO numbers VALUES (1)").execute(&mut connection));
     assert!(timeout(Duration::from_millis(500), &mut insert).await.is_err(), "an open connection answers");
     let connect = PgConnection::connect(database.url());
     assert!(timeout(Duration::from_millis(500), connect).await.is_err(), "a new connection answers");
-    server.resume()?;
+    server.resume().await?;
     timeout(PATIENCE, insert).await??;
     assert_eq!(count(&mut connection).await?, 1);
     Ok(())
@@ -133,7 +133,7 @@ async fn a_stopped_server_cannot_be_stopped_and_a_running_one_not_started() -> R
     assert!(server.start().await.is_err());
     server.stop().await?;
     assert!(server.stop().await.is_err());
-    assert!(server.pause().is_err());
+    assert!(server.pause().await.is_err());
     server.start().await
 }
 
@@ -164,15 +164,21 @@ fn is_empty(folder: &Path) -> Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_none())
 }
 
+fn has_container(name: &str) -> bool {
+    let inspect = || Command::new("docker").args(["container", "inspect", name]).output();
+    !name.is_empty() && inspect().is_ok_and(|output| output.status.success())
+}
+
 /// Started by the tests below, in a process of its own.
 #[tokio::test]
 #[ignore = "ends by kill or by a panic"]
 async fn holds_a_server() -> Result<()> {
     let server = Postgres::private().await?;
     if std::env::var("PAUSE").is_ok() {
-        server.pause()?;
+        server.pause().await?;
     }
-    println!("\naddress={}", server.address()?);
+    println!("\ncontainer={}", server.container().unwrap_or_default());
+    println!("address={}", server.address()?);
     if std::env::var("PANIC").is_ok() {
         panic!("as a test that fails");
     }
@@ -192,17 +198,19 @@ async fn nothing_is_left(variable: &str, kill: bool) -> Result<()> {
         .spawn()?;
     let stdout = BufReader::new(holder.stdout.take().context("stdout")?);
     let mut lines = stdout.lines().map_while(Result::ok);
-    let address =
-        lines.find_map(|line| Some(line.strip_prefix("address=")?.to_owned())).context("no address")?;
+    let mut value_of = |name: &str| lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+    let container = value_of("container=").context("no container")?;
+    let address = value_of("address=").context("no address")?;
+    let is_there = || Ok::<_, anyhow::Error>(!is_empty(folder.path())? || has_container(&container));
     if kill {
-        assert!(!is_empty(folder.path())?);
+        assert!(is_there()?);
         assert!(TcpStream::connect(&address).is_ok());
         holder.kill()?;
     }
     assert!(!holder.wait()?.success());
     let deadline = Instant::now() + PATIENCE;
-    while !is_empty(folder.path())? || TcpStream::connect(&address).is_ok() {
-        assert!(Instant::now() < deadline, "{address} or {} is still there", folder.path().display());
+    while is_there()? || TcpStream::connect(&address).is_ok() {
+        assert!(Instant::now() < deadline, "{address}, {container} or {} is there", folder.path().display());
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
@@ -221,4 +229,31 @@ async fn nothing_is_left_when_the_tests_are_killed() -> Result<()> {
 #[tokio::test]
 async fn nothing_is_left_when_the_tests_are_killed_while_the_server_is_paused() -> Result<()> {
     nothing_is_left("PAUSE", true).await
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_takes_no_more_and_is_gone_with_its_server() -> Result<()> {
+    let server = Postgres::private_on_disk(128, &[]).await?;
+    let database = server.database().await?;
+    let mut connection = PgConnection::connect(database.url()).await?;
+    sqlx::query("CREATE TABLE numbers (number int)").execute(&mut connection).await?;
+    server.fill_disk()?;
+    let insert = "INSERT INTO numbers SELECT generate_series(1, 1000)";
+    let error = sqlx::query(insert).execute(&mut connection).await.unwrap_err();
+    assert_eq!(
+        error.as_database_error().and_then(|error| error.code()).as_deref(),
+        Some("53100"),
+        "{error:?}"
+    );
+    server.free_disk()?;
+    sqlx::query(insert).execute(&mut connection).await?;
+    assert_eq!(count(&mut connection).await?, 1000);
+
+    let mut superuser = PgConnection::connect(server.url()).await?;
+    let data = setting(&mut superuser, "data_directory").await?;
+    let is_mounted = || fs::read_to_string("/proc/mounts").map(|mounts| mounts.contains(&data));
+    assert!(is_mounted()?);
+    drop(server);
+    assert!(!is_mounted()?);
+    Ok(())
 }

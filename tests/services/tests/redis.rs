@@ -91,11 +91,11 @@ async fn it_is_empty_after_kill_9_unless_it_writes_a_log() -> Result<()> {
 async fn a_paused_server_answers_later() -> Result<()> {
     let server = Redis::private().await?;
     let mut client = Client::connect(&server).await?;
-    server.pause()?;
+    server.pause().await?;
     {
         let mut ping = Box::pin(client.command("PING"));
         assert!(timeout(Duration::from_millis(300), &mut ping).await.is_err());
-        server.resume()?;
+        server.resume().await?;
         assert_eq!(timeout(Duration::from_secs(10), ping).await??, "+PONG");
     }
     Ok(())
@@ -124,5 +124,6 @@ fn where_there_is_none_the_test_fails_and_says_how_to_get_one() -> Result<()> {
     ] {
         assert!(said.contains(line), "{said}");
     }
+    assert_eq!(said.contains("A container is not to be had"), cfg!(feature = "docker"), "{said}");
     Ok(())
 }

@@ -77,12 +77,15 @@ struct Log {
     verbose: bool,
 }
 
-/// Everything that happened, checked as it happens where that is possible.
+/// Everything that happened, checked as it happens where that is possible. Also for tests with real servers and clients: what
+/// was stored is then told at the end, in the log's order, and after it what clients saw.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct History(Arc<Mutex<Log>>);
+pub struct History(Arc<Mutex<Log>>);
 
 impl History {
-    pub(crate) fn new(verbose: bool) -> Self {
+    /// Nothing has happened yet. Prints what does, if `verbose`.
+    #[must_use]
+    pub fn new(verbose: bool) -> Self {
         Self(Arc::new(Mutex::new(Log { verbose, ..Log::default() })))
     }
 
@@ -100,13 +103,14 @@ impl History {
         }
     }
 
-    pub(crate) fn violation(&self, guarantee: &'static str, what: String) {
+    /// A guarantee did not hold.
+    pub fn violation(&self, guarantee: &'static str, what: String) {
         self.note(|| format!("VIOLATION {guarantee}: {what}"));
         self.lock().violations.push(Violation { guarantee, what });
     }
 
     /// The log stored something: position, identity and key are checked on the spot.
-    pub(crate) fn stored(&self, drafts: &[Draft], outcomes: &[AppendOutcome]) {
+    pub fn stored(&self, drafts: &[Draft], outcomes: &[AppendOutcome]) {
         for (draft, outcome) in drafts.iter().zip(outcomes) {
             let AppendOutcome::New(position) = outcome else { continue };
             let Cursor { epoch, seq } = position.cursor.clone();
@@ -155,13 +159,7 @@ impl History {
     }
 
     /// A sender was told that its message is stored there.
-    pub(crate) fn acknowledged(
-        &self,
-        room: &RoomId,
-        user: &UserId,
-        client_id: &ClientMessageId,
-        at: &Position,
-    ) {
+    pub fn acknowledged(&self, room: &RoomId, user: &UserId, client_id: &ClientMessageId, at: &Position) {
         let (known, first) = {
             let mut log = self.lock();
             log.acknowledged += 1;
@@ -189,7 +187,7 @@ impl History {
     }
 
     /// A client was given an entry.
-    pub(crate) fn applied(&self, user: &UserId, message: &StoredMessage, patience: Duration) {
+    pub fn applied(&self, user: &UserId, message: &StoredMessage, patience: Duration) {
         let Cursor { epoch, seq } = message.position.cursor.clone();
         let room = message.room.clone();
         let stored = {
@@ -277,7 +275,7 @@ impl History {
     }
 
     /// The acknowledged sends that must be in the log at the end: position by key, in this epoch.
-    pub(crate) fn must_be_there(&self, room: &RoomId, epoch: &Epoch) -> Vec<(Seq, MessageId)> {
+    fn must_be_there(&self, room: &RoomId, epoch: &Epoch) -> Vec<(Seq, MessageId)> {
         let log = self.lock();
         let kept = |position: &Position| {
             let lost_tail = log.survived.get(&(room.clone(), position.cursor.epoch.clone()));
@@ -290,7 +288,23 @@ impl History {
             .collect()
     }
 
-    pub(crate) fn report(&self) -> Report {
+    /// The whole log as it is at the end, from the oldest position that is kept.
+    pub fn check_log(&self, room: &RoomId, epoch: &Epoch, head: Seq, oldest: Seq, entries: &[StoredMessage]) {
+        let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq().get()).collect();
+        if seqs != (oldest.get()..=head.get()).collect::<Vec<_>>() {
+            self.violation("G3", format!("{room} has a gap: {seqs:?}"));
+        }
+        let there: BTreeMap<Seq, _> = entries.iter().map(|entry| (entry.seq(), entry.position.id)).collect();
+        for (seq, id) in self.must_be_there(room, epoch) {
+            if seq >= oldest && there.get(&seq) != Some(&id) {
+                self.violation("G1", format!("{room} lost {id}, acknowledged at {seq}"));
+            }
+        }
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn report(&self) -> Report {
         let log = self.lock();
         Report {
             violations: log.violations.clone(),

@@ -22,7 +22,7 @@ mod store;
 mod world;
 
 pub use self::{
-    history::{Report, Violation},
+    history::{History, Report, Violation},
     scenario::{Plan, Weakness, run},
     store::StoreKind,
 };

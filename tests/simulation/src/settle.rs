@@ -1,6 +1,6 @@
 //! What must be true once the faults are over and everything has come to rest.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use chat_core::{Cursor, Epoch, Presence, ReadQuery, RoomId, Seq, StoredMessage};
 use tokio::{
@@ -48,7 +48,7 @@ pub(crate) async fn check_settled(
     }
     for (room, (epoch, head, oldest)) in &heads {
         let entries = whole_log(world, room, epoch, *oldest).await;
-        check_log(world, room, epoch, *head, *oldest, &entries);
+        world.history.check_log(room, epoch, *head, *oldest, &entries);
         check_unread(world, room, &entries).await;
     }
     check_presence(world, false).await;
@@ -71,19 +71,6 @@ async fn whole_log(world: &World, room: &RoomId, epoch: &Epoch, oldest: Seq) -> 
         match entries.last() {
             Some(last) if !done => cursor = last.position.cursor.clone(),
             _ => return entries,
-        }
-    }
-}
-
-fn check_log(world: &World, room: &RoomId, epoch: &Epoch, head: Seq, oldest: Seq, entries: &[StoredMessage]) {
-    let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq().get()).collect();
-    if seqs != (oldest.get()..=head.get()).collect::<Vec<_>>() {
-        world.history.violation("G3", format!("{room} has a gap: {seqs:?}"));
-    }
-    let there: BTreeMap<Seq, _> = entries.iter().map(|entry| (entry.seq(), entry.position.id)).collect();
-    for (seq, id) in world.history.must_be_there(room, epoch) {
-        if seq >= oldest && there.get(&seq) != Some(&id) {
-            world.history.violation("G1", format!("{room} lost {id}, acknowledged at {seq}"));
         }
     }
 }

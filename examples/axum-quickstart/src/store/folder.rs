@@ -1,4 +1,4 @@
-//! Where rooms and messages are: an SQLite file, or this process's memory.
+//! In a folder: an SQLite file, and the secret beside it. Fan-out and presence are in memory: one process owns the file.
 
 use std::{
     fs::{self, OpenOptions},
@@ -9,46 +9,29 @@ use std::{
 
 use anyhow::Context;
 use chat_backend_sqlite::{SqliteBackend, SqliteConfig};
-use chat_core::{MessageLog, Rooms, Search, Storage as _, memory::MemoryStore};
+use chat_core::{
+    Storage as _,
+    memory::{MemoryFanout, MemoryPresence},
+};
 
-/// The parts of a chat that outlive it.
-pub(crate) struct Store {
-    pub(crate) log: Arc<dyn MessageLog>,
-    pub(crate) rooms: Arc<dyn Rooms>,
-    pub(crate) search: Arc<dyn Search>,
-    /// Signs tokens that outlive this run.
-    pub(crate) secret: Option<String>,
-    file: Option<SqliteBackend>,
-}
+use super::{Kept, Store, new_secret};
 
-impl Store {
-    /// In this folder, or in memory.
-    pub(crate) async fn open(data: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(folder) = data else {
-            let store = MemoryStore::new();
-            let (log, rooms, search) = (store.message_log(), store.rooms(), store.search());
-            return Ok(Self { log, rooms, search, secret: None, file: None });
-        };
-        fs::create_dir_all(folder).with_context(|| {
-            format!("cannot make the folder {}: name another with --data, or use --memory", folder.display())
-        })?;
-        let file = SqliteBackend::open(SqliteConfig::new(folder.join("chat.db"))).await?;
-        let secret = secret(&folder.join("secret"))?;
-        let (log, rooms, search) = (file.message_log(), file.rooms(), file.search());
-        Ok(Self { log, rooms, search, secret: Some(secret), file: Some(file) })
-    }
-
-    /// For people.
-    pub(crate) fn place(&self) -> String {
-        self.file.as_ref().map_or_else(|| "memory".to_owned(), |file| file.path().display().to_string())
-    }
-
-    pub(crate) async fn close(&self) -> anyhow::Result<()> {
-        match &self.file {
-            Some(file) => file.close().await.context("the messages' file was not closed cleanly"),
-            None => Ok(()),
-        }
-    }
+pub(super) async fn open(folder: &Path, given: Option<String>) -> anyhow::Result<Store> {
+    fs::create_dir_all(folder).with_context(|| {
+        format!("cannot make the folder {}: name another with --data, or use --memory", folder.display())
+    })?;
+    let file = SqliteBackend::open(SqliteConfig::new(folder.join("chat.db"))).await?;
+    let kept = secret(&folder.join("secret"))?;
+    Ok(Store {
+        log: file.message_log(),
+        rooms: file.rooms(),
+        search: file.search(),
+        fanout: Arc::new(MemoryFanout::new()),
+        presence: Arc::new(MemoryPresence::new()),
+        secret: given.unwrap_or(kept),
+        place: file.path().display().to_string(),
+        kept: Kept::File(file),
+    })
 }
 
 /// What helps where the secret's file cannot be used.
@@ -62,9 +45,7 @@ fn secret(path: &Path) -> anyhow::Result<String> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(mut file) => {
-            let mut random = [0_u8; 32];
-            getrandom::fill(&mut random)?;
-            let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            let secret = new_secret()?;
             let written = file.write_all(secret.as_bytes()).and_then(|()| file.sync_all());
             written.with_context(|| format!("cannot write {}", path.display()))?;
             Ok(secret)
@@ -92,13 +73,13 @@ mod tests {
     async fn a_second_start_goes_on_with_the_same_secret_and_rooms() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("chat-data");
-        let first = Store::open(Some(&data)).await.unwrap();
+        let first = open(&data, None).await.unwrap();
         let room = chat_core::RoomId::new("lobby").unwrap();
         first.rooms.create(chat_core::NewRoom::new(room.clone())).await.unwrap();
-        let refused = Store::open(Some(&data)).await.err().unwrap();
+        let refused = open(&data, None).await.err().unwrap();
         assert!(refused.to_string().contains("in use by another process"), "{refused}");
         first.close().await.unwrap();
-        let second = Store::open(Some(&data)).await.unwrap();
+        let second = open(&data, None).await.unwrap();
         assert_eq!(second.secret, first.secret);
         assert!(second.rooms.room(&room).await.is_ok());
         assert!(second.place().ends_with("chat.db"));
@@ -117,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let refused = Store::open(Some(&file.join("data"))).await.err().unwrap().to_string();
+        let refused = open(&file.join("data"), None).await.err().unwrap().to_string();
         assert!(refused.contains("file/data") && refused.contains("--data"), "{refused}");
         let no_file = secret(folder.path()).unwrap_err().to_string();
         assert!(

@@ -1,0 +1,12 @@
+//! Processes of the quickstart on one PostgreSQL database are one chat, whatever happens to the database, to the network and to
+//! a process. The server, the processes and the clients are real; what the clients saw is checked by the simulation's own
+//! history.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
+
+mod client;
+mod crash;
+mod faults;
+mod node;
+mod notes;
+mod stage;
+mod together;

@@ -1,0 +1,108 @@
+//! One process of the quickstart, as an operator starts it, and plain requests to it.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// A debug build on a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that runs; it is killed with this value.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Node {
+    /// Starts it on a free port, on this database.
+    pub(crate) async fn start(database_url: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_example-axum-quickstart"));
+        // For whoever wants to see why a test failed.
+        let log = std::env::var("CHAT_TEST_NODE_LOG").unwrap_or_else(|_| "error".to_owned());
+        command.args(["--listen", "127.0.0.1:0", "--log", &log, "--no-rate-limits"]);
+        for variable in ["CHAT_DATA", "CHAT_MEMORY", "CHAT_SCHEMA", "CHAT_SECRET"] {
+            command.env_remove(variable);
+        }
+        command.env("DATABASE_URL", database_url).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.expect("it says where it listens").unwrap();
+        let first = first.expect("it does not end at once");
+        let address = first.strip_prefix("listening on http://").expect("where it listens").parse().unwrap();
+        // Read to the end, so that it never waits for room in the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, address }
+    }
+
+    /// Asks it to end, which it does in good order.
+    pub(crate) async fn stop(&mut self) {
+        let process = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(process, Signal::TERM).unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// As a crash does: nothing is flushed, nobody is told.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// What somebody who gives a name is let in with.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    pub(crate) user: String,
+    pub(crate) token: String,
+}
+
+impl Guest {
+    pub(crate) async fn arrive(at: SocketAddr, name: &str) -> Self {
+        let (status, guest) =
+            request(at, "POST", "/guest", None, Some(serde_json::json!({ "name": name }))).await;
+        assert_eq!(status, 201, "{guest}");
+        let field = |name: &str| guest[name].as_str().unwrap().to_owned();
+        Self { user: field("user"), token: field("token") }
+    }
+
+    /// A request of REST that succeeds.
+    pub(crate) async fn ask(&self, at: SocketAddr, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = request(at, method, path, Some(&self.token), body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+}
+
+/// One request over a connection of its own: status and body.
+async fn request(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> (u16, Value) {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{authorization}\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let talk = async {
+        let mut stream = TcpStream::connect(at).await?;
+        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = timeout(PATIENCE, talk).await.expect("an answer").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer in HTTP");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
