@@ -158,14 +158,14 @@ async fn a_paused_server_costs_a_bounded_wait_and_is_used_again() {
     let backend = connect(&config(server.url()).with_probe(PROBE)).await;
     let fanout = backend.fanout();
     let mut subscription = fanout.subscribe(&topic("tea")).await.unwrap();
-    server.pause().unwrap();
+    server.pause().await.unwrap();
     let begun = Instant::now();
     for _ in 0..3 {
         let late = fanout.publish(&[Publication::new(topic("tea"), signal("late"))]).await.unwrap_err();
         assert!(late.is_retryable(), "{late:?}");
     }
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    server.resume().unwrap();
+    server.resume().await.unwrap();
     is_live(&*fanout, "tea", &mut subscription).await;
     until("all is well", async || fanout.health().await.is_ok()).await;
 }
