@@ -30,6 +30,7 @@ mod process;
 mod proxy;
 mod redis;
 mod redis_cluster;
+mod redis_sentinel;
 mod server;
 mod source;
 mod user;
@@ -42,5 +43,6 @@ pub use self::{
     proxy::{Direction, Proxy},
     redis::{Redis, RedisService},
     redis_cluster::RedisCluster,
+    redis_sentinel::RedisSentinel,
     server::Server,
 };

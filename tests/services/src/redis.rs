@@ -1,6 +1,6 @@
 //! Redis, or Valkey.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use percent_encoding::percent_decode_str;
@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::OnceCell,
+    task::spawn_blocking,
 };
 use url::Url;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 use crate::{
     folder::Folder,
+    port,
     process::{Launch, Process},
     server::{Launched, Server, Service},
     source::{self, Kind},
@@ -99,15 +101,43 @@ impl Redis {
     pub fn prefix(&self) -> String {
         format!("chat_test_{:016x}:", fastrand::u64(..))
     }
+
+    /// As [`private_with`](Server::private_with), and never a container: servers that have to reach each other where clients reach
+    /// them.
+    ///
+    /// # Errors
+    /// As [`private_with`](Server::private_with).
+    pub async fn neighbour_with(settings: &[&str]) -> Result<Self> {
+        let settings: Vec<String> = settings.iter().map(|&line| line.to_owned()).collect();
+        port::start_on_a_free_one(async |port| {
+            let settings = settings.clone();
+            Self::from_launched(spawn_blocking(move || RedisService::launch(port, &settings)).await??).await
+        })
+        .await
+    }
+
+    /// As [`neighbour_with`](Self::neighbour_with), without settings.
+    ///
+    /// # Errors
+    /// As [`private_with`](Server::private_with).
+    pub async fn neighbour() -> Result<Self> {
+        Self::neighbour_with(&[]).await
+    }
 }
 
-fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
+/// The program, with its path.
+pub(crate) fn program() -> Result<PathBuf> {
     let folders = source::path();
     let found =
         PROGRAMS.iter().find_map(|program| Some((source::folder_with(&[program], &folders).ok()?, program)));
     let Some((programs, program)) = found else {
         return Err(KIND.missing(&format!("{} not found", PROGRAMS.join(" or "))));
     };
+    Ok(programs.join(program))
+}
+
+fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
+    let program = program()?;
     let folder = Folder::create("redis", "TERM", None)?;
     let mut lines = configuration(password);
     lines.extend([format!("port {port}"), "bind 127.0.0.1".to_owned()]);
@@ -116,7 +146,7 @@ fn launch(port: u16, password: &str, settings: &[String]) -> Result<Process> {
     let configuration = folder.path().join("configuration");
     fs::write(&configuration, lines.join("\n") + "\n")?;
     let launch = Launch {
-        program: programs.join(program),
+        program,
         arguments: vec![configuration.into()],
         environment: Vec::new(),
         user: None,

@@ -60,7 +60,7 @@ impl RedisCluster {
                 format!("user chat on >{} ~* &* +@all", cluster.password),
             ];
             let settings = settings.each_ref().map(String::as_str);
-            cluster.servers.push(Redis::private_with(&settings).await?);
+            cluster.servers.push(Redis::neighbour_with(&settings).await?);
             buses.push(bus);
         }
         if proxied {
@@ -180,8 +180,12 @@ impl Redis {
 
 async fn ask(server: &Redis, command: &str) -> Result<String> {
     let url = Url::parse(server.url())?;
-    let mut stream = BufStream::new(TcpStream::connect(server.address()?).await?);
-    if let Some(password) = url.password() {
+    ask_at(&server.address()?, url.password(), command).await
+}
+
+pub(crate) async fn ask_at(address: &str, password: Option<&str>, command: &str) -> Result<String> {
+    let mut stream = BufStream::new(TcpStream::connect(address).await?);
+    if let Some(password) = password {
         send(&mut stream, &["AUTH", password]).await?;
         read(&mut stream).await?;
     }
