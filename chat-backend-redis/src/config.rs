@@ -3,6 +3,8 @@ use std::{fmt, time::Duration};
 use chat_core::fanout::Topics;
 use fred::types::config::{Config, ServerConfig};
 
+use crate::url::{self, InvalidUrl};
+
 /// Where Redis is and how it is used.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -56,12 +58,13 @@ impl RedisConfig {
     /// - by Sentinel: `redis-sentinel://user:password@host:26379/database?node=host2:26379&sentinelServiceName=main`;
     /// - a cluster: `redis-cluster://user:password@host:6379?node=host2:6379`.
     ///
-    /// `rediss` in place of `redis` is TLS, and `valkey` says the same as `redis`.
+    /// `rediss` in place of `redis` is TLS, with the certificates that the system trusts, and `valkey` says the same as
+    /// `redis`.
     ///
     /// # Errors
     /// When the text is no such URL.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(parse(url)?))
+        Ok(Self::new(url::parse(url)?))
     }
 
     /// With another beginning of all keys and channels: letters, digits, `-`, `_`, `.` and `:`, at most 64. Programs with
@@ -128,11 +131,6 @@ impl RedisConfig {
     }
 }
 
-/// A URL as the client takes it, with its database where one is named.
-fn parse(url: &str) -> Result<Config, InvalidUrl> {
-    Config::from_url(url).map_err(|error| InvalidUrl(error.details().to_owned()))
-}
-
 /// Hosts and ports, without what lets in.
 pub(crate) fn addresses(server: &ServerConfig) -> Vec<String> {
     server.hosts().iter().map(ToString::to_string).collect()
@@ -158,28 +156,9 @@ impl fmt::Debug for RedisConfig {
     }
 }
 
-/// The text is no URL of Redis.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a URL of Redis, such as redis://user:password@host:6379: {0}")]
-pub struct InvalidUrl(String);
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_three_forms_of_a_url_are_told_apart() {
-        let one = RedisConfig::from_url("redis://u:p@h:1/2").unwrap();
-        assert_eq!(one.server.database, Some(2));
-        let url = "redis-sentinel://u:p@h:1?node=h2:2&sentinelServiceName=main";
-        let sentinel = RedisConfig::from_url(url).unwrap();
-        assert!(sentinel.server.server.is_sentinel());
-        let cluster = RedisConfig::from_url("redis-cluster://u:p@h:1?node=h2:2").unwrap();
-        assert!(cluster.server.server.is_clustered());
-        assert_eq!(addresses(&cluster.server.server).len(), 2);
-        assert!(RedisConfig::from_url("rediss://h").unwrap().server.uses_tls());
-        assert!(RedisConfig::from_url("nothing").is_err());
-    }
 
     #[test]
     fn no_text_of_a_setting_has_the_password() {

@@ -13,13 +13,15 @@ mod presence;
 mod rate_limit;
 mod revocations;
 mod script;
+mod url;
 mod watch;
 
 pub use backend::RedisBackend;
-pub use config::{InvalidUrl, RedisConfig};
+pub use config::RedisConfig;
 pub use connect::ConnectError;
 pub use credentials::RedisCached;
 pub use error::{RedisError, RedisErrorKind};
+pub use url::InvalidUrl;
 
 /// The name in errors, reports and metrics.
 const NAME: &str = "redis";
