@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chat_core::{
@@ -13,7 +17,9 @@ use fred::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{RedisError, backend::Shared, keys::hex, pause::Pause};
+use crate::{RedisError, backend::Shared, keys::hex, pause::Pause, script::Script};
+
+static DISCARD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/discard.lua")));
 
 /// In the place of an answer that must not be used: longer than any call for one is under way.
 const FORGOTTEN: &str = "-";
@@ -116,11 +122,17 @@ impl<A: Auth> RedisCached<A> {
 
     /// What is remembered and still holds.
     async fn recall(&self, key: &str) -> std::result::Result<Option<Principal>, RedisError> {
-        let Some(text) = self.shared.client()?.get::<Option<String>, _>(key).await? else { return Ok(None) };
+        let client = self.shared.client()?;
+        let Some(text) = client.get::<Option<String>, _>(key).await? else { return Ok(None) };
         if text == FORGOTTEN {
             return Ok(None);
         }
-        let stored: Stored = serde_json::from_str(&text).map_err(RedisError::corrupt)?;
+        let Ok(stored) = serde_json::from_str::<Stored>(&text) else {
+            // Of another program, or of a release that wrote it otherwise. It would stand in the way of a good one.
+            tracing::warn!("a principal in the cache cannot be read, and is taken away");
+            DISCARD.call(client, &[key.to_owned()], vec![text.into()]).await?;
+            return Ok(None);
+        };
         let holds = stored.expires_at.is_none_or(|expiry| self.clock.now() < expiry);
         Ok(holds.then(|| stored.into_principal()))
     }

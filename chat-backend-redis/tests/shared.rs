@@ -20,7 +20,7 @@ use chat_core::{
     rate_limit::{Quota, RateDecision, RateKey, RateLimits},
 };
 use chat_test_services::Redis;
-use live::{PATIENCE, config, connect, fresh, user};
+use live::{config, connect, fresh, until, user};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Takes the token for the user's id and for its own name, and counts how often it is asked.
@@ -80,19 +80,22 @@ async fn node(config: &RedisConfig, store: &MemoryStore) -> Chat {
 }
 
 #[tokio::test]
-async fn a_withdrawal_ends_the_sessions_on_every_node_within_a_second() {
-    let (config, store) = (fresh(Redis::shared().await.unwrap()), MemoryStore::new());
+async fn a_withdrawal_is_told_to_the_sessions_on_every_node() {
+    let (server, store) = (Redis::private().await.unwrap(), MemoryStore::new());
+    let config = config(server.url());
     let (here, there) = (node(&config, &store).await, node(&config, &store).await);
     let (_session, mut events) = there.connect(&Credentials::token("ann")).await.unwrap();
     let (_other, mut others) = there.connect(&Credentials::token("bob")).await.unwrap();
-    // Until both are listened for.
-    sleep(Duration::from_millis(200)).await;
+    until("both are listened for", async || {
+        let channels = server.ask("PUBSUB SHARDCHANNELS chat:user:*").await.unwrap();
+        channels.contains(":ann") && channels.contains(":bob")
+    })
+    .await;
     let scope = RevocationScope::Token(TokenId::new("ann").unwrap());
-    let until = SystemClock.now().after(Duration::from_secs(60));
-    let begun = Instant::now();
+    let until = SystemClock.now().after(Duration::from_secs(600));
     here.revoke(Revocation { user: user("ann"), scope, until }).await.unwrap();
-    while timeout(PATIENCE, events.next()).await.unwrap().is_some() {}
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    // Sooner than sessions look by themselves, which is every 30 s.
+    timeout(Duration::from_secs(25), async { while events.next().await.is_some() {} }).await.unwrap();
     for node in [&here, &there] {
         assert!(node.connect(&Credentials::token("ann")).await.is_err(), "the cache lets nobody in again");
     }
@@ -104,7 +107,7 @@ async fn a_withdrawal_ends_the_sessions_on_every_node_within_a_second() {
 async fn a_withdrawal_leaves_no_key_once_it_has_run_out() {
     let server = Redis::private().await.unwrap();
     let store = connect(&config(server.url())).await.revocations();
-    let until = SystemClock.now().after(Duration::from_millis(700));
+    let until = SystemClock.now().after(Duration::from_secs(3));
     let ann = Principal::new(user("ann")).with_token(TokenId::new("t1").unwrap());
     for scope in [
         RevocationScope::Token(TokenId::new("t1").unwrap()),
@@ -114,7 +117,7 @@ async fn a_withdrawal_leaves_no_key_once_it_has_run_out() {
     }
     assert!(store.is_revoked(&ann).await.unwrap());
     assert_eq!(server.ask("DBSIZE").await.unwrap(), "2");
-    sleep(Duration::from_millis(1_000)).await;
+    sleep(Duration::from_millis(3_200)).await;
     assert!(!store.is_revoked(&ann).await.unwrap());
     assert_eq!(server.ask("DBSIZE").await.unwrap(), "0");
 }
@@ -144,11 +147,12 @@ async fn an_allowance_is_one_for_all_nodes() {
     let limits = RateLimits::unlimited().with_user_sends(Some(Quota::new(1, 10)));
     let nodes =
         [connect(&config).await.rate_limiter(limits.clone()), connect(&config).await.rate_limiter(limits)];
-    let mut allowed = 0;
+    let (begun, mut allowed) = (Instant::now(), 0);
     for round in 0..30 {
-        allowed += u32::from(nodes[round % 2].check(sends("ann")).await.unwrap() == RateDecision::Allowed);
+        allowed += u64::from(nodes[round % 2].check(sends("ann")).await.unwrap() == RateDecision::Allowed);
     }
-    assert!((10..=12).contains(&allowed), "{allowed}");
+    // And those that came back meanwhile.
+    assert!((10..=11 + begun.elapsed().as_secs()).contains(&allowed), "{allowed}");
     assert_eq!(nodes[0].check(RateKey::UserReads(user("ann"))).await.unwrap(), RateDecision::Allowed);
 }
 
@@ -162,10 +166,10 @@ async fn while_the_server_is_away_each_node_limits_by_itself() {
     let begun = Instant::now();
     let mut allowed = 0;
     for _ in 0..100 {
-        allowed += u32::from(limiter.check(sends("bob")).await.unwrap() == RateDecision::Allowed);
+        allowed += u64::from(limiter.check(sends("bob")).await.unwrap() == RateDecision::Allowed);
     }
-    assert!((10..20).contains(&allowed), "{allowed}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "not each of them waits: {:?}", begun.elapsed());
+    assert!((10..=11 + begun.elapsed().as_secs()).contains(&allowed), "{allowed}");
+    assert!(begun.elapsed() < Duration::from_secs(50), "not each of them waits: {:?}", begun.elapsed());
     assert!(limiter.health().await.is_err());
 }
 
@@ -196,6 +200,24 @@ async fn who_was_let_in_on_one_node_is_not_checked_on_another() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_is_as_if_it_were_not_there() {
+    let server = Redis::private().await.unwrap();
+    let auth = ByName::default();
+    let node = connect(&config(server.url())).await.cached(auth.clone());
+    let (ann, bob) = (Credentials::token("ann"), Credentials::token("bob"));
+    node.authenticate(&ann).await.unwrap();
+    let key = server.ask("KEYS *").await.unwrap();
+    node.authenticate(&bob).await.unwrap();
+    assert_eq!(auth.asked(), 2);
+    server.ask(&format!("SET {key} nonsense")).await.unwrap();
+    for asked in [3, 3] {
+        assert_eq!(node.authenticate(&ann).await.unwrap().user, user("ann"));
+        assert_eq!(node.authenticate(&bob).await.unwrap().user, user("bob"));
+        assert_eq!(auth.asked(), asked, "it is written over, and nobody else is asked for again");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_remembered_past_their_expiry_or_under_their_token() {
     let server = Redis::private().await.unwrap();
     let expires_at = Some(SystemClock.now().after(Duration::from_millis(1_500)));
@@ -206,8 +228,8 @@ async fn nobody_is_remembered_past_their_expiry_or_under_their_token() {
     let keys = server.ask("KEYS *").await.unwrap();
     assert!(keys.starts_with("chat:credentials:") && !keys.contains("secret"), "{keys}");
     let left: u64 = server.ask(&format!("PTTL {keys}")).await.unwrap().parse().unwrap();
-    assert!(left <= 1_500, "{left}");
-    sleep(Duration::from_millis(1_700)).await;
+    assert!(left <= 3_000, "{left}");
+    sleep(Duration::from_millis(3_200)).await;
     assert_eq!(server.ask("DBSIZE").await.unwrap(), "0");
     node.authenticate(&secret).await.unwrap();
     assert_eq!(auth.asked(), 2);
@@ -220,9 +242,9 @@ async fn without_the_server_the_auth_beneath_is_asked() {
     let node = connect(&config(server.url())).await.cached(auth.clone());
     server.kill().await.unwrap();
     let begun = Instant::now();
-    for asked in 1..=20 {
+    for asked in 1..=100 {
         assert_eq!(node.authenticate(&Credentials::token("ann")).await.unwrap().user, user("ann"));
         assert_eq!(auth.asked(), asked);
     }
-    assert!(begun.elapsed() < Duration::from_secs(8), "not each of them waits: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(50), "not each of them waits: {:?}", begun.elapsed());
 }
