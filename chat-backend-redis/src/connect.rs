@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use chat_core::Retry;
 use fred::{
     clients::Client,
     error::Error as Cause,
     interfaces::ClientLike as _,
     types::{
         Builder, ConnectHandle, Version,
-        config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
+        config::{Config, ReconnectPolicy, ServerConfig, TcpConfig, UnresponsiveConfig},
     },
 };
 use tokio::{sync::watch, time::timeout};
@@ -54,15 +55,32 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects a client. It puts its connections back by itself if `reconnects` says so.
-    pub(crate) async fn open(
+    /// Connects a client.
+    ///
+    /// Where several servers are named, each has its turn as the first one: the client asks them in their order, and one that
+    /// takes connections and does not answer would keep it until the time is up.
+    pub(crate) async fn open(config: &RedisConfig, server: &Config, use_of: Use) -> Result<Self, RedisError> {
+        let turns = hosts(&server.server).max(1);
+        let patience = config.connect_timeout / u32::try_from(turns).unwrap_or(u32::MAX);
+        let mut failure = None;
+        for turn in 0..turns {
+            match Self::try_open(config, turned(server, turn), use_of, patience).await {
+                Err(error) if error.kind().retry() == Retry::Later => failure = Some(error),
+                done => return done,
+            }
+        }
+        Err(failure.unwrap_or_else(|| RedisError::new(RedisErrorKind::Setting, "no server is named")))
+    }
+
+    async fn try_open(
         config: &RedisConfig,
         server: Config,
-        reconnects: bool,
+        use_of: Use,
+        patience: Duration,
     ) -> Result<Self, RedisError> {
-        let client = build(config, server, reconnects)?;
+        let client = build(config, server, use_of)?;
         let connection = Self { task: client.connect(), client };
-        let connected = timeout(config.connect_timeout, connection.client.wait_for_connect()).await;
+        let connected = timeout(patience, connection.client.wait_for_connect()).await;
         connected.map_err(|_| RedisError::new(RedisErrorKind::Connection, "no connection in time"))??;
         Ok(connection)
     }
@@ -81,13 +99,43 @@ impl Drop for Connection {
     }
 }
 
-fn build(config: &RedisConfig, mut server: Config, reconnects: bool) -> Result<Client, Cause> {
+/// How many servers are asked where to connect.
+fn hosts(server: &ServerConfig) -> usize {
+    match server {
+        ServerConfig::Clustered { hosts, .. } | ServerConfig::Sentinel { hosts, .. } => hosts.len(),
+        _ => 1,
+    }
+}
+
+/// With another one of the servers first.
+fn turned(config: &Config, turn: usize) -> Config {
+    let mut config = config.clone();
+    if let ServerConfig::Clustered { hosts, .. } | ServerConfig::Sentinel { hosts, .. } = &mut config.server {
+        hosts.rotate_left(turn);
+    }
+    config
+}
+
+/// What a client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Everything but subscriptions. It puts its connections back by itself.
+    Commands,
+    /// Subscriptions, until its connection breaks.
+    Subscriptions,
+}
+
+fn build(config: &RedisConfig, mut server: Config, use_of: Use) -> Result<Client, Cause> {
     // A first failure is told, not tried again.
     server.fail_fast = true;
     let mut builder = Builder::from_config(server);
     builder.with_performance_config(|performance| {
         performance.default_command_timeout = config.command_timeout;
-        performance.broadcast_channel_capacity = config.receive_buffer.max(1);
+        // The client takes the memory of it nine times, whether anything comes or not.
+        performance.broadcast_channel_capacity = match use_of {
+            Use::Commands => 16,
+            Use::Subscriptions => config.receive_buffer.max(1),
+        };
     });
     builder.with_connection_config(|connection| {
         connection.connection_timeout = config.connect_timeout;
@@ -103,7 +151,7 @@ fn build(config: &RedisConfig, mut server: Config, reconnects: bool) -> Result<C
             interval: config.command_timeout.max(Duration::from_millis(100)) / 2,
         };
     });
-    if reconnects {
+    if use_of == Use::Commands {
         // Without an end, from 50 ms up to 1 s; each wait is a little longer by chance.
         builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
     }
@@ -113,7 +161,7 @@ fn build(config: &RedisConfig, mut server: Config, reconnects: bool) -> Result<C
 pub(crate) async fn connect(config: RedisConfig) -> Result<Shared, ConnectError> {
     check(&config)?;
     let connection =
-        Connection::open(&config, config.server.clone(), true).await.map_err(ConnectError::Redis)?;
+        Connection::open(&config, &config.server, Use::Commands).await.map_err(ConnectError::Redis)?;
     if let Some(found) = too_old(connection.client.server_version().as_ref()) {
         return Err(ConnectError::TooOld { found });
     }
@@ -169,6 +217,29 @@ mod tests {
         assert_eq!(setting(&config().with_command_timeout(Duration::ZERO)), Some("command_timeout"));
         assert_eq!(setting(&config().with_connect_timeout(Duration::ZERO)), Some("connect_timeout"));
         assert_eq!(setting(&cluster.with_subscribe_at(config().server)), Some("subscribe_at"));
+    }
+
+    #[test]
+    fn only_who_listens_keeps_room_for_what_comes() {
+        let config = RedisConfig::from_url("redis://h").unwrap();
+        let room = |use_of| {
+            let client = build(&config, config.server.clone(), use_of).unwrap();
+            client.perf_config().broadcast_channel_capacity
+        };
+        assert_eq!(room(Use::Subscriptions), RedisConfig::DEFAULT_RECEIVE_BUFFER);
+        assert!(room(Use::Commands) < 100);
+    }
+
+    #[test]
+    fn each_of_several_servers_has_its_turn_as_the_first_one() {
+        let url = "redis-sentinel://h1:1?node=h2:2&node=h3:3&sentinelServiceName=main";
+        let server = RedisConfig::from_url(url).unwrap().server;
+        assert_eq!(hosts(&server.server), 3);
+        let first = |turn| turned(&server, turn).server.hosts()[0].to_string();
+        let mut firsts = [first(0), first(1), first(2)];
+        firsts.sort();
+        assert_eq!(firsts, ["h1:1", "h2:2", "h3:3"]);
+        assert_eq!(hosts(&RedisConfig::from_url("redis://h").unwrap().server.server), 1);
     }
 
     #[test]

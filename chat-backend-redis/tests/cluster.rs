@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use chat_core::{Fanout, fanout::Subscription};
 use chat_test_services::RedisCluster;
 use live::{config, connect, is_live, missed, next, publish, signal, topic, until};
+use tokio::time::sleep;
 
 const PROBE: Duration = Duration::from_millis(300);
 
@@ -81,4 +82,47 @@ async fn a_slot_that_moves_takes_its_topics_along() {
         publish(&*fanout, name, signal("two")).await;
         assert_eq!(next(subscription).await.as_deref(), Some(&signal("two")), "{name}");
     }
+}
+
+/// There and back before anybody looks: all is as it was, but for the subscription.
+#[tokio::test]
+async fn a_slot_that_comes_back_before_it_is_missed_is_subscribed_to_again() {
+    let cluster = RedisCluster::private().await.unwrap();
+    let backend = connect(&config(&cluster.url().unwrap()).with_probe(PROBE)).await;
+    let fanout = backend.fanout();
+    let mut rooms = three_rooms(&fanout, &cluster).await;
+    let (name, slot, subscription) = &mut rooms[0];
+    for _ in 0..5 {
+        cluster.move_slots([*slot], 1).await.unwrap();
+        cluster.move_slots([*slot], 0).await.unwrap();
+        missed(subscription).await;
+        is_live(&*fanout, name, subscription).await;
+    }
+}
+
+/// Servers disagree for a while about who has a slot.
+#[tokio::test]
+async fn who_subscribes_while_servers_disagree_waits_until_they_do_not() {
+    let cluster = RedisCluster::private().await.unwrap();
+    let backend = connect(&config(&cluster.url().unwrap()).with_probe(Duration::from_secs(60))).await;
+    let fanout = backend.fanout();
+    let slot = {
+        let rooms = three_rooms(&fanout, &cluster).await;
+        // Another slot of the first server than that of its room.
+        (rooms[0].1 + 1) % 5_000
+    };
+    let name = (0..)
+        .map(|number| format!("s{number}"))
+        .find(|name| fred::util::redis_keyslot(format!("chat:room:{name}").as_bytes()) == slot)
+        .unwrap();
+    let (first, second) =
+        (cluster.ask(0, "CLUSTER MYID").await.unwrap(), cluster.ask(1, "CLUSTER MYID").await.unwrap());
+    cluster.ask(0, &format!("CLUSTER SETSLOT {slot} NODE {second}")).await.unwrap();
+    let topic = topic(&name);
+    let (subscribed, ()) = tokio::join!(fanout.subscribe(&topic), async {
+        sleep(Duration::from_secs(1)).await;
+        cluster.ask(0, &format!("CLUSTER SETSLOT {slot} NODE {first}")).await.unwrap();
+    });
+    let mut subscription = subscribed.unwrap();
+    is_live(&*fanout, &name, &mut subscription).await;
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chat_backend_redis::{RedisBackend, RedisConfig};
 use chat_core::{
     Backend as _, Fanout,
-    fanout::{FanoutEvent, FanoutItem, Publication},
+    fanout::{FanoutEvent, FanoutItem, Publication, Subscription},
 };
 use chat_test_services::{Direction, Proxy, Redis};
 use fred::{
@@ -18,7 +18,10 @@ use fred::{
 };
 use futures::{FutureExt as _, StreamExt as _, future::join_all};
 use live::{PATIENCE, config, connect, fresh, is_live, missed, next, publish, signal, through, topic, until};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 
 const PROBE: Duration = Duration::from_millis(300);
 
@@ -101,7 +104,7 @@ async fn a_subscriber_that_is_alive_and_deaf_is_found_by_its_probe() {
 /// As an operator does who splits a replica off: nobody's connection breaks.
 #[tokio::test]
 async fn a_subscriber_at_a_detached_replica_is_found_by_its_probe() {
-    let (primary, replica) = (Redis::private().await.unwrap(), Redis::private().await.unwrap());
+    let (primary, replica) = (Redis::neighbour().await.unwrap(), Redis::neighbour().await.unwrap());
     let address = primary.address().unwrap().replace(':', " ");
     let password = Config::from_url(primary.url()).unwrap().password.unwrap();
     replica.ask(&format!("CONFIG SET masterauth {password}")).await.unwrap();
@@ -134,10 +137,9 @@ async fn a_killed_server_is_found_again_and_subscriptions_live_on() {
     let mut subscription = fanout.subscribe(&topic("tea")).await.unwrap();
     is_live(&*fanout, "tea", &mut subscription).await;
     server.kill().await.unwrap();
-    let begun = Instant::now();
-    let lost = fanout.publish(&[Publication::new(topic("tea"), signal("lost"))]).await.unwrap_err();
+    let lost = [Publication::new(topic("tea"), signal("lost"))];
+    let lost = timeout(PATIENCE, fanout.publish(&lost)).await.unwrap().unwrap_err();
     assert!(lost.is_retryable(), "{lost:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     // A call that nobody waits for any more leaves nothing behind, and one that is waited for says what is wrong.
     assert!(fanout.subscribe(&topic("other")).now_or_never().is_none());
     let refused = fanout.subscribe(&topic("another")).await.unwrap_err();
@@ -168,6 +170,22 @@ async fn a_paused_server_costs_a_bounded_wait_and_is_used_again() {
     server.resume().await.unwrap();
     is_live(&*fanout, "tea", &mut subscription).await;
     until("all is well", async || fanout.health().await.is_ok()).await;
+}
+
+/// A primary that becomes a replica need not end its connections: an operator's `REPLICAOF`, or one address for whoever is the
+/// primary.
+#[tokio::test]
+async fn a_server_that_takes_no_writes_any_more_is_left_and_asked_for_again() {
+    let (server, other) = (Redis::neighbour().await.unwrap(), Redis::neighbour().await.unwrap());
+    let proxy = Proxy::start(server.address().unwrap()).await.unwrap();
+    let backend = connect(&config(&through(&server, &proxy))).await;
+    let fanout = backend.fanout();
+    let mut subscription = fanout.subscribe(&topic("tea")).await.unwrap();
+    let before = proxy.accepted();
+    server.ask(&format!("REPLICAOF {}", other.address().unwrap().replace(':', " "))).await.unwrap();
+    until("another connection is tried", async || proxy.accepted() > before).await;
+    server.ask("REPLICAOF NO ONE").await.unwrap();
+    is_live(&*fanout, "tea", &mut subscription).await;
 }
 
 /// A busy connection is never idle, and is found to lead nowhere all the same.
@@ -214,6 +232,90 @@ async fn a_subscriber_that_the_server_gives_up_is_put_back_and_told() {
     proxy.mend().await;
     while next(&mut subscription).await.is_some() {}
     is_live(&*fanout, "tea", &mut subscription).await;
+}
+
+/// Publishes to a channel without an end, faster than anybody takes it.
+fn flood(
+    publisher: Client,
+    channel: String,
+    payload: impl Fn(u64) -> String + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let numbers = turn * 200..(turn + 1) * 200;
+            join_all(numbers.map(|number| publisher.spublish::<(), _, _>(channel.as_str(), payload(number))))
+                .await;
+        }
+    })
+}
+
+/// So many events in each payload that reading takes longer than sending.
+fn long_payload(number: u64) -> String {
+    let event = serde_json::to_string(&signal("flood")).unwrap();
+    let events = vec![event; 300].join(",");
+    format!("1 7 {:x} {number:x}\n[{events}]", number + 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_flood_on_one_topic_keeps_nobody_from_subscribing_to_another() {
+    let server = Redis::private().await.unwrap();
+    let backend = connect(&config(server.url()).with_connect_timeout(Duration::from_secs(2))).await;
+    let fanout = backend.fanout();
+    let _flooded = fanout.subscribe(&topic("flooded")).await.unwrap();
+    let flooding = [(); 2].map(|()| server.url().to_owned()).map(async |url| by_hand(&url).await);
+    let flooding: Vec<_> = join_all(flooding)
+        .await
+        .into_iter()
+        .map(|publisher| flood(publisher, "chat:room:flooded".to_owned(), long_payload))
+        .collect();
+    sleep(Duration::from_secs(1)).await;
+    for number in 0..20 {
+        drop(fanout.subscribe(&topic(&format!("r{number}"))).await.unwrap());
+    }
+    flooding.iter().for_each(JoinHandle::abort);
+}
+
+/// What is dropped because the node is slow may be its own question: that says nothing about the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_node_that_is_slow_keeps_its_connection() {
+    let server = Redis::private().await.unwrap();
+    let backend = connect(&config(server.url()).with_probe(PROBE / 3).with_receive_buffer(2)).await;
+    let fanout = backend.fanout();
+    let mut subscription = fanout.subscribe(&topic("flooded")).await.unwrap();
+    let connections = async || server.ask("CLIENT LIST TYPE pubsub").await.unwrap();
+    let id = |list: &str| list.split_once("id=").unwrap().1.split(' ').next().unwrap().to_owned();
+    let before = id(&connections().await);
+    let flooding = flood(by_hand(server.url()).await, "chat:room:flooded".to_owned(), long_payload);
+    until("the node is too slow", async || is_lost(&mut subscription)).await;
+    for _ in 0..30 {
+        sleep(PROBE / 3).await;
+        is_lost(&mut subscription);
+        assert_eq!(id(&connections().await), before, "another connection");
+    }
+    flooding.abort();
+}
+
+/// What came meanwhile was not read yet: that says nothing about the connection either.
+#[tokio::test]
+async fn a_node_that_slept_keeps_its_connection() {
+    let backend = connect(&fresh(shared().await).with_probe(PROBE)).await;
+    let fanout = backend.fanout();
+    let mut subscription = fanout.subscribe(&topic("tea")).await.unwrap();
+    for _ in 0..5 {
+        std::thread::sleep(PROBE * 2);
+        sleep(PROBE / 2).await;
+        assert!(!is_lost(&mut subscription), "another connection");
+    }
+    is_live(&*fanout, "tea", &mut subscription).await;
+}
+
+/// Takes what waits, and answers whether it tells of a loss.
+fn is_lost(subscription: &mut Subscription) -> bool {
+    let mut lost = false;
+    while let Some(Some(Ok(item))) = subscription.next().now_or_never() {
+        lost |= matches!(item, FanoutItem::Missed);
+    }
+    lost
 }
 
 /// The node is slower than its connection: what it could not take is told.

@@ -6,17 +6,24 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use chat_core::fanout::{Topic, Topics};
 use fred::{
     clients::Client,
-    interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _},
-    types::{ClusterHash, CustomCommand, Message, Value, config::Config},
+    interfaces::{ClientInterface as _, ClientLike as _, EventInterface as _, PubsubInterface as _},
+    types::{
+        ClusterHash, CustomCommand, Message, Value,
+        config::{Config, ServerConfig},
+    },
 };
-use futures::future::join_all;
+use futures::{future::join_all, poll};
 use tokio::{
     sync::{
         Notify,
@@ -29,10 +36,18 @@ use super::{
     payload::{Said, Unpacker},
     registry::{Registry, ShardId},
 };
-use crate::{RedisError, RedisErrorKind, backend::Shared, connect::Connection};
+use crate::{
+    RedisError, RedisErrorKind,
+    backend::Shared,
+    connect::{Connection, Use},
+};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Payloads that are taken before everything else has its turn.
+const AT_MOST: usize = 32;
+/// Before a server is asked again that said a channel was not its own.
+const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 /// Channels that are subscribed to in one go, each by a command of its own: those of one command would have to be of one slot.
 const AT_ONCE: usize = 512;
 
@@ -56,9 +71,24 @@ pub(super) struct Link {
 /// What one connection has heard.
 struct Heard {
     unpacker: Mutex<Unpacker>,
-    /// The channel to ourselves, and how often we sent and heard something on it.
+    /// The channel to ourselves.
     probe: String,
-    probes: Mutex<(u64, u64)>,
+    probes: Mutex<Probes>,
+    /// Some of what came waits to be taken.
+    behind: AtomicBool,
+}
+
+/// How often we sent something to ourselves, and what came of it.
+#[derive(Debug, Default)]
+struct Probes {
+    sent: u64,
+    came: u64,
+}
+
+impl Probes {
+    fn came_all(&mut self) {
+        self.came = self.sent;
+    }
 }
 
 impl Heard {
@@ -66,7 +96,7 @@ impl Heard {
         self.unpacker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn probes(&self) -> MutexGuard<'_, (u64, u64)> {
+    fn probes(&self) -> MutexGuard<'_, Probes> {
         self.probes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,20 +133,25 @@ impl Link {
 
     /// Connects, and listens until the connection is lost.
     async fn listen(&mut self) -> Done<Infallible> {
-        let mut connection = Connection::open(&self.shared.config, self.server.clone(), false).await?;
+        let mut connection = Connection::open(&self.shared.config, &self.server, Use::Subscriptions).await?;
         let client = connection.client.clone();
         let messages = client.message_rx();
         let is_ours = |slot| self.registry.carries(&self.shard, slot);
         let probe = self.registry.channels().probe(is_ours);
         let probe =
             probe.ok_or_else(|| RedisError::new(RedisErrorKind::Unavailable, "a shard without slots"))?;
-        let heard = Heard { unpacker: Mutex::default(), probe, probes: Mutex::default() };
+        let heard = Heard {
+            unpacker: Mutex::default(),
+            probe,
+            probes: Mutex::default(),
+            behind: AtomicBool::default(),
+        };
         subscribe(&client, &heard.probe).await?;
         if std::mem::replace(&mut self.was_connected, true) {
             metrics::counter!(RECONNECTS).increment(1);
         }
         let failure = self.attend(&mut connection, messages, &heard).await;
-        if heard.probes().1 > 0 {
+        if heard.probes().came > 0 {
             self.pause = SHORTEST_PAUSE;
         }
         Err(failure)
@@ -131,15 +166,30 @@ impl Link {
     ) -> RedisError {
         let client = connection.client.clone();
         let mut keeping = pin!(self.keep(&client, heard));
+        let mut taken = 0;
         loop {
+            let behind = !messages.is_empty();
+            heard.behind.store(behind, Ordering::Relaxed);
+            // They may come faster than they are taken, for as long as they like.
+            if behind && taken >= AT_MOST {
+                taken = 0;
+                if let Poll::Ready(done) = poll!(&mut keeping) {
+                    return gave_up(done);
+                }
+            }
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
-                    Ok(message) => self.take(&message, heard),
+                    Ok(message) => {
+                        taken += 1;
+                        self.take(&message, heard);
+                    }
                     Err(RecvError::Lagged(count)) => {
                         metrics::counter!(LAGGED).increment(count);
                         tracing::warn!(shard = self.shard, count, "payloads came faster than they were taken");
                         heard.unpacker().forget_all();
+                        // What was dropped may have been our own question. The connection brings more than enough.
+                        heard.probes().came_all();
                         self.tell(&self.registry.carried(&self.shard));
                     }
                     Err(RecvError::Closed) => return lost("the client is gone"),
@@ -148,10 +198,7 @@ impl Link {
                     Ok(Err(error)) => error.into(),
                     _ => lost("the server closed the connection"),
                 },
-                done = &mut keeping => match done {
-                    Ok(never) => match never {},
-                    Err(failure) => return failure,
-                },
+                done = &mut keeping => return gave_up(done),
             }
         }
     }
@@ -165,7 +212,7 @@ impl Link {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Nothing may be wanted, and the connection is there all the same.
         self.registry.confirm(&self.shard, &[]);
-        let mut probing = false;
+        let (mut probing, mut short) = (false, false);
         loop {
             let refused = self.subscribe_lacking(client, heard).await?;
             if refused {
@@ -175,13 +222,19 @@ impl Link {
                 biased;
                 // Where slots move, somebody says so when it is known whereto.
                 () = changed.notified() => {}
-                _ = tick.tick() => {
+                due = tick.tick() => {
+                    // What came meanwhile may wait to be read, here or in the system, where this node has slept.
+                    let asleep = heard.behind.load(Ordering::Relaxed) || due.elapsed() > period / 2;
                     // Not sooner: who leaves is often followed by who comes.
                     for topic in self.registry.take_idle(&self.shard) {
+                        heard.unpacker().forget(&topic);
                         unsubscribe(client, &self.registry.channels().name(&topic)).await?;
                     }
-                    probing = self.probe(heard, probing).await?;
+                    probing = self.probe(heard, probing && !asleep).await?;
+                    short = self.count(client, short).await?;
                 }
+                // Servers may disagree for a while, and we with them.
+                () = sleep(REFUSED_PAUSE), if refused => {}
             }
         }
     }
@@ -216,15 +269,44 @@ impl Link {
 
     /// Publishes to ourselves, and fails if the time before brought nothing. Answers whether something is on its way.
     async fn probe(&self, heard: &Heard, probing: bool) -> Done<bool> {
-        let (sent, came) = *heard.probes();
-        if probing && came < sent {
-            return Err(lost("nothing comes over the connection any more"));
-        }
-        let number = sent + 1;
-        heard.probes().0 = number;
+        let number = {
+            let mut probes = heard.probes();
+            if probing && probes.came < probes.sent {
+                return Err(lost("nothing comes over the connection any more"));
+            }
+            probes.sent += 1;
+            probes.sent
+        };
         // A failure says nothing about this connection.
         let sending = self.shared.client()?.spublish::<(), _, _>(heard.probe.as_str(), number.to_string());
         Ok(sending.await.is_ok())
+    }
+
+    /// Asks a server of a cluster how many channels it has for this connection, and fails if it is too few for the second time.
+    /// Answers whether it is. A slot that left and came back between two looks is where it was, and its subscriptions are not.
+    async fn count(&self, client: &Client, short: bool) -> Done<bool> {
+        let ServerConfig::Centralized { server } = &self.server.server else { return Ok(false) };
+        let Some(id) = client.connection_ids().remove(server) else { return Ok(false) };
+        if self.shard.is_empty() {
+            return Ok(false);
+        }
+        let due = self.registry.count(&self.shard) + 1;
+        let asked = self.shared.client()?.with_cluster_node(server.clone());
+        // Not every server lets everybody ask, and a failure says nothing about this connection.
+        let Ok(list) = asked.client_list::<String, ()>(None, Some(vec![id.to_string()])).await else {
+            return Ok(false);
+        };
+        let there =
+            list.split_whitespace().find_map(|word| word.strip_prefix("ssub=")?.parse::<usize>().ok());
+        let is_short = there.is_some_and(|there| there < due);
+        if is_short && short {
+            return Err(lost("the server has ended subscriptions"));
+        }
+        if is_short {
+            // Most likely they are another server's now.
+            self.moved.notify_one();
+        }
+        Ok(is_short)
     }
 
     fn take(&self, message: &Message, heard: &Heard) {
@@ -232,7 +314,7 @@ impl Link {
         if *message.channel == *heard.probe {
             let number = text.and_then(|text| text.parse().ok()).unwrap_or(0);
             let mut probes = heard.probes();
-            probes.1 = probes.1.max(number);
+            probes.came = probes.came.max(number);
             return;
         }
         let Some(topic) = self.registry.channels().topic(&message.channel) else { return };
@@ -257,21 +339,31 @@ impl Link {
 
 /// Subscribes to one channel. The answer says that it is in force.
 async fn subscribe(client: &Client, channel: &str) -> Done<()> {
-    command(client, "SSUBSCRIBE", channel).await
-}
-
-async fn command(client: &Client, name: &'static str, channel: &str) -> Done<()> {
     // The client's own call for it may not be made again before it is answered.
-    let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+    let command = CustomCommand::new_static("SSUBSCRIBE", ClusterHash::FirstKey, false);
     let answer: Value = client.custom(command, vec![channel]).await?;
-    drop(answer);
-    Ok(())
+    // The client leaves some answers out, and tells the others apart by their order alone: where the server refuses to end a
+    // subscription, all later ones are those to other commands.
+    match &answer {
+        Value::Array(words) if words.get(1).and_then(Value::as_str).as_deref() == Some(channel) => Ok(()),
+        _ => Err(lost("the answers on the connection are out of order")),
+    }
 }
 
 async fn unsubscribe(client: &Client, channel: &str) -> Done<()> {
     Ok(client.sunsubscribe(channel).await?)
 }
 
+fn gave_up(done: Done<Infallible>) -> RedisError {
+    match done {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    }
+}
+
 fn lost(why: &'static str) -> RedisError {
     RedisError::new(RedisErrorKind::Connection, why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,6 +227,13 @@ impl Registry {
         state.topics.iter().filter(|(_, entry)| here(entry)).map(|(topic, _)| topic.clone()).collect()
     }
 
+    /// How many topics a shard carries.
+    pub(super) fn count(&self, id: &ShardId) -> usize {
+        let state = self.state();
+        let here = |entry: &&Entry| entry.in_force && shard_of(&state.routes, entry.slot) == Some(id);
+        state.topics.values().filter(here).count()
+    }
+
     /// Why a shard is not connected, if one of them is not.
     pub(super) fn failure(&self) -> Option<RedisError> {
         let state = self.state();
