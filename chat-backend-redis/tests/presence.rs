@@ -116,7 +116,7 @@ async fn after_a_crash_of_the_server_nodes_start_anew_and_register_again() {
 /// A promoted replica may lack the last connections, and nothing else would say so. Its history has another name.
 #[tokio::test]
 async fn after_a_promotion_nodes_register_everything_again() {
-    let (old, new) = (Redis::private().await.unwrap(), Redis::private().await.unwrap());
+    let (old, new) = (Redis::neighbour().await.unwrap(), Redis::neighbour().await.unwrap());
     let password = fred::types::config::Config::from_url(old.url()).unwrap().password.unwrap();
     new.ask(&format!("CONFIG SET masterauth {password}")).await.unwrap();
     new.ask(&format!("REPLICAOF {}", old.address().unwrap().replace(':', " "))).await.unwrap();

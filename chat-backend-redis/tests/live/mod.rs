@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The cluster of this test binary.
 async fn cluster() -> &'static RedisCluster {
