@@ -256,25 +256,6 @@ fn long_payload(number: u64) -> String {
     format!("1 7 {:x} {number:x}\n[{events}]", number + 1)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_flood_on_one_topic_keeps_nobody_from_subscribing_to_another() {
-    let server = Redis::private().await.unwrap();
-    let backend = connect(&config(server.url()).with_connect_timeout(Duration::from_secs(2))).await;
-    let fanout = backend.fanout();
-    let _flooded = fanout.subscribe(&topic("flooded")).await.unwrap();
-    let flooding = [(); 2].map(|()| server.url().to_owned()).map(async |url| by_hand(&url).await);
-    let flooding: Vec<_> = join_all(flooding)
-        .await
-        .into_iter()
-        .map(|publisher| flood(publisher, "chat:room:flooded".to_owned(), long_payload))
-        .collect();
-    sleep(Duration::from_secs(1)).await;
-    for number in 0..20 {
-        drop(fanout.subscribe(&topic(&format!("r{number}"))).await.unwrap());
-    }
-    flooding.iter().for_each(JoinHandle::abort);
-}
-
 /// What is dropped because the node is slow may be its own question: that says nothing about the connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_node_that_is_slow_keeps_its_connection() {

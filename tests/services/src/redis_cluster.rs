@@ -157,6 +157,8 @@ impl RedisCluster {
     /// A server refuses.
     pub async fn move_slots(&self, slots: impl IntoIterator<Item = u16>, to: usize) -> Result<()> {
         let id = self.ask(to, "CLUSTER MYID").await?;
+        // A word of the one before that is still on its way would else take a slot back.
+        self.ask(to, "CLUSTER BUMPEPOCH").await?;
         for slot in slots {
             // Who gets it first: then nobody else claims it with an older epoch.
             for server in [to].into_iter().chain((0..self.servers.len()).filter(|server| *server != to)) {
