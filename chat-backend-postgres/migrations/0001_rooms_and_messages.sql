@@ -21,7 +21,7 @@ CREATE TABLE rooms (
     deleted        bigint  NOT NULL DEFAULT 0,  -- how many of them were deleted: mostly none, and then there is less to ask
     last_activity  bigint  NOT NULL DEFAULT 0,  -- when the newest entry of the timeline came; outlives it
     last_id        bigint  NOT NULL DEFAULT 0,  -- `id_high` of the newest entry; outlives it
-    searchable     bigint  NOT NULL DEFAULT 0   -- up to and with this position, the search knows the entries
+    members_at     bigint  NOT NULL DEFAULT 0   -- another number, at random, after each change of a membership
 ) WITH (fillfactor = 50);                       -- every append updates its room's row in place
 
 CREATE TABLE members (
@@ -110,12 +110,18 @@ CREATE TABLE search (
 );
 CREATE UNIQUE INDEX search_place ON search (room, seq);
 
+-- How far the search knows each room. Not in `rooms`: whoever fills the search would hold up appends.
+CREATE TABLE search_places (
+    room bigint PRIMARY KEY,
+    upto bigint NOT NULL                        -- up to and with this position
+) WITH (fillfactor = 50);
+
 CREATE FUNCTION here_timeline() RETURNS text LANGUAGE sql VOLATILE
 AS $$ SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) $$;
 
 -- `p_table` with its database: the last but one part of where it lies on the disk.
 CREATE FUNCTION here_place(p_table oid) RETURNS text LANGUAGE sql STABLE
-AS $$ SELECT path[cardinality(path) - 1] || '/' || p_table FROM string_to_array(pg_relation_filepath(p_table), '/') AS path $$;
+AS $$ SELECT split_part(pg_relation_filepath(p_table), '/', -2) || '/' || p_table $$;
 
 -- Stores a batch of entries that change no other ones and repeat none, one step for all rooms; whatever stands in the way
 -- raises CH001 (or 23505 for a repeat), changes nothing, and the batch goes the exact way.
@@ -125,23 +131,31 @@ AS $$ SELECT path[cardinality(path) - 1] || '/' || p_table FROM string_to_array(
 CREATE FUNCTION append(
     p_epoch text, p_seen bigint,            -- what this node believes: the epoch, and how far the write-ahead log came
     p_rooms bigint[], p_ids text[], p_least bigint[],   -- and the rooms' numbers, with heads that they had before
+    p_head bigint[], p_members_at bigint[], -- the rooms as they were when the node learned of their authors
     p_counts bigint[], p_countable bigint[], p_chars integer[], p_timeline boolean[],
-    p_ix integer[], p_off bigint[], p_ordinal_off bigint[], p_own_off bigint[],
+    p_author_ix integer[], p_author text[], -- who must be a member, each once per room
+    p_author_own bigint[],                  -- what they had sent then, which says that they were; NULL: not known
+    p_ix integer[], p_off bigint[], p_by integer[], p_ordinal_off bigint[], p_own_off bigint[],
     p_id_low bigint[], p_authority smallint[], p_kind smallint[], p_body_kind smallint[],
     p_in_timeline boolean[], p_is_countable boolean[],
     p_sender text[], p_client_id text[], p_fingerprint bytea[], p_name text[], p_body text[],
-    OUT heads bigint[], OUT ids bigint[])   -- per room, before this batch
+    OUT heads bigint[], OUT ids bigint[], OUT members_at bigint[], -- per room, before this batch
+    OUT owns bigint[])                      -- per author, before this batch
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan     -- planning these statements takes a third of their time
 SET jit = off   -- a plan that is avoided but taken counts as very dear, and compiling it took 60 to 400 ms of each call
 AS $$
 DECLARE
     v_countable bigint[];
+    v_same boolean[];   -- rooms that are as the node knows them
     v_now bigint;
-    v_stored bigint;
 BEGIN
-    PERFORM 1 FROM store WHERE epoch = p_epoch AND timeline = here_timeline() AND place = here_place(tableoid);
+    -- As `here_timeline` and `here_place` say: calling them would take longer than all the rest of this statement.
+    PERFORM 1 FROM store
+    WHERE epoch = p_epoch AND timeline = left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+        AND place = split_part(pg_relation_filepath(tableoid), '/', -2) || '/' || tableoid;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'another epoch' USING ERRCODE = 'CH002';
     END IF;
@@ -157,50 +171,66 @@ BEGIN
             last_activity = CASE WHEN c.timeline
                 THEN greatest(r.last_activity, (greatest(v_now << 16, r.last_id) + c.count) >> 16)
                 ELSE r.last_activity END
-        FROM unnest(p_rooms, p_ids, p_least, p_counts, p_countable, p_chars, p_timeline)
-            WITH ORDINALITY AS c(room, id, least, count, countable, chars, timeline, place)
+        FROM unnest(p_rooms, p_ids, p_least, p_head, p_members_at, p_counts, p_countable, p_chars, p_timeline)
+            WITH ORDINALITY AS c(room, id, least, head, members_at, count, countable, chars, timeline, place)
         WHERE r.room = c.room AND r.id = c.id AND r.head >= c.least AND r.active AND r.max_body_chars >= c.chars
-        RETURNING c.place, r.head - c.count AS head, r.last_id - c.count AS id, r.countable - c.countable AS countable)
-    SELECT array_agg(m.head ORDER BY m.place), array_agg(m.id ORDER BY m.place), array_agg(m.countable ORDER BY m.place)
-    INTO heads, ids, v_countable FROM moved m;
+        RETURNING c.place, r.head - c.count AS head, r.last_id - c.count AS id, r.countable - c.countable AS countable,
+            r.members_at, r.head - c.count = c.head AND r.members_at = c.members_at AS same)
+    SELECT array_agg(m.head), array_agg(m.id), array_agg(m.countable), array_agg(m.members_at), array_agg(m.same)
+    INTO heads, ids, v_countable, members_at, v_same FROM (SELECT * FROM moved ORDER BY place) m;
     IF cardinality(heads) IS DISTINCT FROM cardinality(p_rooms) THEN
         RAISE EXCEPTION 'a room is missing, closed, or takes no such body' USING ERRCODE = 'CH001';
+    END IF;
+    -- Whoever is not known is looked up, one by one: never by going through all members of all rooms.
+    SELECT array_agg(CASE WHEN a.own IS NOT NULL AND v_same[a.ix] THEN a.own ELSE (
+        SELECT coalesce((
+            SELECT e.own FROM entries e WHERE e.room = p_rooms[a.ix] AND e.sender = a.name AND e.countable
+            ORDER BY e.seq DESC LIMIT 1), 0)
+        FROM members m
+        WHERE m.room = p_rooms[a.ix] AND m."user" = a.name AND m.role IS NOT NULL AND m.left_at IS NULL) END
+        ORDER BY a.place)
+    INTO owns FROM unnest(p_author_ix, p_author, p_author_own) WITH ORDINALITY AS a(ix, name, own, place);
+    IF array_position(owns, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a sender is no member' USING ERRCODE = 'CH001';
     END IF;
     INSERT INTO entries (
         room, seq, ordinal, own, id_high, id_low, authority, kind, body_kind, timeline, countable,
         sender, client_id, fingerprint, name, body)
     SELECT
         p_rooms[x.ix], heads[x.ix] + x.off, v_countable[x.ix] + x.ordinal_off,
-        CASE WHEN x.own_off = 0 THEN 0 ELSE x.own_off + coalesce((
-            SELECT o.own FROM entries o WHERE o.room = p_rooms[x.ix] AND o.sender = x.sender AND o.countable
-            ORDER BY o.seq DESC LIMIT 1), 0) END,
+        CASE WHEN x.own_off = 0 THEN 0 ELSE owns[x.by] + x.own_off END,
         ids[x.ix] + x.off, x.id_low, x.authority, x.kind, x.body_kind, x.in_timeline, x.is_countable,
         x.sender, x.client_id, x.fingerprint, x.name, x.body
     FROM unnest(
-        p_ix, p_off, p_ordinal_off, p_own_off, p_id_low, p_authority, p_kind, p_body_kind, p_in_timeline,
+        p_ix, p_off, p_by, p_ordinal_off, p_own_off, p_id_low, p_authority, p_kind, p_body_kind, p_in_timeline,
         p_is_countable, p_sender, p_client_id, p_fingerprint, p_name, p_body)
-        AS x(ix, off, ordinal_off, own_off, id_low, authority, kind, body_kind, in_timeline,
-        is_countable, sender, client_id, fingerprint, name, body)
-    WHERE x.authority = 2 OR EXISTS (
-        SELECT 1 FROM members m
-        WHERE m.room = p_rooms[x.ix] AND m."user" = x.sender AND m.role IS NOT NULL AND m.left_at IS NULL);
-    GET DIAGNOSTICS v_stored = ROW_COUNT;
-    IF v_stored <> cardinality(p_ix) THEN
-        RAISE EXCEPTION 'a sender is no member' USING ERRCODE = 'CH001';
-    END IF;
+        AS x(ix, off, by, ordinal_off, own_off, id_low, authority, kind, body_kind, in_timeline,
+        is_countable, sender, client_id, fingerprint, name, body);
 END $$;
 
--- Lets the search know texts of a room, and how far it knows the room. What an edit or a deletion has put there is newer than
--- what was read. What was trimmed meanwhile goes again, under the room's lock: who trims holds it.
-CREATE FUNCTION follow(p_room bigint, p_to bigint, p_high bigint[], p_low bigint[], p_seq bigint[], p_body text[])
-RETURNS void LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
+-- Lets the search know texts, and how far it knows their rooms. What an edit or a deletion has put there is newer than what
+-- was read. Of what was trimmed since it was read nothing is put there: who trims holds the same lock, shared with others who do.
+CREATE FUNCTION follow(
+    p_rooms bigint[], p_upto bigint[],
+    p_ix integer[], p_high bigint[], p_low bigint[], p_seq bigint[], p_body text[])
+RETURNS void LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    v_oldest bigint[];
 BEGIN
-    -- A crash loses all of it or nothing, and then it is done again: nobody waits for the disk under the room's lock.
+    -- A crash loses all of it or nothing, and then it is done again: nobody needs to wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock(1936876392, hashtext(current_schema()));
+    SELECT array_agg(coalesce(r.oldest, 1) ORDER BY c.place) INTO v_oldest
+    FROM unnest(p_rooms) WITH ORDINALITY AS c(room, place) LEFT JOIN rooms r ON r.room = c.room;
     INSERT INTO search (room, id_high, id_low, seq, body)
-    SELECT p_room, x.high, x.low, x.seq, x.body FROM unnest(p_high, p_low, p_seq, p_body) AS x(high, low, seq, body)
+    SELECT p_rooms[x.ix], x.high, x.low, x.seq, x.body
+    FROM unnest(p_ix, p_high, p_low, p_seq, p_body) AS x(ix, high, low, seq, body)
+    WHERE x.seq >= v_oldest[x.ix]
     ON CONFLICT DO NOTHING;
-    UPDATE rooms SET searchable = greatest(searchable, p_to) WHERE room = p_room;
-    DELETE FROM search WHERE room = p_room AND seq < (SELECT r.oldest FROM rooms r WHERE r.room = p_room);
+    INSERT INTO search_places AS p (room, upto) SELECT c.room, c.upto FROM unnest(p_rooms, p_upto) AS c(room, upto)
+    ON CONFLICT (room) DO UPDATE SET upto = greatest(p.upto, excluded.upto);
 END $$;

@@ -122,13 +122,13 @@ impl PostgresBackend {
 
     /// Ends the connections. What is under way is finished first.
     pub async fn close(&self) {
-        self.shared.connections.pool.close().await;
+        self.shared.connections.close().await;
     }
 
     /// How many connections there are, and how many of them are idle: for an application's metrics.
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
-        (self.shared.connections.pool.size(), self.shared.connections.pool.num_idle())
+        self.shared.connections.count()
     }
 }
 

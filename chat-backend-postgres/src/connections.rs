@@ -16,7 +16,11 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::{PostgresConfig, PostgresError, PostgresErrorKind, lease::Lease};
+use crate::{
+    PostgresConfig, PostgresError, PostgresErrorKind,
+    lease::{self, Lease},
+    warm::{Dated, Found, Warm},
+};
 
 type Result<T> = std::result::Result<T, PostgresError>;
 
@@ -40,6 +44,8 @@ pub(crate) struct Connections {
     pub(crate) pool: PgPool,
     /// Nobody else uses the pool.
     own: bool,
+    /// Of a pool of our own: an application may need every connection of its pool.
+    warm: Option<Arc<Warm>>,
     patience: Duration,
     begin: Arc<str>,
     /// A single statement is a transaction of ours, too.
@@ -87,6 +93,7 @@ impl Connections {
         Self {
             pool,
             own,
+            warm: own.then(Arc::default),
             patience: config.statement_timeout,
             begin: BEGIN.into(),
             in_transactions: config.transaction_pooler,
@@ -137,15 +144,52 @@ impl Connections {
     }
 
     pub(crate) async fn lease(&self) -> Result<Lease> {
+        let waiting = match self.warm.as_ref().map(Warm::take) {
+            Some((found, old)) => {
+                for connection in old {
+                    let patience = self.patience.min(lease::LONGEST_RETURN);
+                    tokio::spawn(lease::give_back(connection, patience, self.taken.clone()));
+                }
+                match found {
+                    Found::Kept(dated) => {
+                        self.given.fetch_add(1, Ordering::Relaxed);
+                        return Ok(self.lease_of(dated));
+                    }
+                    Found::Wait(waiting) => Some(waiting),
+                }
+            }
+            None => None,
+        };
         let given = self.given.load(Ordering::Relaxed);
-        match self.pool.acquire().await {
+        let acquired = self.pool.acquire().await;
+        drop(waiting);
+        match acquired {
             Ok(connection) => {
                 self.given.fetch_add(1, Ordering::Relaxed);
-                Ok(Lease::new(connection, self.patience, Arc::clone(&self.begin), self.taken.clone()))
+                Ok(self.lease_of((connection, Instant::now())))
             }
             Err(sqlx::Error::PoolTimedOut) if !self.is_exhausted(given) => Err(self.failure().await),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn lease_of(&self, dated: Dated) -> Lease {
+        Lease::new(dated, self.warm.clone(), self.patience, Arc::clone(&self.begin), self.taken.clone())
+    }
+
+    /// Ends the connections. What is under way is finished first.
+    pub(crate) async fn close(&self) {
+        for (connection, _) in self.warm.iter().flat_map(|warm| warm.close()) {
+            // One that does not answer is closed as it is dropped.
+            let _ = timeout(self.patience, connection.close()).await;
+        }
+        self.pool.close().await;
+    }
+
+    /// How many connections there are, and how many of them are idle.
+    pub(crate) fn count(&self) -> (u32, usize) {
+        let warm = self.warm.as_ref().map_or(0, |warm| warm.len());
+        (self.pool.size(), self.pool.num_idle() + warm)
     }
 
     /// Whether all connections were in use, and not one to be made the whole time.

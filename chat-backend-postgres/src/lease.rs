@@ -10,12 +10,15 @@ use sqlx::{
     query::Query,
     raw_sql,
 };
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout},
+};
 
-use crate::{PostgresError, PostgresErrorKind, connections::Taken};
+use crate::{PostgresError, PostgresErrorKind, connections::Taken, warm::Warm};
 
 /// How long an idle connection may take for a sign of life before it goes back to the pool.
-const LONGEST_RETURN: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_RETURN: Duration = Duration::from_secs(10);
 
 type Result<T> = std::result::Result<T, PostgresError>;
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -23,6 +26,10 @@ type Statement<'q> = Query<'q, Postgres, PgArguments>;
 #[derive(Debug)]
 pub(crate) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
+    /// When it came from the pool.
+    since: Instant,
+    /// Where it may go first when it is no longer needed.
+    warm: Option<Arc<Warm>>,
     patience: Duration,
     /// How a transaction begins.
     begin: Arc<str>,
@@ -34,13 +41,15 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) const fn new(
-        connection: PoolConnection<Postgres>,
+    pub(crate) fn new(
+        (connection, since): (PoolConnection<Postgres>, Instant),
+        warm: Option<Arc<Warm>>,
         patience: Duration,
         begin: Arc<str>,
         taken: Taken,
     ) -> Self {
-        Self { connection: Some(connection), patience, begin, busy: false, in_transaction: false, taken }
+        let connection = Some(connection);
+        Self { connection, since, warm, patience, begin, busy: false, in_transaction: false, taken }
     }
 
     /// From now on one statement may take so long.
@@ -130,25 +139,30 @@ fn breaks(error: &PostgresError) -> bool {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        let runtime = Handle::try_current();
-        match runtime {
-            Ok(runtime) if !self.busy && !self.in_transaction => {
-                // It asks the server for a sign of life first. Where none comes in time the connection is dropped, which
-                // closes it and frees its place: left to itself it would wait as long as the network is silent.
-                let (returned, taken) = (connection.return_to_pool(), self.taken.clone());
-                let patience = self.patience.min(LONGEST_RETURN);
-                runtime.spawn(async move {
-                    if timeout(patience, returned).await.is_err() {
-                        tracing::debug!("a connection that does not answer was closed");
-                    }
-                    drop(taken);
-                });
-            }
+        let Some(connection) = self.connection.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return drop(connection.detach()) };
+        if self.busy || self.in_transaction {
             // Its socket closes with it.
-            _ => drop(connection.detach()),
+            return drop(connection.detach());
+        }
+        let surplus = match &self.warm {
+            Some(warm) => warm.keep(connection, self.since),
+            None => Some(connection),
+        };
+        if let Some(connection) = surplus {
+            let patience = self.patience.min(LONGEST_RETURN);
+            runtime.spawn(give_back(connection, patience, self.taken.clone()));
         }
     }
+}
+
+/// Gives a connection back to the pool, which asks the server for a sign of life first. Where none comes in time the connection
+/// is dropped, which closes it and frees its place: left to itself it would wait as long as the network is silent.
+pub(crate) async fn give_back(mut connection: PoolConnection<Postgres>, patience: Duration, taken: Taken) {
+    if timeout(patience, connection.return_to_pool()).await.is_err() {
+        tracing::debug!("a connection that does not answer was closed");
+    }
+    drop(taken);
 }
 
 /// Asks for a sign of life.

@@ -19,7 +19,9 @@ mod rows;
 mod schema;
 mod search;
 mod sql;
+mod to_the_end;
 mod trim;
+mod warm;
 
 pub use backend::PostgresBackend;
 pub use config::{PostgresConfig, RetentionPolicy};

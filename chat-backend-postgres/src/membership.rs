@@ -31,7 +31,10 @@ const MEMBER: &str = concat!(
     member_columns!(),
     ", m.read FROM $chat.members m WHERE m.room = $1 AND m.\"user\" = $2"
 );
+/// What nodes know of a room's members holds for as long as `members_at` is the same. A number at random cannot come again
+/// after a server was put back.
 const PUT_MEMBER: &str = "
+WITH changed AS (UPDATE $chat.rooms SET members_at = (random() * 9e18)::bigint WHERE room = $1)
 INSERT INTO $chat.members AS m (room, \"user\", role, joined_at, left_at, version, read) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (room, \"user\") DO UPDATE SET
     role = excluded.role, joined_at = excluded.joined_at, left_at = excluded.left_at, version = excluded.version,

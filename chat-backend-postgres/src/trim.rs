@@ -30,6 +30,9 @@ const FIRST_YOUNG: &str = "
 SELECT e.seq FROM $chat.entries e WHERE e.room = $1 AND e.timeline IN (false, true) AND e.seq >= $2 AND e.seq < $3
 AND e.id_high >= $4 ORDER BY e.seq LIMIT 1";
 
+/// Whoever fills the search waits meanwhile, and does not put there what goes: see `follow` in the schema.
+const KEEP_SEARCH: i32 = 0x73_72_63_68;
+
 /// All that hangs on the entries of a room with positions before another.
 const REMOVE: [&str; 4] = [
     "DELETE FROM $chat.search WHERE room = $1 AND seq < $2",
@@ -42,8 +45,7 @@ const FORGET_DELETIONS: &str = "
 DELETE FROM $chat.deletions WHERE ctid = ANY(ARRAY(
     SELECT d.ctid FROM generate_series(0, 4) AS l(level)
     JOIN $chat.deletions d ON d.room = $1 AND d.level = l.level AND d.stretch < ($2 >> (6 * l.level)) LIMIT $3))";
-const MOVE_OLDEST: &str =
-    "UPDATE $chat.rooms SET oldest = $2, searchable = greatest(searchable, $2 - 1) WHERE room = $1";
+const MOVE_OLDEST: &str = "UPDATE $chat.rooms SET oldest = $2 WHERE room = $1";
 
 const TO_TRIM: &str = "
 SELECT r.room, r.id FROM $chat.rooms r
@@ -123,6 +125,11 @@ async fn within(
     let kept = integer(first_kept.get());
     let moved = first_kept > oldest;
     if moved {
+        let lock = format!(
+            "SELECT pg_advisory_xact_lock_shared({KEEP_SEARCH}, hashtext('{}'))",
+            shared.sql.schema()
+        );
+        lease.execute(shared.sql.query(&lock)).await?;
         for statement in REMOVE {
             lease.execute(shared.sql.query(statement).bind(number).bind(kept)).await?;
         }

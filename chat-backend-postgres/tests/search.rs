@@ -86,6 +86,26 @@ async fn a_trim_beside_the_copying_leaves_nothing_that_ends_a_search_early() {
     assert_eq!((page.messages.len(), page.next), (5, None));
 }
 
+/// Read before the trim, and put there after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_trimmed_since_it_was_read_is_not_copied() {
+    let database = Postgres::shared().await.unwrap().database().await.unwrap();
+    let mut hands = by_hand(database.url()).await;
+    let backend = connect(database.url()).await;
+    make_rooms(&*backend.rooms(), 1, &["ann"]).await;
+    for n in 0..3 {
+        say(&*backend.message_log(), 0, &format!("m-{n}"), Content::text("secret")).await;
+    }
+    backend.settle_search().await.unwrap();
+    let retention = Retention { max_entries: Some(1), not_before: None };
+    backend.message_log().trim(&room(0), retention).await.unwrap();
+    assert_eq!(count(&mut hands, "SELECT count(*) FROM chat.search").await, 1);
+    let late = "SELECT chat.follow(ARRAY[room], ARRAY[2::bigint], ARRAY[1, 1], ARRAY[1::bigint, 2], ARRAY[1::bigint, 2], \
+                ARRAY[1::bigint, 2], ARRAY['secret', 'secret']) FROM chat.rooms";
+    run(&mut hands, late).await;
+    assert_eq!(count(&mut hands, "SELECT count(*) FROM chat.search").await, 1);
+}
+
 /// As it is between a trim and whoever cleans up after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn texts_without_a_message_are_passed_over() {

@@ -30,7 +30,7 @@ SELECT r.room, n, n, CASE WHEN n % 10 = 0 THEN n / 10 ELSE n - n / 10 END,
 FROM chat.rooms r CROSS JOIN generate_series($from::bigint, $to::bigint) AS n JOIN sentences s ON s.number = n % $sentences
 WHERE r.id = ANY ($rooms) ORDER BY r.room, n";
 const COUNT: &str = "
-UPDATE chat.rooms SET head = $to, countable = $to, searchable = $to, last_activity = 1700000000000 + $to,
+UPDATE chat.rooms SET head = $to, countable = $to, last_activity = 1700000000000 + $to,
     last_id = (1700000000000 + $to) << 16
 WHERE id = ANY ($rooms)";
 /// As the search would have been told. All words are folded as they are.
@@ -38,6 +38,9 @@ const SEARCH: &str = "
 INSERT INTO chat.search (id_high, id_low, room, seq, body)
 SELECT e.id_high, e.id_low, e.room, e.seq, e.body FROM chat.entries e JOIN chat.rooms r ON r.room = e.room
 WHERE r.id = ANY ($rooms) AND e.seq > $after";
+const PLACES: &str = "
+INSERT INTO chat.search_places (room, upto) SELECT r.room, $to FROM chat.rooms r WHERE r.id = ANY ($rooms)
+ON CONFLICT (room) DO UPDATE SET upto = excluded.upto";
 
 pub(crate) fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
@@ -99,6 +102,7 @@ impl History {
             done = end;
         }
         self.run(statement(COUNT)).await;
+        self.run(statement(PLACES)).await;
         let after = from.max(to.saturating_sub(searched));
         self.run(statement(SEARCH).replace("$after", &after.to_string())).await;
         start.elapsed()

@@ -9,34 +9,44 @@ use std::{
 };
 
 use chat_core::search::fold;
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     PostgresError,
     backend::{Shared, alive},
+    rows,
 };
 
 /// Entries looked at in one transaction.
 const STEP: i64 = 512;
 /// How long new entries gather before the search learns of them: larger steps cost less per message.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(250);
 /// After a failure it is tried again so much later.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often somebody looks through all rooms, for what a node that died has left.
 const ALL_ROOMS: Duration = Duration::from_secs(60);
-/// Rooms taken from that at once.
-const ROOMS_AT_ONCE: i64 = 1_000;
+/// Rooms looked at in one statement.
+const ROOMS_AT_ONCE: usize = 1_000;
 /// Rooms that a node remembers; past it the next look through all of them finds the rest.
 const MOST_REMEMBERED: usize = 100_000;
 
+/// What the search has to learn of each of these rooms.
+const PLACES: &str = "
+SELECT r.room, greatest(coalesce(p.upto, 0), r.oldest - 1) AS after, r.head FROM unnest($1::bigint[]) AS x(room)
+JOIN $chat.rooms r ON r.room = x.room LEFT JOIN $chat.search_places p ON p.room = r.room ORDER BY r.room";
+/// `OFFSET 0` leaves no other plan than a range of the log for each stretch.
 const NEXT: &str = "
-SELECT e.id_high, e.id_low, e.seq, e.body FROM $chat.entries e
-WHERE e.room = $1 AND e.timeline AND e.seq > $2 AND e.seq <= $3 AND e.kind IN (0, 6) AND e.body IS NOT NULL";
-const PLACE: &str = "SELECT r.searchable, r.head FROM $chat.rooms r WHERE r.room = $1";
-const FOLLOW: &str = "SELECT $chat.follow($1, $2, $3, $4, $5, $6)";
-const BEHIND: &str =
-    "SELECT r.room FROM $chat.rooms r WHERE r.searchable < r.head AND r.room > $1 ORDER BY r.room LIMIT $2";
+SELECT x.place::integer AS place, e.id_high, e.id_low, e.seq, e.body
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS x(room, after, upto, place)
+CROSS JOIN LATERAL (
+    SELECT m.id_high, m.id_low, m.seq, m.body FROM $chat.entries m
+    WHERE m.room = x.room AND m.timeline AND m.seq > x.after AND m.seq <= x.upto AND m.kind IN (0, 6) AND m.body IS NOT NULL
+    OFFSET 0) e";
+const FOLLOW: &str = "SELECT $chat.follow($1, $2, $3, $4, $5, $6, $7)";
+const BEHIND: &str = "
+SELECT r.room FROM $chat.rooms r LEFT JOIN $chat.search_places p ON p.room = r.room
+WHERE r.head > greatest(coalesce(p.upto, 0), r.oldest - 1) ORDER BY r.room LIMIT $1";
 
 type Done<T> = Result<T, PostgresError>;
 
@@ -78,15 +88,16 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
         let mut rooms = unsearchable.take();
         if due {
             all_at = Instant::now() + ALL_ROOMS;
-            match behind(&here, 0).await {
+            match behind(&here).await {
                 Ok(more) => rooms.extend(more),
                 Err(error) => {
                     tracing::warn!(%error, "the search cannot ask for rooms that it does not follow")
                 }
             }
         }
-        let failed = follow_all(&here, rooms).await;
-        if !failed.is_empty() {
+        let (failed, why) = follow_all(&here, rooms).await;
+        if let Some(error) = why {
+            tracing::warn!(%error, rooms = failed.len(), "the search cannot follow the log; it is tried again");
             unsearchable.add(failed);
             drop(here);
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
@@ -94,60 +105,133 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
     }
 }
 
-/// Answers the rooms that could not be followed: one that cannot be does not stop the others.
-async fn follow_all(shared: &Shared, rooms: BTreeSet<i64>) -> BTreeSet<i64> {
-    let mut failed = BTreeSet::new();
-    for room in rooms {
-        let Err(error) = follow(shared, room).await else { continue };
-        if failed.is_empty() {
-            tracing::warn!(%error, "the search cannot follow the log of a room; it is tried again");
+/// Positions of a room that the search does not know: after `after`, up to and with `upto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stretch {
+    room: i64,
+    after: i64,
+    upto: i64,
+}
+
+/// Answers the rooms that could not be followed, and why one of them was not: it does not stop the others.
+async fn follow_all(shared: &Shared, rooms: BTreeSet<i64>) -> (BTreeSet<i64>, Option<PostgresError>) {
+    let (mut failed, mut why) = (BTreeSet::new(), None);
+    let rooms: Vec<i64> = rooms.into_iter().collect();
+    for rooms in rooms.chunks(ROOMS_AT_ONCE) {
+        let stretches = match places(shared, rooms).await {
+            Ok(stretches) => stretches,
+            Err(error) => {
+                failed.extend(rooms);
+                why = Some(error);
+                continue;
+            }
+        };
+        for mut step in steps(&stretches) {
+            // What comes after a gap would hide it.
+            step.retain(|stretch| !failed.contains(&stretch.room));
+            if copy(shared, &step).await.is_ok() {
+                continue;
+            }
+            for stretch in step {
+                if let Err(error) = copy(shared, &[stretch]).await {
+                    failed.insert(stretch.room);
+                    why = Some(error);
+                }
+            }
         }
-        failed.insert(room);
     }
-    failed
+    (failed, why)
+}
+
+/// Stretches that are copied together, of [`STEP`] positions at most; those of a room in their order.
+fn steps(stretches: &[Stretch]) -> Vec<Vec<Stretch>> {
+    let (mut steps, mut step, mut space) = (Vec::new(), Vec::new(), STEP);
+    for stretch in stretches {
+        let mut after = stretch.after;
+        while after < stretch.upto {
+            let upto = stretch.upto.min(after + space);
+            step.push(Stretch { room: stretch.room, after, upto });
+            space -= upto - after;
+            after = upto;
+            if space == 0 {
+                steps.push(std::mem::take(&mut step));
+                space = STEP;
+            }
+        }
+    }
+    if !step.is_empty() {
+        steps.push(step);
+    }
+    steps
 }
 
 /// Returns once everything stored before is known.
 pub(crate) async fn settle(shared: &Shared) -> Done<()> {
     loop {
-        let rooms = behind(shared, 0).await?;
+        let rooms = behind(shared).await?;
         if rooms.is_empty() {
             return Ok(());
         }
-        for room in rooms {
-            follow(shared, room).await?;
+        if let (_, Some(error)) = follow_all(shared, rooms).await {
+            return Err(error);
         }
     }
 }
 
-async fn behind(shared: &Shared, after: i64) -> Done<Vec<i64>> {
-    let rows = shared.all(shared.sql.query(BEHIND).bind(after).bind(ROOMS_AT_ONCE)).await?;
+async fn behind(shared: &Shared) -> Done<BTreeSet<i64>> {
+    let rows = shared.all(shared.sql.query(BEHIND).bind(rows::integer(ROOMS_AT_ONCE as u64))).await?;
     rows.iter().map(|row| Ok(row.try_get("room")?)).collect()
 }
 
-/// Brings the search up to a room's head.
-async fn follow(shared: &Shared, room: i64) -> Done<()> {
-    loop {
-        let rows = shared.all(shared.sql.query(PLACE).bind(room)).await?;
-        let Some(row) = rows.first() else { return Ok(()) };
-        let (from, head): (i64, i64) = (row.try_get("searchable")?, row.try_get("head")?);
-        if from >= head {
-            return Ok(());
-        }
-        step(shared, room, from, head.min(from + STEP)).await?;
-    }
+async fn places(shared: &Shared, rooms: &[i64]) -> Done<Vec<Stretch>> {
+    let rows = shared.all(shared.sql.query(PLACES).bind(rooms)).await?;
+    let stretch = |row: &PgRow| {
+        Ok(Stretch { room: row.try_get("room")?, after: row.try_get("after")?, upto: row.try_get("head")? })
+    };
+    rows.iter().map(stretch).collect()
 }
 
-async fn step(shared: &Shared, room: i64, from: i64, to: i64) -> Done<()> {
-    let rows = shared.all(shared.sql.query(NEXT).bind(room).bind(from).bind(to)).await?;
-    let (mut highs, mut lows, mut seqs, mut bodies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+/// Lets the search know these stretches: two round trips.
+async fn copy(shared: &Shared, step: &[Stretch]) -> Done<()> {
+    if step.is_empty() {
+        return Ok(());
+    }
+    let rooms: Vec<i64> = step.iter().map(|stretch| stretch.room).collect();
+    let after: Vec<i64> = step.iter().map(|stretch| stretch.after).collect();
+    let upto: Vec<i64> = step.iter().map(|stretch| stretch.upto).collect();
+    let rows = shared.all(shared.sql.query(NEXT).bind(&rooms).bind(after).bind(&upto)).await?;
+    let (mut places, mut highs, mut lows, mut seqs, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
     for row in &rows {
+        places.push(row.try_get::<i32, _>("place")?);
         highs.push(row.try_get::<i64, _>("id_high")?);
         lows.push(row.try_get::<i64, _>("id_low")?);
         seqs.push(row.try_get::<i64, _>("seq")?);
         bodies.push(fold(row.try_get("body")?));
     }
-    let follow = shared.sql.query(FOLLOW).bind(room).bind(to).bind(highs).bind(lows).bind(seqs).bind(bodies);
-    shared.all(follow).await?;
+    let follow = shared.sql.query(FOLLOW).bind(rooms).bind(upto);
+    shared.all(follow.bind(places).bind(highs).bind(lows).bind(seqs).bind(bodies)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stretch(room: i64, after: i64, upto: i64) -> Stretch {
+        Stretch { room, after, upto }
+    }
+
+    #[test]
+    fn rooms_with_little_go_together_and_one_with_much_goes_in_parts() {
+        let few = [stretch(1, 0, 3), stretch(2, 7, 7), stretch(3, 5, 6)];
+        assert_eq!(steps(&few), [vec![stretch(1, 0, 3), stretch(3, 5, 6)]]);
+        let much = [stretch(1, 0, 2), stretch(2, 10, 10 + 2 * STEP)];
+        let parts = [
+            vec![stretch(1, 0, 2), stretch(2, 10, 8 + STEP)],
+            vec![stretch(2, 8 + STEP, 8 + 2 * STEP)],
+            vec![stretch(2, 8 + 2 * STEP, 10 + 2 * STEP)],
+        ];
+        assert_eq!(steps(&much), parts);
+        assert!(steps(&[]).is_empty());
+    }
 }
