@@ -209,8 +209,9 @@ BEGIN
 END $$;
 
 -- Lets the search know texts, and how far it knows their rooms. What an edit or a deletion has put there is newer than what
--- was read. Of what was trimmed since it was read nothing is put there: who trims holds the same lock, shared with others who do.
+-- was read. Of what was trimmed since it was read nothing is put there: who trims has the same lock for itself.
 CREATE FUNCTION follow(
+    p_epoch text,                           -- of what was read: after a failover it may never have been
     p_rooms bigint[], p_upto bigint[],
     p_ix integer[], p_high bigint[], p_low bigint[], p_seq bigint[], p_body text[])
 RETURNS void LANGUAGE plpgsql VOLATILE
@@ -220,17 +221,23 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_oldest bigint[];
+    v_head bigint[];
 BEGIN
     -- A crash loses all of it or nothing, and then it is done again: nobody needs to wait for the disk.
     PERFORM set_config('synchronous_commit', 'off', true);
-    PERFORM pg_advisory_xact_lock(1936876392, hashtext(current_schema()));
-    SELECT array_agg(coalesce(r.oldest, 1) ORDER BY c.place) INTO v_oldest
-    FROM unnest(p_rooms) WITH ORDINALITY AS c(room, place) LEFT JOIN rooms r ON r.room = c.room;
+    PERFORM pg_advisory_xact_lock_shared(1936876392, hashtext(current_schema()));
+    PERFORM 1 FROM store WHERE epoch = p_epoch;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another epoch' USING ERRCODE = 'CH002';
+    END IF;
+    SELECT array_agg(coalesce(r.oldest, 1) ORDER BY c.place), array_agg(coalesce(r.head, 0) ORDER BY c.place)
+    INTO v_oldest, v_head FROM unnest(p_rooms) WITH ORDINALITY AS c(room, place) LEFT JOIN rooms r ON r.room = c.room;
     INSERT INTO search (room, id_high, id_low, seq, body)
     SELECT p_rooms[x.ix], x.high, x.low, x.seq, x.body
     FROM unnest(p_ix, p_high, p_low, p_seq, p_body) AS x(ix, high, low, seq, body)
-    WHERE x.seq >= v_oldest[x.ix]
+    WHERE x.seq BETWEEN v_oldest[x.ix] AND v_head[x.ix]
     ON CONFLICT DO NOTHING;
-    INSERT INTO search_places AS p (room, upto) SELECT c.room, c.upto FROM unnest(p_rooms, p_upto) AS c(room, upto)
+    INSERT INTO search_places AS p (room, upto) 
+    SELECT c.room, least(c.upto, c.head) FROM unnest(p_rooms, p_upto, v_head) AS c(room, upto, head)
     ON CONFLICT (room) DO UPDATE SET upto = greatest(p.upto, excluded.upto);
 END $$;

@@ -18,8 +18,8 @@ use crate::{
 const SERVER: &str = "
 SELECT current_setting('server_encoding') AS encoding,
     current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off' AS safe";
-/// Rooms whose number is remembered: an id of 26 bytes and a number each, some 100 bytes in all.
-const ROOM_NUMBERS: u64 = 100_000;
+/// Rooms that are remembered: an id, a number and some authors each, up to a kilobyte in all.
+const ROOM_NUMBERS: u64 = 50_000;
 
 /// Why the backend cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -179,11 +179,13 @@ impl Connections {
 
     /// Ends the connections. What is under way is finished first.
     pub(crate) async fn close(&self) {
+        // Closed from here on, also where nobody waits for the rest.
+        let closing = self.pool.close();
         for (connection, _) in self.warm.iter().flat_map(|warm| warm.close()) {
             // One that does not answer is closed as it is dropped.
             let _ = timeout(self.patience, connection.close()).await;
         }
-        self.pool.close().await;
+        closing.await;
     }
 
     /// How many connections there are, and how many of them are idle.

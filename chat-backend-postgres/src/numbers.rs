@@ -14,7 +14,7 @@ use sqlx::Row as _;
 use crate::{PostgresError, backend::Shared};
 
 /// Authors that a node remembers of one room; when there are more it begins anew.
-const AUTHORS: usize = 32;
+const AUTHORS: usize = 8;
 
 /// What a node remembers of a room.
 #[derive(Debug)]

@@ -108,6 +108,9 @@ async fn within(
     room: &RoomId,
     retention: &Retention,
 ) -> Done<Result<Step>> {
+    // Before the room's lock, so that nobody who writes there waits for the search.
+    let lock = format!("SELECT pg_advisory_xact_lock({KEEP_SEARCH}, hashtext('{}'))", shared.sql.schema());
+    lease.execute(shared.sql.query(&lock)).await?;
     let found = lease.optional(shared.sql.query(LOCK).bind(room.as_str())).await?;
     let Some(found) = found else { return Ok(Err(Error::RoomNotFound { room: room.clone() })) };
     let number: i64 = found.try_get("room")?;
@@ -125,11 +128,6 @@ async fn within(
     let kept = integer(first_kept.get());
     let moved = first_kept > oldest;
     if moved {
-        let lock = format!(
-            "SELECT pg_advisory_xact_lock_shared({KEEP_SEARCH}, hashtext('{}'))",
-            shared.sql.schema()
-        );
-        lease.execute(shared.sql.query(&lock)).await?;
         for statement in REMOVE {
             lease.execute(shared.sql.query(statement).bind(number).bind(kept)).await?;
         }

@@ -13,7 +13,7 @@ use sqlx::{Row as _, postgres::PgRow};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    PostgresError,
+    PostgresError, PostgresErrorKind,
     backend::{Shared, alive},
     rows,
 };
@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often somebody looks through all rooms, for what a node that died has left.
 const ALL_ROOMS: Duration = Duration::from_secs(60);
+/// Transactions after which it is asked anew how far the search has come.
+const STEPS_AT_ONCE: usize = 16;
 /// Rooms looked at in one statement.
 const ROOMS_AT_ONCE: usize = 1_000;
 /// Rooms that a node remembers; past it the next look through all of them finds the rest.
@@ -33,8 +35,9 @@ const MOST_REMEMBERED: usize = 100_000;
 
 /// What the search has to learn of each of these rooms.
 const PLACES: &str = "
-SELECT r.room, greatest(coalesce(p.upto, 0), r.oldest - 1) AS after, r.head FROM unnest($1::bigint[]) AS x(room)
-JOIN $chat.rooms r ON r.room = x.room LEFT JOIN $chat.search_places p ON p.room = r.room ORDER BY r.room";
+SELECT s.epoch, r.room, greatest(coalesce(p.upto, 0), r.oldest - 1) AS after, r.head FROM unnest($1::bigint[]) AS x(room)
+JOIN $chat.rooms r ON r.room = x.room LEFT JOIN $chat.search_places p ON p.room = r.room CROSS JOIN $chat.store s
+ORDER BY r.room";
 /// `OFFSET 0` leaves no other plan than a range of the log for each stretch.
 const NEXT: &str = "
 SELECT x.place::integer AS place, e.id_high, e.id_low, e.seq, e.body
@@ -42,8 +45,8 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS x(room,
 CROSS JOIN LATERAL (
     SELECT m.id_high, m.id_low, m.seq, m.body FROM $chat.entries m
     WHERE m.room = x.room AND m.timeline AND m.seq > x.after AND m.seq <= x.upto AND m.kind IN (0, 6) AND m.body IS NOT NULL
-    OFFSET 0) e";
-const FOLLOW: &str = "SELECT $chat.follow($1, $2, $3, $4, $5, $6, $7)";
+    OFFSET 0) e ORDER BY x.place, e.seq";
+const FOLLOW: &str = "SELECT $chat.follow($1, $2, $3, $4, $5, $6, $7, $8)";
 const BEHIND: &str = "
 SELECT r.room FROM $chat.rooms r LEFT JOIN $chat.search_places p ON p.room = r.room
 WHERE r.head > greatest(coalesce(p.upto, 0), r.oldest - 1) ORDER BY r.room LIMIT $1";
@@ -78,12 +81,7 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
     let mut all_at = Instant::now() + ALL_ROOMS.mul_f64(f64::from(fastrand::u8(..)) / 255.0);
     let Some(unsearchable) = alive(&shared).map(|shared| Arc::clone(&shared.unsearchable)) else { return };
     loop {
-        let due = tokio::select! {
-            biased;
-            () = unsearchable.some.notified() => false,
-            () = tokio::time::sleep_until(all_at) => true,
-        };
-        tokio::time::sleep(PAUSE).await;
+        let due = next(&unsearchable, all_at).await;
         let Some(here) = alive(&shared) else { return };
         let mut rooms = unsearchable.take();
         if due {
@@ -95,7 +93,10 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
                 }
             }
         }
-        let (failed, why) = follow_all(&here, rooms).await;
+        let Followed { left, failed, why } = follow_all(&here, rooms).await;
+        if !left.is_empty() {
+            unsearchable.add(left);
+        }
         if let Some(error) = why {
             tracing::warn!(%error, rooms = failed.len(), "the search cannot follow the log; it is tried again");
             unsearchable.add(failed);
@@ -103,6 +104,18 @@ pub(crate) async fn keep_up(shared: Weak<Shared>) {
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
+}
+
+/// Waits until there is something to do, and some time longer. Answers whether it is time for all rooms: also where other work
+/// never ends.
+async fn next(unsearchable: &Unsearchable, all_at: Instant) -> bool {
+    tokio::select! {
+        biased;
+        () = unsearchable.some.notified() => {}
+        () = tokio::time::sleep_until(all_at) => {}
+    }
+    tokio::time::sleep(PAUSE).await;
+    Instant::now() >= all_at
 }
 
 /// Positions of a room that the search does not know: after `after`, up to and with `upto`.
@@ -113,34 +126,56 @@ struct Stretch {
     upto: i64,
 }
 
-/// Answers the rooms that could not be followed, and why one of them was not: it does not stop the others.
-async fn follow_all(shared: &Shared, rooms: BTreeSet<i64>) -> (BTreeSet<i64>, Option<PostgresError>) {
-    let (mut failed, mut why) = (BTreeSet::new(), None);
+/// Stretches, and the epoch that they were seen in.
+struct Places {
+    epoch: String,
+    stretches: Vec<Stretch>,
+}
+
+/// What became of rooms.
+#[derive(Default)]
+struct Followed {
+    /// They are further behind than is copied in one go.
+    left: BTreeSet<i64>,
+    failed: BTreeSet<i64>,
+    /// Why one of them was.
+    why: Option<PostgresError>,
+}
+
+/// Brings rooms forward. One that cannot be followed does not stop the others.
+async fn follow_all(shared: &Shared, rooms: BTreeSet<i64>) -> Followed {
+    let mut done = Followed::default();
     let rooms: Vec<i64> = rooms.into_iter().collect();
     for rooms in rooms.chunks(ROOMS_AT_ONCE) {
-        let stretches = match places(shared, rooms).await {
-            Ok(stretches) => stretches,
+        let places = match places(shared, rooms).await {
+            Ok(places) => places,
             Err(error) => {
-                failed.extend(rooms);
-                why = Some(error);
+                done.failed.extend(rooms);
+                done.why = Some(error);
                 continue;
             }
         };
-        for mut step in steps(&stretches) {
+        let mut steps = steps(&places.stretches).into_iter();
+        for mut step in steps.by_ref().take(STEPS_AT_ONCE) {
             // What comes after a gap would hide it.
-            step.retain(|stretch| !failed.contains(&stretch.room));
-            if copy(shared, &step).await.is_ok() {
-                continue;
-            }
-            for stretch in step {
-                if let Err(error) = copy(shared, &[stretch]).await {
-                    failed.insert(stretch.room);
-                    why = Some(error);
+            step.retain(|stretch| !done.failed.contains(&stretch.room));
+            let Err(error) = copy(shared, &places.epoch, &step).await else { continue };
+            if error.kind() == PostgresErrorKind::Other && step.len() > 1 {
+                for stretch in step {
+                    if let Err(error) = copy(shared, &places.epoch, &[stretch]).await {
+                        done.failed.insert(stretch.room);
+                        done.why = Some(error);
+                    }
                 }
+            } else {
+                done.failed.extend(step.iter().map(|stretch| stretch.room));
+                done.why = Some(error);
             }
         }
+        // Other nodes may be at them, too: where they stand is asked again.
+        done.left.extend(steps.flatten().map(|stretch| stretch.room));
     }
-    (failed, why)
+    done
 }
 
 /// Stretches that are copied together, of [`STEP`] positions at most; those of a room in their order.
@@ -172,7 +207,7 @@ pub(crate) async fn settle(shared: &Shared) -> Done<()> {
         if rooms.is_empty() {
             return Ok(());
         }
-        if let (_, Some(error)) = follow_all(shared, rooms).await {
+        if let Some(error) = follow_all(shared, rooms).await.why {
             return Err(error);
         }
     }
@@ -183,16 +218,17 @@ async fn behind(shared: &Shared) -> Done<BTreeSet<i64>> {
     rows.iter().map(|row| Ok(row.try_get("room")?)).collect()
 }
 
-async fn places(shared: &Shared, rooms: &[i64]) -> Done<Vec<Stretch>> {
+async fn places(shared: &Shared, rooms: &[i64]) -> Done<Places> {
     let rows = shared.all(shared.sql.query(PLACES).bind(rooms)).await?;
     let stretch = |row: &PgRow| {
         Ok(Stretch { room: row.try_get("room")?, after: row.try_get("after")?, upto: row.try_get("head")? })
     };
-    rows.iter().map(stretch).collect()
+    let epoch = rows.first().map_or(Ok(String::new()), |row| row.try_get("epoch"))?;
+    Ok(Places { epoch, stretches: rows.iter().map(stretch).collect::<Done<_>>()? })
 }
 
 /// Lets the search know these stretches: two round trips.
-async fn copy(shared: &Shared, step: &[Stretch]) -> Done<()> {
+async fn copy(shared: &Shared, epoch: &str, step: &[Stretch]) -> Done<()> {
     if step.is_empty() {
         return Ok(());
     }
@@ -208,7 +244,7 @@ async fn copy(shared: &Shared, step: &[Stretch]) -> Done<()> {
         seqs.push(row.try_get::<i64, _>("seq")?);
         bodies.push(fold(row.try_get("body")?));
     }
-    let follow = shared.sql.query(FOLLOW).bind(rooms).bind(upto);
+    let follow = shared.sql.query(FOLLOW).bind(epoch).bind(rooms).bind(upto);
     shared.all(follow.bind(places).bind(highs).bind(lows).bind(seqs).bind(bodies)).await?;
     Ok(())
 }
@@ -219,6 +255,18 @@ mod tests {
 
     fn stretch(room: i64, after: i64, upto: i64) -> Stretch {
         Stretch { room, after, upto }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_rooms_have_their_turn_where_there_is_always_something_to_do() {
+        let (unsearchable, all_at) = (Unsearchable::default(), Instant::now() + ALL_ROOMS);
+        loop {
+            unsearchable.add([1]);
+            if next(&unsearchable, all_at).await {
+                break;
+            }
+            assert!(Instant::now() < all_at, "their turn is over");
+        }
     }
 
     #[test]
