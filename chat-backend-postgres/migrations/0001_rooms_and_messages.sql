@@ -152,7 +152,7 @@ DECLARE
     v_same boolean[];   -- rooms that are as the node knows them
     v_now bigint;
 BEGIN
-    -- As `here_timeline` and `here_place` say: calling them would take longer than all the rest of this statement.
+    -- As `here_timeline` and `here_place` say: a call of either takes many times as long as this.
     PERFORM 1 FROM store
     WHERE epoch = p_epoch AND timeline = left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
         AND place = split_part(pg_relation_filepath(tableoid), '/', -2) || '/' || tableoid;
@@ -237,7 +237,7 @@ BEGIN
     FROM unnest(p_ix, p_high, p_low, p_seq, p_body) AS x(ix, high, low, seq, body)
     WHERE x.seq BETWEEN v_oldest[x.ix] AND v_head[x.ix]
     ON CONFLICT DO NOTHING;
-    INSERT INTO search_places AS p (room, upto) 
+    INSERT INTO search_places AS p (room, upto)
     SELECT c.room, least(c.upto, c.head) FROM unnest(p_rooms, p_upto, v_head) AS c(room, upto, head)
     ON CONFLICT (room) DO UPDATE SET upto = greatest(p.upto, excluded.upto);
 END $$;
