@@ -1,7 +1,9 @@
 //! Appends through a whole `Chat` with 64 senders, each waiting for its answer before it sends again, against bare inserts
 //! of the same rows: one `UNNEST` statement of 64 rows into a table with the same columns and indexes, on one connection
-//! to the same server, nothing checked, nothing numbered. With `fsync` and `synchronous_commit`, in turns. And a single send
-//! on an idle system against a bare transaction with one insert.
+//! to the same server, nothing checked, nothing numbered. With `fsync` and `synchronous_commit`, in turns. Once where the
+//! database has `pg_trgm`: then a trigram index of the texts is among the indexes of both, and the chat's time runs until all is
+//! searchable. And once without: then its time ends with the last answer, and the search takes its texts beside it. And a single
+//! send on an idle system against a bare transaction with one insert.
 //!
 //! `cargo bench -p chat-backend-postgres --bench append`, and `-- 1000` for one number of rooms
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
@@ -56,7 +58,9 @@ fn main() {
         let server = Postgres::shared().await.unwrap();
         for rooms in [1, 1_000] {
             if wanted.is_empty() || wanted.contains(&rooms.to_string()) {
-                many(server, rooms).await;
+                for trigrams in [true, false] {
+                    many(server, rooms, trigrams).await;
+                }
             }
         }
         if wanted.is_empty() || wanted.contains(&"single".to_owned()) {
@@ -98,10 +102,14 @@ fn draft(number: usize, rooms: usize) -> Draft {
     Draft::new(room(number % rooms), user(), ClientMessageId::generate(), Content::text(&text))
 }
 
-async fn many(server: &Postgres, rooms: usize) {
+async fn many(server: &Postgres, rooms: usize, trigrams: bool) {
     let mut rates = Vec::new();
     for _ in 0..TURNS {
         let database = server.database().await.unwrap();
+        if trigrams {
+            let mut connection = PgConnection::connect(database.url()).await.unwrap();
+            raw_sql("CREATE EXTENSION pg_trgm").execute(&mut connection).await.unwrap();
+        }
         let (backend, chat) = chat(&database, rooms).await;
         let start = Instant::now();
         let senders: Vec<_> = (0..SENDERS)
@@ -121,22 +129,26 @@ async fn many(server: &Postgres, rooms: usize) {
         for sender in senders {
             sent += sender.await.unwrap();
         }
-        let rate = sent as f64 / start.elapsed().as_secs_f64();
+        let answered = start.elapsed();
         backend.settle_search().await.unwrap();
+        let time = if trigrams { start.elapsed() } else { answered };
         chat.drain(Duration::ZERO, Duration::ZERO).await;
-        rates.push((rate, bare(&database, sent).await));
+        rates.push((sent as f64 / time.as_secs_f64(), bare(&database, sent, trigrams).await));
         backend.close().await;
     }
     rates.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
     let (chat, bare) = rates[rates.len() / 2];
     println!(
-        "{rooms} rooms, {SENDERS} senders, median of {TURNS}: {chat:.0} /s of {bare:.0} /s, {:.1} %",
+        "{rooms} rooms, {SENDERS} senders, {}, median of {TURNS}: {chat:.0} /s of {bare:.0} /s, {:.1} %",
+        if trigrams { "searchable by trigrams" } else { "answered" },
         100.0 * chat / bare
     );
 }
 
 const COPY: &str = "CREATE TABLE bare (LIKE chat.entries INCLUDING ALL)";
 const LOAD: &str = "CREATE TABLE source AS SELECT row_number() OVER (ORDER BY id_high, id_low) - 1 AS n, e.* FROM chat.entries e";
+/// As the search has it.
+const TRIGRAMS: &str = "CREATE INDEX ON bare USING gin (body gin_trgm_ops) WITH (fastupdate = on)";
 const COLUMNS: &str = "room, seq, ordinal, own, id_high, id_low, authority, kind, body_kind, timeline, countable, sender, \
                        client_id, fingerprint, name, body";
 
@@ -153,9 +165,9 @@ type Batch = (
 );
 
 /// The rows that the chat stored, inserted once more; rows a second.
-async fn bare(database: &Database, count: usize) -> f64 {
+async fn bare(database: &Database, count: usize, trigrams: bool) -> f64 {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    for statement in [COPY, LOAD] {
+    for statement in [COPY, LOAD].into_iter().chain(trigrams.then_some(TRIGRAMS)) {
         raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
     let mut batches = Vec::new();
