@@ -226,6 +226,12 @@ impl Error {
         )
     }
 
+    /// The error with its causes, each thing once: for logs. Clients get the error alone.
+    #[must_use]
+    pub fn with_causes(&self) -> impl fmt::Display + '_ {
+        WithCauses(self)
+    }
+
     /// How long to wait before the next try, where that is known.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -233,6 +239,26 @@ impl Error {
             Self::RateLimited { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
             _ => None,
         }
+    }
+}
+
+struct WithCauses<'e>(&'e (dyn std::error::Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            // Some say their cause themselves.
+            if !said.ends_with(&words) {
+                write!(f, ": {words}")?;
+            }
+            said = words;
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 
@@ -286,5 +312,22 @@ impl std::error::Error for SharedError {
             Error::Backend { source, .. } => source.source(),
             other => other.source(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once_each() {
+        let cause = std::io::Error::other("the disk is full");
+        let error = Error::backend("postgres", "append", Retry::Later, cause);
+        assert_eq!(error.with_causes().to_string(), "postgres failed during append: the disk is full");
+        let draining = Error::backend("postgres", "append", Retry::Later, Error::Draining);
+        let shared = SharedError::new(draining).to_error();
+        let words = shared.with_causes().to_string();
+        assert_eq!(words, "postgres failed during append: the server is shutting down");
+        assert_eq!(Error::Draining.with_causes().to_string(), Error::Draining.to_string());
     }
 }

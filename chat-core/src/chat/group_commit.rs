@@ -163,7 +163,7 @@ impl Lane {
                 }
             }
             Err(error) => {
-                warn!(%error, batch = drafts.len(), "a batch was not answered by the log");
+                warn!(error = %error.with_causes(), batch = drafts.len(), "a batch was not answered by the log");
                 let shared = SharedError::new(error);
                 let mutated = self.parts.settings.is_mutated(Mutation::AckOnError);
                 for ((answer, _bytes), draft) in answers.into_iter().zip(&drafts) {

@@ -133,7 +133,7 @@ async fn run(parts: &Parts, hooks: &dyn Hooks, work: Work) {
             if hooks.wants_members_offline(&message)
                 && let Err(error) = tell_offline_members(parts, hooks, &message).await
             {
-                warn!(%error, "members who are offline could not be told");
+                warn!(error = %error.with_causes(), "members who are offline could not be told");
             }
         }
         Work::Connected(principal, connection) => {

@@ -172,7 +172,9 @@ impl PresenceKeeper {
             Ok(LeaseStatus::Superseded) => {
                 error!(node = %lease.node, "another process serves under this node's name; give each its own");
             }
-            Err(error) => warn!(%error, "the presence lease was not renewed; presence is unknown meanwhile"),
+            Err(error) => {
+                warn!(error = %error.with_causes(), "the presence lease was not renewed; presence is unknown meanwhile")
+            }
         }
     }
 

@@ -26,7 +26,7 @@ impl Publisher {
         tokio::spawn(async move {
             while let Some(batch) = batches.recv().await {
                 if let Err(error) = parts.call("publish", parts.fanout.publish(&batch)).await {
-                    warn!(%error, events = batch.len(), "live events were not published; other nodes will read the log");
+                    warn!(error = %error.with_causes(), events = batch.len(), "live events were not published; other nodes will read the log");
                 }
             }
         });

@@ -109,7 +109,7 @@ impl LaneTask {
                     Some(Ok(FanoutItem::Event(event))) => self.lane.event(&event, &self.parts),
                     Some(Ok(FanoutItem::Missed)) => self.lane.missed(),
                     Some(Err(error)) => {
-                        warn!(%error, "a room's subscription ended; subscribing again");
+                        warn!(error = %error.with_causes(), "a room's subscription ended; subscribing again");
                         subscription = None;
                         subscribe_at = Instant::now() + subscribe_pause.next();
                     }

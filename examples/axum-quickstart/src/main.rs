@@ -32,7 +32,7 @@ use chat_core::{
 };
 use chat_gateway::GatewayConfig;
 use clap::Parser;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
@@ -80,7 +80,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
     let mut asked = Asked::new()?;
-    let metrics = PrometheusBuilder::new().set_buckets(&observe::DURATION_BUCKETS)?.install_recorder()?;
+    let durations = Matcher::Full(observe::OPERATION_DURATION.to_owned());
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(durations, &observe::DURATION_BUCKETS)?
+        .install_recorder()?;
     observe::describe_metrics();
     chat_gateway::observe::describe_metrics();
 
