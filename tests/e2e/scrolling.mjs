@@ -98,6 +98,24 @@ export async function measure(page) {
   };
 }
 
+/** What it costs this machine to lay out so many of the rows in the page at once: milliseconds of the thread, of three the middle. */
+export async function costOfRows(page, count) {
+  const costs = [];
+  for (let n = 0; n < 3; n += 1) {
+    const tasks = await measure(page);
+    await page.evaluate((wanted) => {
+      const rows = [...document.querySelectorAll('[data-testid=history] [data-seq]')];
+      const list = rows[0].parentElement.cloneNode(false);
+      for (let at = 0; at < wanted; at += 1) list.append(rows[at % rows.length].cloneNode(true));
+      document.body.append(list);
+      void list.offsetHeight;
+      list.remove();
+    }, count);
+    costs.push((await tasks.end()).longestCpuMs);
+  }
+  return costs.sort((a, b) => a - b)[1];
+}
+
 /** Turns the wheel and waits for a frame; gives a text that is the same as long as nothing moves. */
 export async function turnWheel(page, distance) {
   await page.mouse.wheel(0, distance);
