@@ -2,7 +2,7 @@
 //! retention by age, appends beside it, the vacuum afterwards, and a page.
 //!
 //! `cargo bench -p chat-backend-postgres --bench retention`, and `-- 100 split` for 100 million messages in a split table: that
-//! takes 60 GB and an hour
+//! takes 45 GB and an hour
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
 
 use std::{

@@ -74,8 +74,21 @@ async fn apply(lease: &mut Lease, sql: &Sql) -> Result<(), ConnectError> {
         lease.plain(text).await?;
         lease.plain(&sql.text(&format!("INSERT INTO $chat.migrations (version) VALUES ({version})"))).await?;
     }
+    lease.plain(&format!("SET LOCAL search_path TO \"{}\", pg_temp", sql.schema())).await?;
+    lease.plain(FOLLOW_THE_SCHEMA).await?;
     Ok(())
 }
+
+/// A schema that was renamed since: functions look for its tables under the name that it had when they were made.
+const FOLLOW_THE_SCHEMA: &str = "
+DO $$ DECLARE f regprocedure; BEGIN
+    FOR f IN SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, unnest(p.proconfig) AS c(setting)
+        WHERE n.nspname = current_schema() AND c.setting LIKE 'search_path=%'
+            AND c.setting <> 'search_path=' || current_setting('search_path')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', f);
+    END LOOP;
+END $$";
 
 /// A statement that runs once.
 fn once<'q>(statement: &str) -> Query<'q, sqlx::Postgres, PgArguments> {

@@ -12,7 +12,7 @@ use chat_core::{
 };
 use chat_test_services::{PgBouncer, Postgres};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _, postgres::PgPoolOptions};
-use support::{append, by_hand, connect, draft, make_rooms, read, room, run};
+use support::{append, by_hand, connect, draft, make_rooms, read, room, run, user};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -201,6 +201,21 @@ async fn functions_look_into_their_schema_first_and_into_temporary_tables_last()
         }
     }
     assert!(with_a_path >= 6, "{with_a_path}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_was_renamed_goes_on_under_its_new_name() {
+    let database = Postgres::shared_without_fsync().await.unwrap().database().await.unwrap();
+    let config = |schema: &str| PostgresConfig::from_url(database.url()).unwrap().with_schema(schema);
+    let before = PostgresBackend::connect(config("one")).await.unwrap();
+    make_rooms(&*before.rooms(), 1, &["ann"]).await;
+    let first = append(&*before.message_log(), draft(room(0), "ann", "a")).await;
+    before.close().await;
+    run(&mut by_hand(database.url()).await, "ALTER SCHEMA one RENAME TO two").await;
+    let after = PostgresBackend::connect(config("two")).await.unwrap();
+    let second = append(&*after.message_log(), draft(room(0), "ann", "b")).await;
+    assert_eq!((first.epoch, second.seq.get()), (second.epoch.clone(), 2));
+    assert_eq!(after.presence().presence(&[user("ann")]).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
