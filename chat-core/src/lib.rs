@@ -27,6 +27,7 @@ pub mod session;
 mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod tiered;
 
 pub use auth::{Auth, Principal};
 pub use backend::Backend;
