@@ -54,6 +54,9 @@ pub enum Refusal {
     /// The body does not fit the room.
     #[error("{0}")]
     Body(InvalidBody),
+    /// Too much of the room waits to be archived. Nothing was stored; it may be sent again in a while.
+    #[error("too much of the room waits to be archived")]
+    Backlog,
 }
 
 /// From where a page is read.

@@ -1,0 +1,335 @@
+//! Appends through the hot log, which is told what it needs to know of the rooms and of the archive.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
+
+use super::{
+    HotAppended, HotBatch, HotDraft, HotOutcome, Shared,
+    gates::Gated,
+    payload::{self},
+};
+use crate::{
+    AppendOutcome, Authority, Cursor, Draft, Epoch, Error, Fingerprint, MessageId, Position, Refusal, Result,
+    RoomId, Seq, check_body,
+};
+
+/// So often what the hot log wants to know is looked up: rooms to open, gates that change, names and targets in the archive.
+const ROUNDS: usize = 12;
+/// So many rooms are opened at once.
+const OPENINGS: usize = 16;
+/// What a sender is told to wait when that was not enough, or too much waits to be archived.
+const BUSY_RETRY: Duration = Duration::from_millis(500);
+
+/// What is left to do of one room's drafts.
+struct Work<'d> {
+    /// The places of the drafts in the batch, in order.
+    open: Vec<Waiting<'d>>,
+    gated: Option<Arc<Gated>>,
+}
+
+struct Waiting<'d> {
+    place: usize,
+    draft: &'d Draft,
+    hot: HotDraft,
+    refusal: Option<Refusal>,
+}
+
+/// What is to be looked up before the next round.
+#[derive(Default)]
+struct Questions {
+    closed: Vec<RoomId>,
+    /// Rooms with the first position that the hot log has.
+    copies: Vec<(RoomId, Seq)>,
+    targets: Vec<RoomId>,
+}
+
+impl Shared {
+    pub(super) async fn append(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
+        let mut outcomes = vec![None; drafts.len()];
+        let mut rooms: BTreeMap<RoomId, Work<'_>> = BTreeMap::new();
+        for (place, draft) in drafts.iter().enumerate() {
+            let waiting = Waiting { place, draft, hot: payload::hot_draft(draft)?, refusal: None };
+            match rooms.get_mut(&draft.room) {
+                Some(work) => work.open.push(waiting),
+                None => {
+                    let gated = self.gates.room(&draft.room).await;
+                    rooms.insert(draft.room.clone(), Work { open: vec![waiting], gated });
+                }
+            }
+        }
+        for _ in 0..ROUNDS {
+            self.round(&mut rooms, &mut outcomes).await?;
+            rooms.retain(|_, work| !work.open.is_empty());
+            if rooms.is_empty() {
+                self.appended.notify_one();
+                // Each draft has left its room's work with an outcome.
+                return outcomes.into_iter().map(|outcome| outcome.ok_or_else(busy)).collect();
+            }
+        }
+        Err(busy())
+    }
+
+    /// Admits, appends, and looks up what stands in the way.
+    async fn round(
+        &self,
+        rooms: &mut BTreeMap<RoomId, Work<'_>>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) -> Result<()> {
+        self.admit(rooms, outcomes).await?;
+        rooms.retain(|_, work| !work.open.is_empty());
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let batches: Vec<HotBatch> = rooms
+            .iter()
+            .map(|(room, work)| HotBatch {
+                room: room.clone(),
+                gate: work.gated.as_ref().map(|gated| gated.gate.clone()),
+                drafts: work.open.iter().map(|waiting| waiting.hot.clone()).collect(),
+            })
+            .collect();
+        let answers = self.hot.append(&batches).await?;
+        let mut ask = Questions::default();
+        for ((room, work), answer) in rooms.iter_mut().zip(answers) {
+            match answer {
+                HotAppended::Closed => ask.closed.push(room.clone()),
+                HotAppended::Gate(state) => {
+                    self.gates.renew(room, state).await;
+                    work.gated = self.gates.room(room).await;
+                }
+                HotAppended::Full => settle(work, outcomes, |_| Refusal::Backlog),
+                HotAppended::Done(life, done) => ask.note(room, work, &life, done, outcomes),
+            }
+        }
+        self.open_all(&ask.closed, rooms, outcomes).await?;
+        self.ask_for_copies(&ask.copies, rooms, outcomes).await?;
+        self.ask_for_targets(&ask.targets, rooms, outcomes).await
+    }
+
+    /// Looks up who may write, where it is not known under the room's gate. A room whose gate is not known yet learns it from
+    /// the first append: what is looked up must not be older than its gate.
+    async fn admit(
+        &self,
+        rooms: &mut BTreeMap<RoomId, Work<'_>>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) -> Result<()> {
+        let asked = Instant::now();
+        let mut unknown = Vec::new();
+        for (room, work) in rooms.iter() {
+            let Some(gated) = &work.gated else { continue };
+            for waiting in &work.open {
+                let writer = (room.clone(), waiting.draft.sender.clone());
+                if gated.admission(&writer.1).is_none() && !unknown.contains(&writer) {
+                    unknown.push(writer);
+                }
+            }
+        }
+        let answers = if unknown.is_empty() { Vec::new() } else { self.archive.admissions(&unknown).await? };
+        let known: BTreeMap<_, _> = unknown.into_iter().zip(answers).collect();
+        for (room, work) in rooms.iter_mut() {
+            let Some(gated) = &work.gated else { continue };
+            let mut missing = false;
+            for waiting in &mut work.open {
+                let writer = (room.clone(), waiting.draft.sender.clone());
+                let admission = match known.get(&writer) {
+                    Some(admission) => {
+                        gated.learn(&writer.1, *admission, asked);
+                        Some(*admission)
+                    }
+                    None => gated.admission(&writer.1),
+                };
+                waiting.refusal = match admission {
+                    // Outdated in this instant: asked again in the next round.
+                    None => None,
+                    Some(None) => {
+                        missing = true;
+                        None
+                    }
+                    Some(Some(now)) if !now.active => Some(Refusal::RoomInactive),
+                    Some(Some(now)) if !now.member && waiting.draft.authority != Authority::System => {
+                        Some(Refusal::NotAMember)
+                    }
+                    Some(Some(now)) => check_body(waiting.draft, now.max_body_chars).err(),
+                };
+                // Whoever is not known to be admitted is not.
+                waiting.hot.refused = waiting.refusal.is_some() || admission.is_none();
+            }
+            if missing {
+                settle(work, outcomes, |_| Refusal::RoomMissing);
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_all(
+        &self,
+        closed: &[RoomId],
+        rooms: &mut BTreeMap<RoomId, Work<'_>>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) -> Result<()> {
+        let opened: Vec<_> = stream::iter(closed.iter().cloned())
+            .map(|room| async move {
+                let open = self.open(&room).await?;
+                Ok::<_, Error>((room, open))
+            })
+            .buffer_unordered(OPENINGS)
+            .try_collect()
+            .await?;
+        for (room, open) in opened {
+            if let (None, Some(work)) = (open, rooms.get_mut(&room)) {
+                settle(work, outcomes, |_| Refusal::RoomMissing);
+            }
+            self.learner.add(&room);
+        }
+        Ok(())
+    }
+
+    /// Which of the drafts the archive has already.
+    async fn ask_for_copies(
+        &self,
+        asked: &[(RoomId, Seq)],
+        rooms: &mut BTreeMap<RoomId, Work<'_>>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) -> Result<()> {
+        let mut names = Vec::new();
+        for (room, _) in asked {
+            let waiting = rooms.get(room).into_iter().flat_map(|work| &work.open);
+            names.extend(waiting.map(|waiting| {
+                let draft = waiting.draft;
+                (draft.room.clone(), draft.sender.clone(), draft.client_id.clone())
+            }));
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut copies = self.archive.copies(&names).await?.into_iter();
+        let asked_rooms: Vec<RoomId> = asked.iter().map(|(room, _)| room.clone()).collect();
+        let whereabouts = self.whereabouts(&asked_rooms).await?;
+        for ((room, first), place) in asked.iter().zip(whereabouts) {
+            self.learner.add(room);
+            let (Some(work), Some(place)) = (rooms.get_mut(room), place) else { continue };
+            work.open.retain_mut(|waiting| {
+                let Some((position, fingerprint)) = copies.next().flatten() else {
+                    waiting.hot.not_archived = Some(*first);
+                    return true;
+                };
+                let cursor = Cursor::new(place.epoch().clone(), position.cursor.seq);
+                let outcome = repeat(waiting.draft, Position { cursor, ..position }, fingerprint);
+                note(outcomes, waiting.place, outcome);
+                false
+            });
+        }
+        Ok(())
+    }
+
+    /// What the archive says of targets. The first draft of each of these rooms is the one that needs it; where its target is
+    /// not there either, it is missing.
+    async fn ask_for_targets(
+        &self,
+        asked: &[RoomId],
+        rooms: &mut BTreeMap<RoomId, Work<'_>>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) -> Result<()> {
+        let mut targets = Vec::new();
+        for room in asked {
+            let waiting = rooms.get(room).into_iter().flat_map(|work| &work.open);
+            targets.extend(waiting.filter_map(|waiting| Some((room.clone(), waiting.draft.content.target()?))));
+        }
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let mut answers = self.archive.targets(&targets).await?.into_iter();
+        for room in asked {
+            let Some(work) = rooms.get_mut(room) else { continue };
+            for waiting in &mut work.open {
+                if let Some(change) = &mut waiting.hot.change {
+                    change.known = answers.next().flatten();
+                }
+            }
+            let missing = |waiting: &Waiting<'_>| {
+                waiting.hot.change.as_ref().is_some_and(|change| change.known.is_none())
+            };
+            if work.open.first().is_some_and(missing) {
+                let first = work.open.remove(0);
+                note(outcomes, first.place, AppendOutcome::Refused(Refusal::TargetMissing));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Questions {
+    /// Takes what was decided out of the room's work, and notes what is to be asked.
+    fn note(
+        &mut self,
+        room: &RoomId,
+        work: &mut Work<'_>,
+        life: &Epoch,
+        done: Vec<HotOutcome>,
+        outcomes: &mut [Option<AppendOutcome>],
+    ) {
+        let mut done = done.into_iter();
+        let at = |seq: Seq, id: MessageId| Position {
+            cursor: Cursor::new(life.clone(), seq),
+            id,
+            created_at: id.timestamp(),
+        };
+        work.open.retain_mut(|waiting| {
+            let outcome = match done.next() {
+                Some(HotOutcome::New { seq, id }) => AppendOutcome::New(at(seq, id)),
+                Some(HotOutcome::Known { seq, id, fingerprint }) => {
+                    repeat(waiting.draft, at(seq, id), fingerprint)
+                }
+                Some(HotOutcome::Refused) => match waiting.refusal.take() {
+                    Some(refusal) => AppendOutcome::Refused(refusal),
+                    None => return true,
+                },
+                Some(HotOutcome::TargetMissing) => AppendOutcome::Refused(Refusal::TargetMissing),
+                Some(HotOutcome::TargetNotOwn) => AppendOutcome::Refused(Refusal::TargetNotOwn),
+                Some(HotOutcome::AskForCopy(first)) => {
+                    self.copies.push((room.clone(), first));
+                    return true;
+                }
+                Some(HotOutcome::AskForTarget) => {
+                    self.targets.push(room.clone());
+                    return true;
+                }
+                Some(HotOutcome::NotReached) | None => return true,
+            };
+            note(outcomes, waiting.place, outcome);
+            false
+        });
+    }
+}
+
+/// A repeat has the payload of the first one; anything else is a conflict.
+fn repeat(draft: &Draft, first: Position, fingerprint: Fingerprint) -> AppendOutcome {
+    if fingerprint == draft.fingerprint() {
+        AppendOutcome::Duplicate(first)
+    } else {
+        AppendOutcome::Conflict(first)
+    }
+}
+
+/// Refuses all that is left of a room's drafts.
+fn settle(
+    work: &mut Work<'_>,
+    outcomes: &mut [Option<AppendOutcome>],
+    refusal: impl Fn(&Draft) -> Refusal,
+) {
+    for waiting in work.open.drain(..) {
+        note(outcomes, waiting.place, AppendOutcome::Refused(refusal(waiting.draft)));
+    }
+}
+
+fn note(outcomes: &mut [Option<AppendOutcome>], place: usize, outcome: AppendOutcome) {
+    if let Some(known) = outcomes.get_mut(place) {
+        *known = Some(outcome);
+    }
+}
+
+const fn busy() -> Error {
+    Error::Busy { retry_after: BUSY_RETRY }
+}

@@ -1,0 +1,122 @@
+//! Opens a room in the hot log, at the head that no earlier life can move any more.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{ArchivedRoom, Claim, HotRoom, HotState, Life, LifeOutcome, Opening, Shared};
+use crate::{Epoch, Error, Head, Result, RoomId};
+
+/// So long an opening may take, with all that stands in its way. Claims last about as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A room, wherever it is.
+pub(super) enum Whereabouts {
+    /// The hot log gives out its positions.
+    Hot(HotRoom),
+    /// The archive has all of it.
+    Archived(ArchivedRoom),
+}
+
+impl Whereabouts {
+    pub(super) fn head(&self) -> Head {
+        match self {
+            Self::Hot(room) => room.head(),
+            Self::Archived(room) => room.visible_head(),
+        }
+    }
+
+    pub(super) fn epoch(&self) -> &Epoch {
+        match self {
+            Self::Hot(room) => &room.life,
+            Self::Archived(room) => room.epoch(),
+        }
+    }
+}
+
+impl Shared {
+    /// The room, open; `None` if there is no such room.
+    ///
+    /// The life that begins is written into the archive first, at the head that was looked up there. From then on nothing
+    /// that was read from an earlier life is imported behind its base, however late it comes, so what the hot log gives out
+    /// next is nobody else's.
+    pub(super) async fn open(&self, room: &RoomId) -> Result<Option<HotRoom>> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let (token, left) = match self.hot.claim(room).await? {
+                Claim::Open(open) => return Ok(Some(open)),
+                Claim::Wait(time) => {
+                    sleep(time).await;
+                    continue;
+                }
+                Claim::Yours { token, left } => (token, left),
+            };
+            let Some(known) = self.archived_room(room).await? else { return Ok(None) };
+            let keep = left.as_ref().is_some_and(|left| goes_on(left, &known));
+            let base = match &left {
+                Some(left) if keep => left.head,
+                _ => known.head.cursor.seq,
+            };
+            let life = Life { epoch: Epoch::generate(), base };
+            match self.archive.begin_life(room, &known, &life).await? {
+                LifeOutcome::Begun => {}
+                LifeOutcome::Changed => continue,
+                LifeOutcome::RoomMissing => return Ok(None),
+            }
+            match &left {
+                Some(left) if !keep && left.head > known.head.cursor.seq => {
+                    warn!(%room, lost_after = %base, "entries that were never archived no longer fit, and are put aside");
+                }
+                Some(_) => info!(%room, %base, "a room begins another life"),
+                None => {}
+            }
+            let opening = Opening {
+                room: room.clone(),
+                token,
+                life: life.epoch,
+                base,
+                archived: known.head.cursor.seq,
+                oldest: known.head.oldest,
+                last_id: known.last_id,
+                keep,
+            };
+            // Whether or not it was still ours to open: the next claim says how it stands.
+            self.hot.open(opening).await?;
+        }
+        Err(Error::Timeout { operation: "opening a room" })
+    }
+
+    pub(super) async fn archived_room(&self, room: &RoomId) -> Result<Option<ArchivedRoom>> {
+        Ok(self.archive.rooms(std::slice::from_ref(room)).await?.pop().flatten())
+    }
+
+    /// Where these rooms are, in their order; `None` for one that does not exist. Opens those with entries left.
+    pub(super) async fn whereabouts(&self, rooms: &[RoomId]) -> Result<Vec<Option<Whereabouts>>> {
+        let states = self.hot.rooms(rooms).await?;
+        let absent: Vec<RoomId> = rooms
+            .iter()
+            .zip(&states)
+            .filter(|(_, state)| **state == HotState::Absent)
+            .map(|(room, _)| room.clone())
+            .collect();
+        let archived = if absent.is_empty() { Vec::new() } else { self.archive.rooms(&absent).await? };
+        let mut archived = archived.into_iter();
+        let mut found = Vec::with_capacity(rooms.len());
+        for (room, state) in rooms.iter().zip(states) {
+            found.push(match state {
+                HotState::Open(open) => Some(Whereabouts::Hot(open)),
+                HotState::Left => self.open(room).await?.map(Whereabouts::Hot),
+                HotState::Absent => archived.next().flatten().map(Whereabouts::Archived),
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// Whether what is left goes on from what is archived: it is of the room's present life, has everything that is not archived,
+/// and is not behind.
+fn goes_on(left: &HotRoom, known: &ArchivedRoom) -> bool {
+    let head = known.head.cursor.seq;
+    known.life().is_some_and(|life| life.epoch == left.life) && left.head >= head && left.first <= head.next()
+}
