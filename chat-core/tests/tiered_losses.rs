@@ -127,7 +127,7 @@ impl Stage {
     }
 
     async fn texts(&self) -> Vec<String> {
-        let page = self.node.log.read(&room("tea"), ReadQuery::newest()).await.unwrap();
+        let page = self.node.log.read(&room("tea"), ReadQuery::newest().with_limit(1_000)).await.unwrap();
         assert!(page.entries.iter().zip(1..).all(|(entry, number)| entry.seq().get() == number), "no gaps");
         page.entries.iter().map(|entry| format!("{:?}", entry.content.body().unwrap())).collect()
     }
@@ -178,7 +178,7 @@ async fn a_failover_that_lost_the_last_entries_keeps_the_others() {
     assert_eq!(stage.after(&kept).await.unwrap(), 1);
     stage.tiered.flush().await.unwrap();
     assert_eq!(stage.texts().await, [r#"Text("a")"#, r#"Text("b")"#, r#"Text("c")"#, r#"Text("e")"#]);
-    assert_eq!(stage.hot.lost(), []);
+    assert!(stage.hot.lost().is_empty());
 }
 
 #[tokio::test]

@@ -163,7 +163,17 @@ impl Session {
         let head = parts.call("heads", parts.log.heads(&rooms)).await?.pop().flatten();
         let head = head.ok_or_else(|| Error::RoomNotFound { room: lane.room.clone() })?;
         lane.hint(&head.cursor);
-        Ok(match head.honours(&lane.room, cursor) {
+        let mut honoured = head.honours(&lane.room, cursor);
+        if matches!(honoured, Err(Error::CursorReset { .. })) {
+            // The log may know of a life before this one, and that nothing was lost of what the client has seen.
+            let query = ReadQuery::after(cursor.clone()).with_limit(1);
+            honoured = match parts.call("read", parts.log.read(&lane.room, query)).await {
+                Ok(_) => Ok(()),
+                Err(error @ (Error::CursorReset { .. } | Error::CursorExpired { .. })) => Err(error),
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(match honoured {
             Ok(()) if head.cursor.seq.since(cursor.seq) > parts.settings.replay_limit => {
                 Err(Unusable::TooFar)
             }

@@ -294,8 +294,22 @@ impl SessionEvents {
         Ok(())
     }
 
-    /// The position is not of the log's present life.
+    /// The position is not of the log's present life. Where the log says that nothing this session has seen was lost, it goes
+    /// on from there; otherwise it starts again.
     async fn restart(&mut self, link: &Arc<RoomLink>, position: Cursor) -> Result<()> {
+        match link.lane.read(&self.inner.parts, Read::after(&position, CATCH_UP_PAGE)).await {
+            Ok(page) if page.head.cursor.epoch != position.epoch => {
+                self.commit(link, &position, |cursor, out| {
+                    let read = page.entries.last().map(|entry| entry.value().position.cursor.clone());
+                    *cursor = read.unwrap_or_else(|| Cursor::new(page.head.cursor.epoch.clone(), position.seq));
+                    out.extend(page.entries.iter().cloned().map(Event::Entry));
+                });
+                link.mark();
+                return Ok(());
+            }
+            Ok(_) | Err(Error::CursorReset { .. } | Error::CursorExpired { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let page = self.newest(link).await?;
         let head = page.head.cursor.clone();
         if head.epoch == position.epoch {

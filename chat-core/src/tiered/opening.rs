@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -42,6 +43,10 @@ impl Shared {
     /// that was read from an earlier life is imported behind its base, however late it comes, so what the hot log gives out
     /// next is nobody else's.
     pub(super) async fn open(&self, room: &RoomId) -> Result<Option<HotRoom>> {
+        // Before it is claimed: a claim that is not used keeps others away for a while.
+        if self.archived_room(room).await?.is_none() {
+            return Ok(None);
+        }
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let (token, left) = match self.hot.claim(room).await? {
@@ -52,26 +57,45 @@ impl Shared {
                 }
                 Claim::Yours { token, left } => (token, left),
             };
+            let Some(opening) = self.begin_life(room, token, left, until).await? else { return Ok(None) };
+            // Whether or not it was still ours to open: the next claim says how it stands.
+            self.hot.open(opening).await?;
+        }
+        Err(Error::Timeout { operation: "opening a room" })
+    }
+
+    /// Begins a life in the archive, at a head that holds; `None` if there is no such room.
+    async fn begin_life(
+        &self,
+        room: &RoomId,
+        token: Bytes,
+        left: Option<HotRoom>,
+        until: Instant,
+    ) -> Result<Option<Opening>> {
+        while Instant::now() < until {
             let Some(known) = self.archived_room(room).await? else { return Ok(None) };
             let keep = left.as_ref().is_some_and(|left| goes_on(left, &known));
             let base = match &left {
                 Some(left) if keep => left.head,
                 _ => known.head.cursor.seq,
             };
-            let life = Life { epoch: Epoch::generate(), base };
+            // The first one goes on with the archive's own positions; nobody has lost any.
+            let epoch = if known.lives.is_empty() { known.epoch().clone() } else { Epoch::generate() };
+            let life = Life { epoch, base };
             match self.archive.begin_life(room, &known, &life).await? {
                 LifeOutcome::Begun => {}
+                // Something was imported this moment.
                 LifeOutcome::Changed => continue,
                 LifeOutcome::RoomMissing => return Ok(None),
             }
             match &left {
-                Some(left) if !keep && left.head > known.head.cursor.seq => {
+                Some(left) if !keep && left.head > base => {
                     warn!(%room, lost_after = %base, "entries that were never archived no longer fit, and are put aside");
                 }
                 Some(_) => info!(%room, %base, "a room begins another life"),
                 None => {}
             }
-            let opening = Opening {
+            return Ok(Some(Opening {
                 room: room.clone(),
                 token,
                 life: life.epoch,
@@ -80,9 +104,7 @@ impl Shared {
                 oldest: known.head.oldest,
                 last_id: known.last_id,
                 keep,
-            };
-            // Whether or not it was still ours to open: the next claim says how it stands.
-            self.hot.open(opening).await?;
+            }));
         }
         Err(Error::Timeout { operation: "opening a room" })
     }
