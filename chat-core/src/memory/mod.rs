@@ -4,6 +4,7 @@
 mod archive;
 mod entry;
 mod fanout;
+mod hot_log;
 mod message_log;
 mod presence;
 mod presence_state;
@@ -21,6 +22,7 @@ mod tests;
 pub use self::{
     archive::MemoryArchive,
     fanout::MemoryFanout,
+    hot_log::{MemoryHotLog, MemoryHotLogSettings, MemoryHotSnapshot},
     message_log::MemoryLog,
     presence::MemoryPresence,
     revocations::MemoryRevocations,

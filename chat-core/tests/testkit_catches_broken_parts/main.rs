@@ -1,6 +1,7 @@
 //! Backends that are broken on purpose: the kit must notice each of them, and nothing where nothing is broken.
 #![allow(clippy::unwrap_used, reason = "what fails here is a failing test")]
 
+mod archive;
 mod auth;
 mod fanout;
 mod presence;
