@@ -5,14 +5,16 @@ use chat_core::{
     Auth, Backend, Fanout, Presence, Result,
     auth::RevocationStore,
     rate_limit::{RateLimiter, RateLimits},
+    tiered::HotLog,
 };
 use fred::{clients::Client, interfaces::ClientLike as _};
 use tokio::sync::watch;
 
 use crate::{
-    ConnectError, RedisCached, RedisConfig, RedisError,
+    ConnectError, HotLogConfig, RedisCached, RedisConfig, RedisError,
     connect::{self, Connection},
     fanout::RedisFanout,
+    hot::RedisHotLog,
     keys::Keys,
     presence::RedisPresence,
     rate_limit::RedisRateLimiter,
@@ -71,6 +73,12 @@ impl RedisBackend {
     #[must_use]
     pub fn rate_limiter(&self, limits: RateLimits) -> Arc<dyn RateLimiter> {
         Arc::new(RedisRateLimiter::new(Arc::clone(&self.shared), limits))
+    }
+
+    /// A log of the newest entries, to stand in front of an archive; the same for all nodes with the same prefix. A node needs one.
+    #[must_use]
+    pub fn hot_log(&self, config: HotLogConfig) -> Arc<dyn HotLog> {
+        Arc::new(RedisHotLog::new(Arc::clone(&self.shared), config))
     }
 
     /// Remembers in Redis whom `auth` lets in, for all nodes with the same prefix.

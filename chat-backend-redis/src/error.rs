@@ -52,6 +52,10 @@ impl RedisErrorKind {
         if let Some(kind) = code_of(error).and_then(Self::of_code) {
             return kind;
         }
+        // What a script says on a cluster whose slot is on its way to another server. It has no code of its own.
+        if error.details().contains("access a non local key") {
+            return Self::Unavailable;
+        }
         match error.kind() {
             ErrorKind::IO
             | ErrorKind::Canceled
@@ -188,6 +192,11 @@ mod tests {
             ("NOPERM this user has no permissions", RedisErrorKind::Denied, Retry::Never),
             ("WRONGPASS invalid username-password pair", RedisErrorKind::Denied, Retry::Never),
             ("WRONGTYPE Operation against a key", RedisErrorKind::Corrupt, Retry::Never),
+            (
+                "ERR Script attempted to access a non local key in a cluster node",
+                RedisErrorKind::Unavailable,
+                Retry::Later,
+            ),
             ("ERR unknown command", RedisErrorKind::Other, Retry::Never),
             ("", RedisErrorKind::Other, Retry::Never),
         ] {

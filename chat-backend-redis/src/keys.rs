@@ -46,6 +46,11 @@ impl Keys {
         ["tokens", "before"].map(|what| format!("{}:revoked:{{{tag}}}:{what}", self.prefix))
     }
 
+    /// The record of a partition of the hot log: the names of all its keys begin with what is before the last letter.
+    pub(crate) fn hot(&self, partition: u16) -> String {
+        format!("{{{}:hot:{partition}}}:m", self.prefix)
+    }
+
     /// The allowance of one user or room.
     pub(crate) fn rate(&self, class: &str, id: &str) -> String {
         format!("{}:rate:{class}:{id}", self.prefix)
@@ -94,6 +99,7 @@ mod tests {
         assert_eq!(keys.presence()[0], "{chat:presence}:nodes");
         assert_eq!(keys.revoked("ann")[0], "chat:revoked:{49915e0d7d4b402e3017d010bc1c0e83}:tokens");
         assert_eq!(keys.rate("sends", "ann"), "chat:rate:sends:ann");
+        assert_eq!(keys.hot(7), "{chat:hot:7}:m");
     }
 
     #[test]

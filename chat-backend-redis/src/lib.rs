@@ -7,6 +7,7 @@ mod connect;
 mod credentials;
 mod error;
 mod fanout;
+mod hot;
 mod keys;
 mod pause;
 mod presence;
@@ -21,6 +22,7 @@ pub use config::RedisConfig;
 pub use connect::ConnectError;
 pub use credentials::RedisCached;
 pub use error::{RedisError, RedisErrorKind};
+pub use hot::HotLogConfig;
 pub use url::InvalidUrl;
 
 /// The name in errors, reports and metrics.

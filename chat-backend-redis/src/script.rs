@@ -22,6 +22,14 @@ impl Script {
         Self { digest: sha1_hash(&source), source }
     }
 
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
     /// Runs it where its keys are. A server that does not know it, such as a new one, is told it.
     pub(crate) async fn call(
         &self,

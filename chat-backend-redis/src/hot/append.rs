@@ -1,0 +1,200 @@
+//! Drafts on their way into rooms. The rules are in `scripts/hot/append.lua`.
+
+use chat_core::{
+    Error, Fingerprint, Result, Seq,
+    tiered::{Gate, GateState, HotAppended, HotBatch, HotChange, HotDraft, HotOutcome},
+};
+use fred::{
+    bytes::{BufMut as _, BytesMut},
+    types::Value,
+};
+use futures::future::join_all;
+
+use super::{
+    RedisHotLog,
+    partition::{Done, number, token},
+    scripts::APPEND,
+    wire::{Reader, corrupt, list},
+};
+use crate::RedisErrorKind;
+
+/// Drafts in one script, which take some milliseconds, unless one room has more.
+const DRAFTS_AT_ONCE: usize = 1_000;
+
+/// What is in an entry, to the scripts.
+mod flag {
+    pub(super) const TIMELINE: u8 = 1;
+    pub(super) const CHANGEABLE: u8 = 2;
+    pub(super) const DELETES: u8 = 4;
+    pub(super) const CHANGES: u8 = 8;
+}
+
+/// What is particular about a draft.
+mod particular {
+    pub(super) const REFUSED: u8 = 1;
+    pub(super) const CHANGES: u8 = 2;
+    pub(super) const OWN_ONLY: u8 = 4;
+    pub(super) const DELETES: u8 = 8;
+    pub(super) const KNOWN: u8 = 16;
+    pub(super) const OPEN: u8 = 32;
+    pub(super) const NOT_ARCHIVED: u8 = 64;
+}
+
+impl RedisHotLog {
+    pub(super) async fn append_all(&self, batches: &[HotBatch]) -> Result<Vec<HotAppended>> {
+        let mut calls = Vec::new();
+        for (partition, places) in self.partitions.split(batches.iter().map(|batch| &batch.room)) {
+            let mut call: Vec<usize> = Vec::new();
+            let mut drafts = 0;
+            for place in places {
+                let more = batches[place].drafts.len();
+                if !call.is_empty() && drafts + more > DRAFTS_AT_ONCE {
+                    calls.push((partition, std::mem::take(&mut call)));
+                    drafts = 0;
+                }
+                drafts += more;
+                call.push(place);
+            }
+            calls.push((partition, call));
+        }
+        let done = join_all(calls.into_iter().map(|(partition, places)| async move {
+            let answers = self.append_some(partition, places.iter().map(|place| &batches[*place])).await;
+            answers.map(|answers| places.into_iter().zip(answers))
+        }));
+        let mut appended: Vec<Option<HotAppended>> = batches.iter().map(|_| None).collect();
+        for answers in done.await {
+            let answers = answers.map_err(|error| match error.kind() {
+                RedisErrorKind::Timeout => Error::Timeout { operation: "append" },
+                _ => error.during("append"),
+            })?;
+            for (place, answer) in answers {
+                appended[place] = Some(answer);
+            }
+        }
+        let all = appended.into_iter().collect::<Option<Vec<_>>>();
+        all.ok_or_else(|| corrupt("an outcome for each room").during("append"))
+    }
+
+    /// The rooms of one partition, in one step.
+    async fn append_some(
+        &self,
+        partition: usize,
+        batches: impl ExactSizeIterator<Item = &HotBatch> + Clone + Send,
+    ) -> Done<Vec<HotAppended>> {
+        let mut arguments =
+            vec![self.config.max_backlog.to_string().into(), token().into(), number(batches.len())];
+        // One piece of memory for all that is put together.
+        let mut packed = BytesMut::with_capacity(batches.clone().map(packed_size).sum());
+        for batch in batches.clone() {
+            let gate = batch.gate.as_ref().map_or_else(|| "".into(), |gate| Value::Bytes(gate.0.clone()));
+            arguments.extend([batch.room.as_str().into(), gate, number(batch.drafts.len())]);
+            for draft in &batch.drafts {
+                pack(draft, &mut packed, &mut arguments);
+            }
+        }
+        let answers = list(self.partitions.call_safely(partition, &APPEND, arguments).await?)?;
+        if answers.len() != batches.len() {
+            return Err(corrupt("an outcome for each room"));
+        }
+        batches.zip(answers).map(|(batch, answer)| appended(batch, Reader::new(answer)?)).collect()
+    }
+}
+
+fn packed_size(batch: &HotBatch) -> usize {
+    let of = |draft: &HotDraft| 160 + draft.sender.as_str().len() + draft.payload.len();
+    batch.drafts.iter().map(of).sum()
+}
+
+/// Adds the four arguments of a draft.
+fn pack(draft: &HotDraft, packed: &mut BytesMut, arguments: &mut Vec<Value>) {
+    packed.put_slice(&draft.key.0);
+    arguments.push(Value::Bytes(packed.split().freeze()));
+
+    pack_particular(draft, packed);
+    arguments.push(Value::Bytes(packed.split().freeze()));
+
+    let mut flags = 0;
+    for (is_so, flag) in [
+        (draft.timeline, flag::TIMELINE),
+        (draft.changeable, flag::CHANGEABLE),
+        (draft.change.as_ref().is_some_and(|change| change.deletes), flag::DELETES),
+        (draft.change.is_some(), flag::CHANGES),
+    ] {
+        flags |= if is_so { flag } else { 0 };
+    }
+    packed.put_slice(&fastrand::u64(..).to_be_bytes()[..5]);
+    packed.put_u8(flags);
+    packed.put_slice(&draft.key.0);
+    packed.put_slice(&draft.fingerprint.0);
+    arguments.push(Value::Bytes(packed.split().freeze()));
+
+    let sender = draft.sender.as_str().as_bytes();
+    // At most `UserId::MAX_BYTES`.
+    packed.put_u16(u16::try_from(sender.len()).unwrap_or(u16::MAX));
+    packed.put_slice(sender);
+    packed.put_slice(&draft.payload);
+    arguments.push(Value::Bytes(packed.split().freeze()));
+}
+
+/// Nothing, for most drafts.
+fn pack_particular(draft: &HotDraft, packed: &mut BytesMut) {
+    let HotDraft { refused, not_archived, change, .. } = draft;
+    if !refused && not_archived.is_none() && change.is_none() {
+        return;
+    }
+    let known = change.as_ref().and_then(|change| change.known.as_ref());
+    let is = |wanted: fn(&HotChange) -> bool| change.as_ref().is_some_and(wanted);
+    let mut flags = 0;
+    for (is_so, flag) in [
+        (*refused, particular::REFUSED),
+        (change.is_some(), particular::CHANGES),
+        (is(|change| change.own_only), particular::OWN_ONLY),
+        (is(|change| change.deletes), particular::DELETES),
+        (known.is_some(), particular::KNOWN),
+        (known.is_some_and(|known| known.open), particular::OPEN),
+        (not_archived.is_some(), particular::NOT_ARCHIVED),
+    ] {
+        flags |= if is_so { flag } else { 0 };
+    }
+    packed.put_u8(flags);
+    packed.put_u64(not_archived.map_or(0, Seq::get));
+    packed.put_u128(change.as_ref().map_or(0, |change| change.target.as_u128()));
+    packed.put_u64(known.map_or(0, |known| known.seq.get()));
+    packed.put_slice(known.map_or(b"", |known| known.sender.as_str().as_bytes()));
+}
+
+fn appended(batch: &HotBatch, mut answer: Reader) -> Done<HotAppended> {
+    Ok(match answer.byte()? {
+        b'C' => HotAppended::Closed,
+        b'F' => HotAppended::Full,
+        b'G' => {
+            let settled = answer.byte()? == b'1';
+            HotAppended::Gate(GateState { gate: Gate(answer.rest()), settled })
+        }
+        b'D' => {
+            let life = answer.life()?;
+            let outcomes = batch.drafts.iter().map(|_| outcome(&mut answer)).collect::<Done<_>>()?;
+            HotAppended::Done(life, outcomes)
+        }
+        _ => return Err(corrupt("what became of a room")),
+    })
+}
+
+fn outcome(answer: &mut Reader) -> Done<HotOutcome> {
+    Ok(match answer.byte()? {
+        b'S' => HotOutcome::New { seq: answer.seq()?, id: answer.id()? },
+        b'K' => {
+            let (seq, id) = (answer.seq()?, answer.id()?);
+            let mut fingerprint = [0; 16];
+            fingerprint.copy_from_slice(&answer.take(16)?);
+            HotOutcome::Known { seq, id, fingerprint: Fingerprint(fingerprint) }
+        }
+        b'R' => HotOutcome::Refused,
+        b'M' => HotOutcome::TargetMissing,
+        b'O' => HotOutcome::TargetNotOwn,
+        b'A' => HotOutcome::AskForCopy(answer.seq()?),
+        b'T' => HotOutcome::AskForTarget,
+        b'N' => HotOutcome::NotReached,
+        _ => return Err(corrupt("an outcome")),
+    })
+}

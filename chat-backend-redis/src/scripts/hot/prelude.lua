@@ -1,0 +1,91 @@
+-- What the scripts of the hot log share. It stands before each of them.
+--
+-- Rooms are spread over partitions; all keys of a partition are in one slot of a cluster, so that one call serves many of its
+-- rooms. KEYS[1] is the partition's record, whose name ends in 'm'; the names of all other keys begin with what is before that:
+--
+--   m          hash:   replid (the server's history that the record belongs to), era (changes with it), of (how many partitions
+--                      there are), backlog (entries that wait to be archived)
+--   w          stream: a token for each room with entries that wait; its group is 'archivers'
+--   i          zset:   rooms with entries, by a time at or before their last append
+--   dead       stream: entries that no archive will take
+--   r:<room>   hash:   life, era (the partition's, if the room is open), head, first, oldest, arch (archived up to here), ms (the
+--                      last time given out), q (1: has a token), fl and fn (layers of the filter, and keys in the last one), la and
+--                      lu (names of the archive are known up to la, and are to be told up to lu)
+--   s:<room>   stream: the entries; their ids are <position>-0
+--   k:<room>   hash:   key of an entry -> its position
+--   x:<room>   zset:   positions of entries that change another one, by the position of that
+--   d:<room>   hash:   position of a deleted entry -> that of the entry that deletes it
+--   f<n>:<room> string: a layer of the Bloom filter of keys that are no longer in k
+--   g:<room>   hash:   v (what the gate is now), h:<hold> -> until when it counts; runs out by itself
+--   c:<room>   string: who is opening the room; runs out by itself
+--
+-- They are not all declared as KEYS: what a room has is known to the scripts only. On a cluster, LOCAL in a script refuses to run
+-- on a slot that is on its way to another server, before anything was written.
+--
+-- An entry is one field of bytes: id 16 | flags 1 (1 timeline, 2 can be changed, 4 deletes, 8 changes another one) | key 16 |
+-- fingerprint 16 | position of the target 8, or 0 | length of the sender 2 | sender | payload. An id is milliseconds 6 | position 5
+-- (its low 40 bits) | random 5, so that it leads to its entry. Numbers are exact up to 2^53, as positions are.
+--
+-- ARGV[1] is how many partitions there are, ARGV[2] is 1 on a cluster.
+--
+-- A server that was started again, or was promoted, may lack entries that were confirmed. Its history has another name, and so
+-- each script first compares that: where it is another one, or the record is gone, it answers '?', and identify.lua begins another era,
+-- which closes every room. It costs 2 microseconds for each call, however many rooms it serves.
+
+local META = KEYS[1]
+local TAG = string.sub(META, 1, -2)
+local known = redis.call('HMGET', META, 'replid', 'era', 'of')
+local ERA = known[2]
+if not ERA or not string.find(redis.call('INFO', 'replication'), 'master_replid:' .. known[1], 1, true) then
+    return '?'
+end
+if known[3] ~= ARGV[1] then
+    return '!'
+end
+
+-- Refuses where keys of the slot are on their way to another server.
+local function LOCAL(room)
+    if ARGV[2] == '1' then
+        redis.call('EXISTS', META, TAG .. 'w', TAG .. 'i', TAG .. 'r:' .. room, TAG .. 's:' .. room, TAG .. 'k:' .. room,
+            TAG .. 'x:' .. room, TAG .. 'd:' .. room, TAG .. 'g:' .. room, TAG .. 'c:' .. room, TAG .. 'f1:' .. room)
+    end
+end
+
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The id of an entry in its stream. Lua's own text of a great number is rounded.
+local function at(seq)
+    return string.format('%.0f-0', seq)
+end
+
+-- A room's record; false where there is none.
+local function load(room)
+    local r = redis.call('HMGET', TAG .. 'r:' .. room, 'life', 'era', 'head', 'first', 'oldest', 'arch', 'ms', 'q', 'fl', 'fn',
+        'la', 'lu')
+    if not r[1] then
+        return false
+    end
+    return {
+        life = r[1], open = r[2] == ERA, head = tonumber(r[3]), first = tonumber(r[4]), oldest = tonumber(r[5]),
+        arch = tonumber(r[6]), ms = tonumber(r[7]), q = r[8] == '1', fl = tonumber(r[9]), fn = tonumber(r[10]),
+        la = tonumber(r[11]), lu = tonumber(r[12]),
+    }
+end
+
+-- The first entry that waits to be archived.
+local function waits(r)
+    return math.max(r.arch + 1, r.first)
+end
+
+-- How many do.
+local function waiting(r)
+    return math.max(r.head - waits(r) + 1, 0)
+end
+
+-- A room as it is told: length of the life 1 | life | head 8 | first 8 | oldest 8 | archived 8.
+local function told(r)
+    return string.char(#r.life) .. r.life .. struct.pack('>I8I8I8I8', r.head, r.first, r.oldest, r.arch)
+end
