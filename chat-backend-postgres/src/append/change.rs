@@ -1,7 +1,10 @@
-//! Lets a new entry act on its target, in the transaction that stores it and under the room's lock.
+//! Finds the targets of new entries, and lets them act on these, in the transaction that stores them and under the room's
+//! lock.
+
+use std::collections::HashMap;
 
 use chat_core::{
-    Content, MessageId, ReactionOp,
+    Content, MessageId, ReactionOp, UserId,
     rules::{
         batch::{NewEntry, Target},
         stored,
@@ -9,14 +12,22 @@ use chat_core::{
     search::fold,
 };
 
+use sqlx::Row as _;
+
 use super::Obstacle;
 use crate::{
+    PostgresError,
     backend::Shared,
     lease::Lease,
     rows::{self, integer, small},
 };
 
 type Result<T> = std::result::Result<T, Obstacle>;
+
+const LOOK_UP_TARGETS: &str = "
+SELECT e.room, e.id_high, e.id_low, e.seq, e.sender, e.countable, e.kind, e.deleted_seq IS NULL AS kept
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS x(room, high, low)
+JOIN $chat.entries e ON e.id_high = x.high AND e.id_low = x.low AND e.room = x.room";
 
 const EDIT: &str = "
 UPDATE $chat.entries SET body_kind = $3, body = $4, edited_seq = $5, edited_at = $6
@@ -53,6 +64,41 @@ UPDATE $chat.reaction_keys SET count = count - (SELECT count(*) FROM taken) WHER
 const REACTED: &str = "
 UPDATE $chat.entries SET reacted = true WHERE room = $1 AND timeline AND seq = $2 AND NOT reacted";
 
+/// What is there of these messages.
+pub(crate) async fn look_up_targets(
+    shared: &Shared,
+    lease: &mut Lease,
+    targets: &[(i64, MessageId)],
+) -> Result<HashMap<(i64, MessageId), Target>> {
+    let mut known = HashMap::new();
+    if targets.is_empty() {
+        return Ok(known);
+    }
+    let halves: Vec<_> = targets.iter().map(|(_, id)| rows::halves(*id)).collect();
+    let statement = shared
+        .sql
+        .query(LOOK_UP_TARGETS)
+        .bind(targets.iter().map(|(room, _)| *room).collect::<Vec<_>>())
+        .bind(halves.iter().map(|(high, _)| *high).collect::<Vec<_>>())
+        .bind(halves.iter().map(|(_, low)| *low).collect::<Vec<_>>());
+    for row in lease.all(statement).await? {
+        let seq: i64 = row.try_get("seq")?;
+        let kind = stored::kind(row.try_get::<i16, _>("kind")?.into());
+        let kept: bool = row.try_get("kept")?;
+        let target = Target {
+            entry: seq,
+            seq: rows::seq(seq)?,
+            sender: UserId::new(row.try_get("sender")?).map_err(PostgresError::corrupt)?,
+            open: kept && kind.is_some_and(chat_core::EntryKind::is_countable),
+            countable: row.try_get("countable")?,
+        };
+        let id = rows::message_id(row.try_get("id_high")?, row.try_get("id_low")?);
+        known.insert((row.try_get("room")?, id), target);
+    }
+    Ok(known)
+}
+
+/// Lets a stored entry act on its target.
 pub(super) async fn apply(
     shared: &Shared,
     lease: &mut Lease,
