@@ -1,10 +1,8 @@
 //! One entry of a room's log with what later entries made of it.
 
-use std::collections::{BTreeMap, HashMap};
-
 use crate::{
-    Authority, Body, ClientMessageId, Content, Cursor, Draft, Edited, EntryState, Epoch, Fingerprint,
-    MessageId, Position, ReactionKey, ReactionOp, Reactions, RoomId, Seq, StoredMessage, Timestamp, UserId,
+    Authority, Body, ClientMessageId, Content, Cursor, Draft, EntryState, Epoch, Fingerprint, MessageId,
+    Position, RoomId, Seq, StoredMessage, Timestamp, UserId, rules::Changes,
 };
 
 /// An entry as it is now. Room and epoch are the same for a whole log, so they are added when it is given out.
@@ -22,24 +20,6 @@ pub(super) struct Entry {
     pub(super) fingerprint: Fingerprint,
     /// What was done to it; most entries stay as they are.
     pub(super) changes: Option<Box<Changes>>,
-}
-
-/// What later entries did to one entry.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Changes {
-    pub(super) edited: Option<Edited>,
-    pub(super) deleted: Option<Seq>,
-    /// The positions of its edits, whose bodies go when it is deleted.
-    pub(super) edits: Vec<Seq>,
-    reactions: Vec<ReactionTally>,
-}
-
-/// Who has one reaction on. It keeps its place among the others while nobody has it on.
-#[derive(Debug, Clone)]
-struct ReactionTally {
-    key: ReactionKey,
-    since: HashMap<UserId, Seq>,
-    users: BTreeMap<Seq, UserId>,
 }
 
 impl Entry {
@@ -101,47 +81,6 @@ impl Entry {
             authority: self.authority,
             content: self.content.clone(),
             state: self.changes.as_ref().map_or_else(EntryState::default, |changes| changes.to_state()),
-        }
-    }
-}
-
-impl Changes {
-    /// Puts a reaction on or takes it off; `seq` is the reaction entry's position.
-    pub(super) fn react(&mut self, user: &UserId, key: &ReactionKey, op: ReactionOp, seq: Seq) {
-        let known = self.reactions.iter().position(|tally| tally.key == *key);
-        match (op, known.and_then(|index| self.reactions.get_mut(index))) {
-            (ReactionOp::Add, Some(tally)) => tally.add(user, seq),
-            (ReactionOp::Add, None) => {
-                let mut tally =
-                    ReactionTally { key: key.clone(), since: HashMap::new(), users: BTreeMap::new() };
-                tally.add(user, seq);
-                self.reactions.push(tally);
-            }
-            (ReactionOp::Remove, Some(tally)) => {
-                if let Some(since) = tally.since.remove(user) {
-                    tally.users.remove(&since);
-                }
-            }
-            (ReactionOp::Remove, None) => {}
-        }
-    }
-
-    fn to_state(&self) -> EntryState {
-        let on = self.reactions.iter().filter(|tally| !tally.users.is_empty());
-        let reactions = on.map(|tally| Reactions {
-            key: tally.key.clone(),
-            count: u32::try_from(tally.users.len()).unwrap_or(u32::MAX),
-            users: tally.users.values().take(Reactions::MAX_USERS).cloned().collect(),
-        });
-        EntryState { edited: self.edited, deleted: self.deleted, reactions: reactions.collect() }
-    }
-}
-
-impl ReactionTally {
-    fn add(&mut self, user: &UserId, seq: Seq) {
-        if !self.since.contains_key(user) {
-            self.since.insert(user.clone(), seq);
-            self.users.insert(seq, user.clone());
         }
     }
 }

@@ -52,6 +52,11 @@ impl RoomLog {
         Head { cursor: Cursor::new(epoch.clone(), self.last()), oldest: self.oldest }
     }
 
+    /// The greatest id given out.
+    pub(super) const fn last_id(&self) -> Option<MessageId> {
+        self.last_id
+    }
+
     pub(super) const fn last_activity(&self) -> Option<Timestamp> {
         self.last_activity
     }
@@ -68,7 +73,8 @@ impl RoomLog {
         usize::try_from(seq.since(self.oldest)).ok()
     }
 
-    fn entry(&self, seq: Seq) -> Option<&Entry> {
+    /// The entry at this position, if it is kept.
+    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
         self.entries.get(self.index_of(seq)?)
     }
 
@@ -77,14 +83,20 @@ impl RoomLog {
         self.entries.get_mut(index)
     }
 
-    fn by_id(&self, id: MessageId) -> Option<&Entry> {
+    /// The entry with this id, if it is kept.
+    pub(super) fn by_id(&self, id: MessageId) -> Option<&Entry> {
         let index = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
         self.entries.get(index)
     }
 
     /// The entry that this sender and client id name already.
-    pub(super) fn copy_of(&self, draft: &Draft) -> Option<&Entry> {
-        self.entry(*self.copies.get(&(draft.sender.clone(), draft.client_id.clone()))?)
+    pub(super) fn copy_of(&self, sender: &UserId, client_id: &ClientMessageId) -> Option<&Entry> {
+        self.entry(*self.copies.get(&(sender.clone(), client_id.clone()))?)
+    }
+
+    /// The entries that follow `after`, oldest first.
+    pub(super) fn following(&self, after: Seq) -> impl Iterator<Item = &Entry> {
+        self.entries.range(self.view_index(View::Log, after.next())..)
     }
 
     /// Checks the target of an edit, delete or reaction.
@@ -108,12 +120,17 @@ impl RoomLog {
     ) -> &Entry {
         let seq = self.last().next();
         let id = MessageId::next(self.last_id, now, random);
-        let entry = Entry::new(draft, fingerprint, seq, id, now);
-        self.last_id = Some(id);
-        self.copies.insert((draft.sender.clone(), draft.client_id.clone()), seq);
+        self.store(Entry::new(draft, fingerprint, seq, id, now))
+    }
+
+    /// Stores an entry that has the next position.
+    pub(super) fn store(&mut self, entry: Entry) -> &Entry {
+        let seq = entry.seq;
+        self.last_id = self.last_id.max(Some(entry.id));
+        self.copies.insert((entry.sender.clone(), entry.client_id.clone()), seq);
         if entry.content.kind().in_timeline() {
             self.timeline.push_back(seq);
-            self.last_activity = Some(now);
+            self.last_activity = Some(entry.created_at);
         }
         if entry.is_countable() {
             self.countable.push_back(seq);
@@ -127,9 +144,9 @@ impl RoomLog {
 
     /// Lets a new entry act on its target.
     fn apply(&mut self, new: &Entry) {
-        let Some(target) = new.content.target().and_then(|id| self.by_id(id)).map(|entry| entry.seq) else {
-            return;
-        };
+        let target = new.content.target().and_then(|id| self.by_id(id));
+        // Of an import nobody checked it: it may have been deleted or trimmed.
+        let Some(target) = target.filter(|entry| entry.is_target()).map(|entry| entry.seq) else { return };
         if matches!(new.content, Content::Delete { .. }) {
             return self.delete(target, new.seq);
         }

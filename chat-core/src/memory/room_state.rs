@@ -8,13 +8,15 @@ use std::{
 use super::room_log::RoomLog;
 use crate::{
     AppendOutcome, Authority, Cursor, Draft, Epoch, Fingerprint, Member, MemberChange, MemberOutcome,
-    ReadMarker, Refusal, Role, Room, Seq, Timestamp, UserId, check_body,
+    ReadMarker, Refusal, Role, Room, Seq, Timestamp, UserId, check_body, tiered::Life,
 };
 
 #[derive(Debug, Clone)]
 pub(super) struct RoomState {
     pub(super) room: Room,
     pub(super) log: RoomLog,
+    /// Of the store's present epoch, oldest first.
+    pub(super) lives: Vec<Life>,
     members: BTreeMap<UserId, Membership>,
 }
 
@@ -52,7 +54,7 @@ impl Membership {
 
 impl RoomState {
     pub(super) fn new(room: Room) -> Self {
-        Self { room, log: RoomLog::new(), members: BTreeMap::new() }
+        Self { room, log: RoomLog::new(), lives: Vec::new(), members: BTreeMap::new() }
     }
 
     /// Checks a draft and stores it. The order of the checks is part of the contract: a retry of what is stored gets
@@ -64,7 +66,7 @@ impl RoomState {
         fingerprint: Fingerprint,
         now: Timestamp,
     ) -> AppendOutcome {
-        if let Some(first) = self.log.copy_of(draft) {
+        if let Some(first) = self.log.copy_of(&draft.sender, &draft.client_id) {
             let position = first.position(epoch);
             let same = first.fingerprint == fingerprint;
             return if same { AppendOutcome::Duplicate(position) } else { AppendOutcome::Conflict(position) };

@@ -4,10 +4,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{MemoryLog, MemoryRooms, MemorySearch, room_state::RoomState};
+use super::{MemoryArchive, MemoryLog, MemoryRooms, MemorySearch, room_state::RoomState};
 use crate::{
     Clock, Epoch, Error, MessageId, MessageLog, Result, RoomId, RoomKey, Rooms, Search, Storage, SystemClock,
-    UserId,
+    UserId, tiered::Archive,
 };
 
 /// The rooms, members and logs that [`MemoryLog`], [`MemoryRooms`] and [`MemorySearch`] share. Cloning it gives another
@@ -81,6 +81,10 @@ impl MemoryStore {
     pub fn restore(&self, snapshot: &MemorySnapshot) {
         let mut state = State::clone(&snapshot.state);
         state.epoch = new_epoch(self.clock());
+        // What hot logs gave out since is unknown here, and may have been lost with it.
+        for room in state.rooms.values_mut() {
+            room.lives.clear();
+        }
         let replaced = std::mem::replace(&mut *self.lock(), state);
         // Freed here, after the lock.
         drop(replaced);
@@ -92,6 +96,14 @@ impl MemoryStore {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.shared.clock
+    }
+}
+
+impl MemoryStore {
+    /// This store as what lies behind a hot log.
+    #[must_use]
+    pub fn archive(&self) -> Arc<dyn Archive> {
+        Arc::new(MemoryArchive::new(self.clone()))
     }
 }
 

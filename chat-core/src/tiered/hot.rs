@@ -25,6 +25,18 @@ pub struct HotRoom {
     pub archived: Seq,
 }
 
+/// What the hot log knows of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HotState {
+    /// Nothing: the archive has all there is.
+    Absent,
+    /// It is closed, and entries of an earlier life are left that may not be in the archive: [`open`](HotLog::open) it before
+    /// anything is said of it.
+    Left,
+    /// It is open.
+    Open(HotRoom),
+}
+
 /// What stands in the way of a removed member or a closed room: a token that changes with every such change. What a node
 /// learned of a room's members holds while the token stays the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -182,7 +194,7 @@ pub enum HotFrom {
 /// What the hot log has of a page.
 #[derive(Debug, Clone)]
 pub enum HotPage {
-    /// The room is not open here.
+    /// The room is not open here: [`HotLog::rooms`] says whether anything is left of it.
     Closed,
     /// The page begins or ends before [`HotRoom::first`], or starts from a message that is not here: the archive has it.
     Elsewhere(HotRoom),
@@ -254,8 +266,8 @@ pub struct Hold(pub Bytes);
 pub struct Pending {
     /// The room.
     pub room: RoomId,
-    /// The life it has.
-    pub life: Epoch,
+    /// The life it has; `None` for a room that is closed with entries left: open it, and look again.
+    pub life: Option<Epoch>,
     /// In the order of their positions, from the first one that is not archived. Fewer than there are, if there are many.
     pub entries: Vec<HotEntry>,
     /// Who took it, for [`HotLog::archived`]. `None` if it was only looked at.
@@ -338,8 +350,8 @@ pub trait HotLog: Backend {
     /// How safe an entry is when [`append`](Self::append) answers.
     fn durability(&self) -> Durability;
 
-    /// The rooms that are open, in the order asked for; `None` for those that are not.
-    async fn rooms(&self, rooms: &[RoomId]) -> Result<Vec<Option<HotRoom>>>;
+    /// What is known of these rooms, in their order.
+    async fn rooms(&self, rooms: &[RoomId]) -> Result<Vec<HotState>>;
 
     /// Appends, one answer per batch. Each room occurs at most once.
     ///
@@ -370,14 +382,14 @@ pub trait HotLog: Backend {
     /// Entries before `oldest` are no longer kept anywhere.
     async fn trim(&self, room: &RoomId, life: &Epoch, oldest: Seq) -> Result<()>;
 
-    /// Takes rooms whose entries wait, each for itself: nobody else takes them until they are [`archived`](Self::archived)
+    /// Takes rooms whose entries wait, also closed ones with entries left, each for itself: nobody else takes them until they are [`archived`](Self::archived)
     /// or `idle` is over. `worker` is a name that no other worker has.
     async fn take(&self, worker: &str, take: Take) -> Result<Vec<Pending>>;
 
-    /// Which of these rooms have entries that wait, with at most `max_entries` of each.
+    /// Which of these rooms have entries that wait, closed ones with entries left among them, with at most `max_entries` of each.
     async fn pending(&self, rooms: &[RoomId], max_entries: usize) -> Result<Vec<Pending>>;
 
-    /// Every room with entries that wait.
+    /// Every room with entries that wait, closed ones with entries left among them.
     async fn pending_rooms(&self) -> Result<Vec<RoomId>>;
 
     /// Notes what was archived. Rooms with more that waits will be taken again.

@@ -9,6 +9,5 @@ pub use archive::{
 };
 pub use hot::{
     Archived, Claim, DeadLetter, Gate, GateState, Hold, HotAppended, HotBatch, HotChange, HotDraft, HotEntry,
-    HotFrom, HotLog, HotOutcome, HotPage, HotRoom, HotWindow, Lag, NameKey, Opening, Pending, Take,
-    Unlearned,
+    HotFrom, HotLog, HotOutcome, HotPage, HotRoom, HotState, HotWindow, Lag, NameKey, Opening, Pending, Take, Unlearned,
 };

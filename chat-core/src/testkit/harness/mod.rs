@@ -1,5 +1,6 @@
 //! What a backend gives the kit, one small trait per role.
 
+mod archive;
 mod auth;
 mod fanout;
 mod log;
@@ -8,6 +9,7 @@ mod rate;
 mod search;
 
 pub use self::{
+    archive::{ArchiveHarness, ArchiveNode},
     auth::RevocationHarness,
     fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness},
     log::{LogHarness, LogNode, Restore, RestoreHarness},

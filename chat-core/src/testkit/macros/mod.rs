@@ -1,5 +1,6 @@
 //! One macro per group: each names every case of the group once and makes a `#[test]` of it.
 
+mod archive;
 mod auth;
 mod fanout;
 mod message_log;

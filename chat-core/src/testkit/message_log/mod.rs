@@ -8,6 +8,6 @@ pub mod membership;
 pub mod order;
 pub mod paging;
 pub mod projection;
-mod reading;
+pub(super) mod reading;
 pub mod retention;
 pub mod targets;

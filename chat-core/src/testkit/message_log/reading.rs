@@ -8,28 +8,33 @@ use crate::{
 };
 
 /// Reads one page that must be there.
-pub(super) async fn read(node: &LogNode, in_room: &str, query: ReadQuery) -> Page {
+pub(in crate::testkit) async fn read(node: &LogNode, in_room: &str, query: ReadQuery) -> Page {
     node.log.read(&room(in_room), query).await.unwrap()
 }
 
 /// Reads one page that must not be there.
-pub(super) async fn read_error(node: &LogNode, in_room: &str, query: ReadQuery) -> Error {
+pub(in crate::testkit) async fn read_error(node: &LogNode, in_room: &str, query: ReadQuery) -> Error {
     node.log.read(&room(in_room), query).await.unwrap_err()
 }
 
 /// The ends of a room that exists.
-pub(super) async fn head(node: &LogNode, in_room: &str) -> Head {
+pub(in crate::testkit) async fn head(node: &LogNode, in_room: &str) -> Head {
     node.log.heads(&[room(in_room)]).await.unwrap().remove(0).unwrap()
 }
 
 /// The place before the first entry that is kept.
-pub(super) async fn start(node: &LogNode, in_room: &str) -> Cursor {
+pub(in crate::testkit) async fn start(node: &LogNode, in_room: &str) -> Cursor {
     let head = head(node, in_room).await;
     Cursor::new(head.cursor.epoch, head.oldest.previous())
 }
 
 /// All entries that are kept, read page by page after the start.
-pub(super) async fn all(node: &LogNode, in_room: &str, view: View, limit: usize) -> Vec<StoredMessage> {
+pub(in crate::testkit) async fn all(
+    node: &LogNode,
+    in_room: &str,
+    view: View,
+    limit: usize,
+) -> Vec<StoredMessage> {
     let mut entries: Vec<StoredMessage> = Vec::new();
     let mut place = start(node, in_room).await;
     loop {
@@ -46,12 +51,12 @@ pub(super) async fn all(node: &LogNode, in_room: &str, view: View, limit: usize)
 }
 
 /// Every entry that is kept.
-pub(super) async fn log(node: &LogNode, in_room: &str) -> Vec<StoredMessage> {
+pub(in crate::testkit) async fn log(node: &LogNode, in_room: &str) -> Vec<StoredMessage> {
     all(node, in_room, View::Log, ReadQuery::MAX_LIMIT).await
 }
 
 /// The entry with this id, as each way of reading gives it out. The ways must agree.
-pub(super) async fn entry(node: &LogNode, in_room: &str, id: MessageId) -> StoredMessage {
+pub(in crate::testkit) async fn entry(node: &LogNode, in_room: &str, id: MessageId) -> StoredMessage {
     let newest = ReadQuery::newest().with_limit(ReadQuery::MAX_LIMIT);
     let start = start(node, in_room).await;
     let found = |page: Page| page.entries.into_iter().find(|entry| entry.position.id == id);
@@ -75,22 +80,22 @@ pub(super) async fn entry(node: &LogNode, in_room: &str, id: MessageId) -> Store
 }
 
 /// A query from an identity.
-pub(super) const fn after_id(id: MessageId) -> ReadQuery {
+pub(in crate::testkit) const fn after_id(id: MessageId) -> ReadQuery {
     ReadQuery::new(ReadFrom::After(Place::Id(id)))
 }
 
 /// A query from an identity.
-pub(super) const fn before_id(id: MessageId) -> ReadQuery {
+pub(in crate::testkit) const fn before_id(id: MessageId) -> ReadQuery {
     ReadQuery::new(ReadFrom::Before(Place::Id(id)))
 }
 
 /// The positions' numbers.
-pub(super) fn seqs(entries: &[StoredMessage]) -> Vec<u64> {
+pub(in crate::testkit) fn seqs(entries: &[StoredMessage]) -> Vec<u64> {
     entries.iter().map(|entry| entry.seq().get()).collect()
 }
 
 /// The entry's text, if it has one.
-pub(super) fn text(entry: &StoredMessage) -> Option<&str> {
+pub(in crate::testkit) fn text(entry: &StoredMessage) -> Option<&str> {
     match entry.content.body() {
         Some(Body::Text(text)) => Some(text),
         _ => None,
@@ -98,7 +103,7 @@ pub(super) fn text(entry: &StoredMessage) -> Option<&str> {
 }
 
 /// Checks that the entries are numbered 1, 2, 3 … and that their ids grow.
-pub(super) fn assert_gapless(entries: &[StoredMessage]) {
+pub(in crate::testkit) fn assert_gapless(entries: &[StoredMessage]) {
     let expected: Vec<u64> = (1..=entries.len() as u64).collect();
     assert_eq!(seqs(entries), expected, "positions are not 1, 2, 3 …");
     let grows = entries.windows(2).all(|pair| pair[0].position.id < pair[1].position.id);
@@ -106,7 +111,7 @@ pub(super) fn assert_gapless(entries: &[StoredMessage]) {
 }
 
 /// Why a draft was refused.
-pub(super) fn refusal(outcome: AppendOutcome) -> Refusal {
+pub(in crate::testkit) fn refusal(outcome: AppendOutcome) -> Refusal {
     match outcome {
         AppendOutcome::Refused(refusal) => refusal,
         other => panic!("not refused: {other:?}"),
@@ -114,6 +119,6 @@ pub(super) fn refusal(outcome: AppendOutcome) -> Refusal {
 }
 
 /// Checks that nothing was stored.
-pub(super) async fn assert_head(node: &LogNode, in_room: &str, last: u64) {
+pub(in crate::testkit) async fn assert_head(node: &LogNode, in_room: &str, last: u64) {
     assert_eq!(head(node, in_room).await.cursor.seq, Seq::new(last).unwrap(), "entries in {in_room}");
 }
