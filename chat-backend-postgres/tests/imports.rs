@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use chat_backend_postgres::{PostgresBackend, PostgresErrorKind};
 use chat_core::{
-    Body, Content, Error, MemberChange, MessageId, Place, ReactionKey, ReactionOp, ReadFrom, ReadQuery,
-    Retry, Role,
+    Body, ClientMessageId, Content, Draft, Error, MemberChange, MessageId, Place, ReactionKey, ReactionOp,
+    ReadFrom, ReadQuery, Retry, Role,
     search::SearchQuery,
     tiered::{Import, ImportOutcome, Life, LifeOutcome},
 };
+use fastrand::Rng;
 use futures::future::join_all;
 use support::{
     append, by_hand, connect, draft,
@@ -64,6 +65,54 @@ async fn a_thousand_entries_of_two_hundred_rooms_go_in_one_call_on_two_nodes_at_
     let mut query = SearchQuery::new(user("bob"), "hummingbird");
     query.limit = 100;
     assert_eq!(nodes[1].search().search(query).await.unwrap().messages.len(), 100);
+}
+
+/// What somebody does to one of the five messages that follow the head.
+fn any_change(random: &mut Rng, n: usize, head: u64, seq: u64) -> Draft {
+    let target = id(n, head + random.u64(1..=5));
+    let key = ReactionKey::new(random.choice(["a", "b"]).unwrap()).unwrap();
+    let content = match random.u8(..12) {
+        0 => Content::Delete { target },
+        1..4 => Content::Edit { target, body: Body::text(&format!("changed by {seq}")) },
+        4..9 => Content::Reaction { target, key, op: ReactionOp::Add },
+        _ => Content::Reaction { target, key, op: ReactionOp::Remove },
+    };
+    let sender = user(random.choice(["ann", "bob", "cy"]).unwrap());
+    Draft::new(room(n), sender, ClientMessageId::new(&format!("change-{seq}")).unwrap(), content)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_come_together_do_what_they_do_one_after_the_other() {
+    const CHANGES: u64 = 60;
+    let database = database().await;
+    let node = living(database.url(), 2).await;
+    let (archive, log) = (node.archive(), node.message_log());
+    for round in 0..6 {
+        let head = round * (5 + CHANGES);
+        let seed = fastrand::u64(..);
+        let batch = |n: usize| {
+            let mut random = Rng::with_seed(seed);
+            let mut batch = texts(n, head + 1, head + 5);
+            for seq in head + 6..=head + 5 + CHANGES {
+                let draft = any_change(&mut random, n, head, seq);
+                batch.entries.extend(import(n, seq, vec![draft]).entries);
+            }
+            batch
+        };
+        let one_by_one = batch(0);
+        for entry in one_by_one.entries {
+            let one = Import { room: room(0), life: life("a"), entries: vec![entry] };
+            archive.import(&[one]).await.unwrap();
+        }
+        assert_eq!(archive.import(&[batch(1)]).await.unwrap(), [stored(head + 5 + CHANGES)]);
+        let (one, other) = (read(&*log, &room(0)).await, read(&*log, &room(1)).await);
+        for (one, other) in one.iter().zip(&other) {
+            assert_eq!((one.content.body(), &one.state), (other.content.body(), &other.state), "seed {seed}");
+        }
+        assert_eq!(one.len(), other.len());
+        let counts = node.rooms().unread(&user("bob"), &[room(0), room(1)]).await.unwrap();
+        assert_eq!(counts[0], counts[1], "seed {seed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! The exact way: lock the rooms, look up, decide, write. Six round trips, whatever the number of drafts that only add.
+//! The exact way: lock the rooms, look up, decide, write. Six round trips for drafts that only add, and up to
+//! nine more for those that change others, whatever their number.
 
 use chat_core::{
     Draft, Epoch, MessageId,
@@ -7,9 +8,9 @@ use chat_core::{
 use sqlx::Row as _;
 
 use super::{
-    Obstacle, Outcomes, Rooms, change,
+    Obstacle, Outcomes, Rooms,
     lock::{self, Locked},
-    write,
+    target, write,
 };
 use crate::{
     backend::Shared,
@@ -123,6 +124,6 @@ async fn look_up<'d>(
     }
     let targets: Vec<_> =
         drafts.iter().filter_map(|(_, room, draft)| Some((*room, draft.content.target()?))).collect();
-    known.targets = change::look_up_targets(shared, lease, &targets).await?;
+    known.targets = target::look_up(shared, lease, &targets).await?;
     Ok((known, now))
 }

@@ -4,10 +4,12 @@
 //! trip, whatever their number. What the fast way cannot do, such as answering a repeat with its first position, it refuses
 //! as a whole without having done anything, and the exact way decides.
 
-pub(crate) mod change;
+mod change;
 mod exact;
 mod fast;
 pub(crate) mod lock;
+mod reaction;
+pub(crate) mod target;
 pub(crate) mod write;
 
 use std::{

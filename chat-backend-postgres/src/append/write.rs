@@ -42,11 +42,7 @@ pub(crate) async fn write(
 ) -> Result<i64> {
     if !entries.is_empty() {
         insert(shared, lease, entries).await?;
-        for entry in entries {
-            if let Some(target) = &entry.target {
-                change::apply(shared, lease, entry, target).await?;
-            }
-        }
+        change::apply(shared, lease, entries).await?;
         count(shared, lease, known, entries).await?;
     }
     Ok(lease.one(shared.sql.query(LSN)).await?.try_get("lsn")?)

@@ -1,5 +1,4 @@
-//! Stores entries that have their positions already: a fixed number of statements for all rooms of a call, and some for each
-//! entry that changes another one.
+//! Stores entries that have their positions already: so many statements for a call, whatever the number of rooms and entries.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,7 +15,7 @@ use sqlx::Row as _;
 use super::lives;
 use crate::{
     PostgresError, PostgresErrorKind,
-    append::{Obstacle, change, lock, overcome, write},
+    append::{Obstacle, lock, overcome, target, write},
     backend::Shared,
     lease::Lease,
     numbers::Numbered,
@@ -228,6 +227,6 @@ async fn look_up<'i>(
     }
     let targets: Vec<(i64, MessageId)> =
         new.iter().filter_map(|(room, entry)| Some((*room, entry.draft.content.target()?))).collect();
-    known.targets = change::look_up_targets(shared, lease, &targets).await?;
+    known.targets = target::look_up(shared, lease, &targets).await?;
     Ok(())
 }
