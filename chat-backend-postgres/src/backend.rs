@@ -1,11 +1,16 @@
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use chat_core::{Backend, Durability, Fanout, MessageLog, Presence, Result, RoomId, Rooms, Search, Storage};
+use chat_core::{
+    Backend, Durability, Fanout, MessageLog, Presence, Result, RoomId, Rooms, Search, Storage,
+    tiered::Archive,
+};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    ConnectError, PostgresConfig, PostgresError, connect,
+    ConnectError, PostgresConfig, PostgresError,
+    archive::PostgresArchive,
+    connect,
     connections::Connections,
     epoch::Epochs,
     fanout::PostgresFanout,
@@ -90,6 +95,12 @@ impl PostgresBackend {
     #[must_use]
     pub fn search(&self) -> Arc<dyn Search> {
         Arc::new(PostgresSearch::new(Arc::clone(&self.shared)))
+    }
+
+    /// What a log that stands in front of this schema hands its entries over to, in a [`Tiered`](chat_core::tiered) log.
+    #[must_use]
+    pub fn archive(&self) -> Arc<dyn Archive> {
+        Arc::new(PostgresArchive::new(Arc::clone(&self.shared)))
     }
 
     /// Live events between all nodes on the schema, over one more connection of this node. Behind a transaction pooler

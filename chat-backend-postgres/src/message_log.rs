@@ -121,7 +121,8 @@ impl PostgresLog {
     }
 }
 
-fn head(row: &PgRow, epoch: Epoch) -> std::result::Result<Head, PostgresError> {
+/// The ends of a room in a row with `head` and `oldest`.
+pub(crate) fn head(row: &PgRow, epoch: Epoch) -> std::result::Result<Head, PostgresError> {
     let cursor = Cursor::new(epoch, rows::seq(row.try_get("head")?)?);
     Ok(Head { cursor, oldest: rows::seq(row.try_get("oldest")?)? })
 }

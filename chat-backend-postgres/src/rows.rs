@@ -62,16 +62,22 @@ fn invalid(what: &'static str) -> impl FnOnce() -> PostgresError {
     move || PostgresError::corrupt(format!("a stored {what} is not one"))
 }
 
-/// A message id: 48 bits of time and 16 of a counter, then 63 random ones. Neither half reaches its sign.
+/// A message id: 48 bits of time and 16 of a counter, which do not reach the sign, then 63 random ones, or all 64 where the
+/// id was given out elsewhere.
 pub(crate) fn message_id(high: i64, low: i64) -> MessageId {
-    MessageId::from_u128((u128::from(unsigned(high)) << 64) | u128::from(unsigned(low)))
+    MessageId::from_u128((u128::from(unsigned(high)) << 64) | u128::from(low.cast_unsigned()))
 }
 
-/// The halves of a message id. An id that was never given out here may not fit; no entry has what it becomes.
+/// The halves of a message id. One of a time past the year 6400 does not [fit](fits); no entry has what it becomes.
 pub(crate) fn halves(id: MessageId) -> (i64, i64) {
-    let id = id.as_u128();
-    let half = |value: u128| u64::try_from(value & u128::from(u64::MAX)).map_or(i64::MAX, integer);
-    (half(id >> 64), half(id))
+    let half = |value: u128| u64::try_from(value & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+    (integer(half(id.as_u128() >> 64)), half(id.as_u128()).cast_signed())
+}
+
+/// Whether a message id comes back out of its halves.
+pub(crate) fn fits(id: MessageId) -> bool {
+    let (high, low) = halves(id);
+    message_id(high, low) == id
 }
 
 /// The milliseconds in the first half of a message id.
@@ -170,7 +176,11 @@ mod tests {
         let id = message_id(0x0123_4567_89ab_cdef, 0x7edc_ba98_7654_3210);
         assert_eq!(halves(id), (0x0123_4567_89ab_cdef, 0x7edc_ba98_7654_3210));
         assert_eq!(id.timestamp(), time_of(0x0123_4567_89ab_cdef));
-        // Of another log: no two ids of this one become the same.
-        assert_eq!(halves(MessageId::from_u128(u128::MAX)), (i64::MAX, i64::MAX));
+        let elsewhere = MessageId::from_u128((1 << 100) | (1 << 63) | 1);
+        assert!(fits(elsewhere));
+        assert_eq!(halves(elsewhere), (1 << 36, i64::MIN + 1));
+        // Of no time that comes: no two ids that are kept become the same.
+        assert!(!fits(MessageId::from_u128(u128::MAX)));
+        assert_eq!(halves(MessageId::from_u128(u128::MAX)), (i64::MAX, -1));
     }
 }

@@ -7,9 +7,10 @@ use sqlx::{AssertSqlSafe, Row as _, postgres::PgArguments, query::Query};
 use crate::{ConnectError, PostgresError, lease::Lease, sql::Sql};
 
 /// One file each under `migrations/`; a file that was released never changes.
-const MIGRATIONS: [(i32, &str); 2] = [
+const MIGRATIONS: [(i32, &str); 3] = [
     (1, include_str!("../migrations/0001_rooms_and_messages.sql")),
     (2, include_str!("../migrations/0002_presence.sql")),
+    (3, include_str!("../migrations/0003_lives.sql")),
 ];
 
 /// The newest version that this release knows.

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
-use chat_core::testkit::{LogHarness, LogNode, SearchHarness, SearchNode};
+use chat_core::testkit::{ArchiveHarness, ArchiveNode, LogHarness, LogNode, SearchHarness, SearchNode};
 use chat_test_services::{Database, Postgres};
 use sqlx::{PgConnection, Row as _};
 use support::{
@@ -81,9 +81,27 @@ impl SearchHarness for Partitioned {
     }
 }
 
+#[async_trait]
+impl ArchiveHarness for Partitioned {
+    async fn nodes(&self, count: usize) -> Vec<ArchiveNode> {
+        let node = |backend: &PostgresBackend| ArchiveNode {
+            archive: backend.archive(),
+            log: backend.message_log(),
+            rooms: backend.rooms(),
+            search: backend.search(),
+        };
+        self.open(count).await.iter().map(node).collect()
+    }
+
+    async fn settle(&self) {
+        SearchHarness::settle(self).await;
+    }
+}
+
 chat_core::message_log_tests!(Partitioned::default());
 chat_core::rooms_unread_tests!(Partitioned::default());
 chat_core::search_tests!(Partitioned::default());
+chat_core::archive_tests!(Partitioned::default());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_go_on_through_the_split() {

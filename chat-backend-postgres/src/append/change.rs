@@ -1,7 +1,10 @@
-//! Lets a new entry act on its target, in the transaction that stores it and under the room's lock.
+//! Lets new entries act on their targets, in the transaction that stores them and under the locks of their rooms: so many
+//! statements, whatever the number of entries.
+
+use std::collections::BTreeMap;
 
 use chat_core::{
-    Content, MessageId, ReactionOp,
+    Body, Content, MessageId,
     rules::{
         batch::{NewEntry, Target},
         stored,
@@ -9,7 +12,10 @@ use chat_core::{
     search::fold,
 };
 
-use super::Obstacle;
+use super::{
+    Obstacle,
+    reaction::{self, Reaction},
+};
 use crate::{
     backend::Shared,
     lease::Lease,
@@ -19,117 +25,150 @@ use crate::{
 type Result<T> = std::result::Result<T, Obstacle>;
 
 const EDIT: &str = "
-UPDATE $chat.entries SET body_kind = $3, body = $4, edited_seq = $5, edited_at = $6
-WHERE room = $1 AND timeline AND seq = $2";
-/// Whether or not the search knows the message yet: what comes behind finds it there and leaves it so. A deleted one has no
-/// text.
+UPDATE $chat.entries e SET body_kind = x.body_kind, body = x.body, edited_seq = x.by, edited_at = x.at
+FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[])
+    AS x(room, seq, body_kind, body, by, at)
+WHERE e.room = x.room AND e.timeline AND e.seq = x.seq";
+/// Whether or not the search knows the messages yet: what comes behind finds them there and leaves them so. A deleted one has
+/// no text.
 const SEARCH: &str = "
-INSERT INTO $chat.search (id_high, id_low, room, seq, body) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO $chat.search (id_high, id_low, room, seq, body)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
 ON CONFLICT (id_high, id_low) DO UPDATE SET body = excluded.body";
 
 const DELETE: &str = "
-UPDATE $chat.entries SET body_kind = $3, body = NULL, deleted_seq = $4 WHERE room = $1 AND timeline AND seq = $2";
+UPDATE $chat.entries e SET body_kind = $4, body = NULL, deleted_seq = x.by
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS x(room, seq, by)
+WHERE e.room = x.room AND e.timeline AND e.seq = x.seq";
 /// What an edit says is what the message said: it goes with it.
 const DELETE_EDITS: &str = "
-UPDATE $chat.entries SET body_kind = $3, body = NULL WHERE room = $1 AND target_seq = $2 AND kind = 3";
+UPDATE $chat.entries e SET body_kind = $3, body = NULL FROM unnest($1::bigint[], $2::bigint[]) AS x(room, seq)
+WHERE e.room = x.room AND e.target_seq = x.seq AND e.kind = 3";
 const COUNT_DELETED: &str = "
 INSERT INTO $chat.deletions (room, sender, level, stretch, count)
-SELECT $1, s.sender, l.level, $2::bigint >> (6 * l.level), 1
-FROM generate_series(0, 4) AS l(level), (VALUES (''), ($3)) AS s(sender)
-ON CONFLICT (room, sender, level, stretch) DO UPDATE SET count = deletions.count + 1";
-const ONE_DELETED: &str = "UPDATE $chat.rooms SET deleted = deleted + 1 WHERE room = $1";
+SELECT x.room, s.sender, l.level, x.seq >> (6 * l.level), count(*)
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS x(room, seq, sender)
+CROSS JOIN generate_series(0, 4) AS l(level) CROSS JOIN LATERAL (VALUES (''), (x.sender)) AS s(sender)
+GROUP BY 1, 2, 3, 4
+ON CONFLICT (room, sender, level, stretch) DO UPDATE SET count = deletions.count + excluded.count";
+const ADD_DELETED: &str = "
+UPDATE $chat.rooms r SET deleted = r.deleted + x.count
+FROM (SELECT n.room, count(*) AS count FROM unnest($1::bigint[]) AS n(room) GROUP BY n.room) AS x WHERE r.room = x.room";
 
-/// `$5` is the position of this reaction: the place of a key is where it was first.
-const REACT: &str = "
-WITH added AS (
-    INSERT INTO $chat.reactions (room, seq, key, \"user\", since) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT DO NOTHING RETURNING 1)
-INSERT INTO $chat.reaction_keys (room, seq, key, place, count) VALUES ($1, $2, $3, $5, (SELECT count(*) FROM added))
-ON CONFLICT (room, seq, key) DO UPDATE SET count = reaction_keys.count + excluded.count";
-const UNREACT: &str = "
-WITH taken AS (
-    DELETE FROM $chat.reactions WHERE room = $1 AND seq = $2 AND key = $3 AND \"user\" = $4 RETURNING 1)
-UPDATE $chat.reaction_keys SET count = count - (SELECT count(*) FROM taken) WHERE room = $1 AND seq = $2 AND key = $3";
-const REACTED: &str = "
-UPDATE $chat.entries SET reacted = true WHERE room = $1 AND timeline AND seq = $2 AND NOT reacted";
+/// The number of a room, and the position of an entry in it.
+type Entry = (i64, i64);
 
-pub(super) async fn apply(
-    shared: &Shared,
-    lease: &mut Lease,
-    new: &NewEntry<'_>,
-    target: &Target,
-) -> Result<()> {
-    let by = integer(new.position.cursor.seq.get());
-    match &new.draft.content {
-        Content::Edit { target: id, body } => {
-            let (kind, text) = stored::body_parts(body);
-            let statement = shared
-                .sql
-                .query(EDIT)
-                .bind(new.room)
-                .bind(target.entry)
-                .bind(small(kind))
-                .bind(text)
-                .bind(by)
-                .bind(integer(new.position.created_at.as_millis()));
-            lease.execute(statement).await?;
-            let text = fold(text.unwrap_or_default());
-            search(shared, lease, (new.room, *id, target.entry), text).await?;
-        }
-        Content::Delete { target: id } => {
-            delete(shared, lease, new.room, by, target).await?;
-            search(shared, lease, (new.room, *id, target.entry), String::new()).await?;
-        }
-        Content::Reaction { key, op, .. } => {
-            let statement = match op {
-                ReactionOp::Add => REACT,
-                ReactionOp::Remove => UNREACT,
-            };
-            let statement = shared
-                .sql
-                .query(statement)
-                .bind(new.room)
-                .bind(target.entry)
-                .bind(key.as_str())
-                .bind(new.draft.sender.as_str());
-            match op {
-                ReactionOp::Add => {
-                    lease.execute(statement.bind(by)).await?;
-                    lease.execute(shared.sql.query(REACTED).bind(new.room).bind(target.entry)).await?;
+/// What a batch does to other entries. No entry is changed after it was deleted.
+#[derive(Default)]
+struct Changes<'e, 'd> {
+    /// The last one of each entry.
+    edits: BTreeMap<Entry, (&'e NewEntry<'d>, &'d Body)>,
+    /// At most one of each entry.
+    deletions: Vec<(&'e NewEntry<'d>, &'e Target)>,
+    reactions: Vec<Reaction<'d>>,
+    /// What the search is to know of entries.
+    texts: BTreeMap<Entry, (MessageId, String)>,
+}
+
+impl<'e, 'd> Changes<'e, 'd> {
+    fn of(entries: &'e [NewEntry<'d>]) -> Self {
+        let mut changes = Self::default();
+        for new in entries {
+            let Some(target) = &new.target else { continue };
+            let entry = (new.room, target.entry);
+            match &new.draft.content {
+                Content::Edit { target: id, body } => {
+                    let (_, text) = stored::body_parts(body);
+                    changes.texts.insert(entry, (*id, fold(text.unwrap_or_default())));
+                    changes.edits.insert(entry, (new, body));
                 }
-                ReactionOp::Remove => {
-                    lease.execute(statement).await?;
+                Content::Delete { target: id } => {
+                    changes.texts.insert(entry, (*id, String::new()));
+                    changes.deletions.push((new, target));
                 }
+                Content::Reaction { key, op, .. } => changes.reactions.push(Reaction {
+                    entry,
+                    key: key.as_str(),
+                    user: new.draft.sender.as_str(),
+                    op: *op,
+                    by: position(new),
+                }),
+                _ => {}
             }
         }
-        _ => {}
+        changes
     }
-    Ok(())
 }
 
-async fn delete(shared: &Shared, lease: &mut Lease, room: i64, by: i64, target: &Target) -> Result<()> {
-    let removed = small(stored::BODY_REMOVED);
-    let statement = shared.sql.query(DELETE).bind(room).bind(target.entry).bind(removed).bind(by);
-    lease.execute(statement).await?;
-    let statement = shared.sql.query(DELETE_EDITS).bind(room).bind(target.entry).bind(removed);
-    lease.execute(statement).await?;
-    if target.countable {
-        let statement =
-            shared.sql.query(COUNT_DELETED).bind(room).bind(target.entry).bind(target.sender.as_str());
+fn position(new: &NewEntry<'_>) -> i64 {
+    integer(new.position.cursor.seq.get())
+}
+
+/// Lets stored entries act on their targets, as if one after the other.
+pub(super) async fn apply(shared: &Shared, lease: &mut Lease, entries: &[NewEntry<'_>]) -> Result<()> {
+    let changes = Changes::of(entries);
+    if !changes.edits.is_empty() {
+        edit(shared, lease, &changes.edits).await?;
+    }
+    if !changes.deletions.is_empty() {
+        delete(shared, lease, &changes.deletions).await?;
+    }
+    if !changes.texts.is_empty() {
+        let halves: Vec<_> = changes.texts.values().map(|(id, _)| rows::halves(*id)).collect();
+        let statement = shared
+            .sql
+            .query(SEARCH)
+            .bind(halves.iter().map(|(high, _)| *high).collect::<Vec<_>>())
+            .bind(halves.iter().map(|(_, low)| *low).collect::<Vec<_>>())
+            .bind(changes.texts.keys().map(|(room, _)| *room).collect::<Vec<_>>())
+            .bind(changes.texts.keys().map(|(_, seq)| *seq).collect::<Vec<_>>())
+            .bind(changes.texts.into_values().map(|(_, text)| text).collect::<Vec<_>>());
         lease.execute(statement).await?;
-        lease.execute(shared.sql.query(ONE_DELETED).bind(room)).await?;
     }
-    Ok(())
+    reaction::apply(shared, lease, &changes.reactions).await
 }
 
-async fn search(
+async fn edit(
     shared: &Shared,
     lease: &mut Lease,
-    (room, id, seq): (i64, MessageId, i64),
-    text: String,
+    edits: &BTreeMap<Entry, (&NewEntry<'_>, &Body)>,
 ) -> Result<()> {
-    let (high, low) = rows::halves(id);
-    let statement = shared.sql.query(SEARCH).bind(high).bind(low).bind(room).bind(seq).bind(text);
+    let bodies: Vec<_> = edits.values().map(|(_, body)| stored::body_parts(body)).collect();
+    let statement = shared
+        .sql
+        .query(EDIT)
+        .bind(edits.keys().map(|(room, _)| *room).collect::<Vec<_>>())
+        .bind(edits.keys().map(|(_, seq)| *seq).collect::<Vec<_>>())
+        .bind(bodies.iter().map(|(kind, _)| small(*kind)).collect::<Vec<_>>())
+        .bind(bodies.iter().map(|(_, text)| *text).collect::<Vec<_>>())
+        .bind(edits.values().map(|(new, _)| position(new)).collect::<Vec<_>>())
+        .bind(
+            edits.values().map(|(new, _)| integer(new.position.created_at.as_millis())).collect::<Vec<_>>(),
+        );
     lease.execute(statement).await?;
+    Ok(())
+}
+
+async fn delete(shared: &Shared, lease: &mut Lease, deletions: &[(&NewEntry<'_>, &Target)]) -> Result<()> {
+    let removed = small(stored::BODY_REMOVED);
+    let rooms: Vec<i64> = deletions.iter().map(|(new, _)| new.room).collect();
+    let seqs: Vec<i64> = deletions.iter().map(|(_, target)| target.entry).collect();
+    let by: Vec<i64> = deletions.iter().map(|(new, _)| position(new)).collect();
+    let statement = shared.sql.query(DELETE).bind(&rooms).bind(&seqs).bind(by).bind(removed);
+    lease.execute(statement).await?;
+    lease.execute(shared.sql.query(DELETE_EDITS).bind(&rooms).bind(&seqs).bind(removed)).await?;
+    let counted: Vec<_> = deletions.iter().filter(|(_, target)| target.countable).collect();
+    if counted.is_empty() {
+        return Ok(());
+    }
+    let rooms: Vec<i64> = counted.iter().map(|(new, _)| new.room).collect();
+    let statement = shared
+        .sql
+        .query(COUNT_DELETED)
+        .bind(&rooms)
+        .bind(counted.iter().map(|(_, target)| target.entry).collect::<Vec<_>>())
+        .bind(counted.iter().map(|(_, target)| target.sender.as_str()).collect::<Vec<_>>());
+    lease.execute(statement).await?;
+    lease.execute(shared.sql.query(ADD_DELETED).bind(&rooms)).await?;
     Ok(())
 }

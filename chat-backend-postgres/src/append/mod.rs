@@ -7,6 +7,10 @@
 mod change;
 mod exact;
 mod fast;
+pub(crate) mod lock;
+mod reaction;
+pub(crate) mod target;
+pub(crate) mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,9 +39,11 @@ type Rooms<'d> = BTreeMap<i64, (Arc<Numbered>, Vec<Placed<'d>>)>;
 type Outcomes = Vec<(usize, AppendOutcome)>;
 
 /// What stands in the way of a statement that gives out positions.
-enum Obstacle {
+pub(crate) enum Obstacle {
     /// The exact way decides.
     NotPlain,
+    /// An entry of this name, or of this id, is there already.
+    Taken(PostgresError),
     /// The store is another one than this node believes.
     OtherEpoch,
     /// The store is one that it was before: what this epoch has given out since is gone.
@@ -55,7 +61,8 @@ const UNIQUE_VIOLATION: &str = "23505";
 impl From<PostgresError> for Obstacle {
     fn from(error: PostgresError) -> Self {
         match error.sqlstate() {
-            Some(NOT_PLAIN | UNIQUE_VIOLATION) => Self::NotPlain,
+            Some(NOT_PLAIN) => Self::NotPlain,
+            Some(UNIQUE_VIOLATION) => Self::Taken(error),
             Some(OTHER_EPOCH) => Self::OtherEpoch,
             Some(PUT_BACK) => Self::PutBack,
             _ => Self::Failed(error),
@@ -76,26 +83,8 @@ pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Ve
     let mut attempt = 0;
     while !open.is_empty() {
         let epoch = shared.epochs.current();
-        match try_append(&shared, &epoch, &open, &mut outcomes).await {
-            Ok(()) => {}
-            Err(Obstacle::OtherEpoch) if attempt + 1 < ATTEMPTS => {
-                shared.epochs.renew(&shared.connections, &shared.sql, None).await?;
-            }
-            Err(Obstacle::PutBack) if attempt + 1 < ATTEMPTS => {
-                shared.epochs.renew(&shared.connections, &shared.sql, Some(&epoch)).await?;
-            }
-            Err(Obstacle::Failed(error))
-                if error.kind() == PostgresErrorKind::Conflict && attempt + 1 < ATTEMPTS =>
-            {
-                tracing::debug!(%error, "an append lost against another transaction and is tried again");
-                if attempt > 0 {
-                    tokio::time::sleep(PAUSE.mul_f32(fastrand::f32())).await;
-                }
-            }
-            Err(Obstacle::Failed(error)) => return Err(error),
-            Err(Obstacle::NotPlain | Obstacle::OtherEpoch | Obstacle::PutBack) => {
-                return Err(PostgresError::new(PostgresErrorKind::Conflict, "the store keeps changing"));
-            }
+        if let Err(obstacle) = try_append(&shared, &epoch, &open, &mut outcomes).await {
+            overcome(&shared, &epoch, obstacle, attempt).await?;
         }
         attempt += 1;
         open.retain(|(place, _)| outcomes[*place].is_none());
@@ -104,6 +93,35 @@ pub(crate) async fn append(shared: Arc<Shared>, drafts: Vec<Draft>) -> Result<Ve
         .into_iter()
         .map(|outcome| outcome.ok_or_else(|| PostgresError::corrupt("a draft without an outcome")))
         .collect()
+}
+
+/// Gets ready to try again what met an obstacle, for the `attempt`-th time counted from zero; an error where that is of no use.
+pub(crate) async fn overcome(
+    shared: &Shared,
+    epoch: &Epoch,
+    obstacle: Obstacle,
+    attempt: usize,
+) -> Result<()> {
+    let more = attempt + 1 < ATTEMPTS;
+    match obstacle {
+        Obstacle::OtherEpoch if more => {
+            shared.epochs.renew(&shared.connections, &shared.sql, None).await?;
+        }
+        Obstacle::PutBack if more => {
+            shared.epochs.renew(&shared.connections, &shared.sql, Some(epoch)).await?;
+        }
+        Obstacle::Failed(error) if error.kind() == PostgresErrorKind::Conflict && more => {
+            tracing::debug!(%error, "a write lost against another transaction and is tried again");
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE.mul_f32(fastrand::f32())).await;
+            }
+        }
+        Obstacle::Failed(error) | Obstacle::Taken(error) => return Err(error),
+        Obstacle::NotPlain | Obstacle::OtherEpoch | Obstacle::PutBack => {
+            return Err(PostgresError::new(PostgresErrorKind::Conflict, "the store keeps changing"));
+        }
+    }
+    Ok(())
 }
 
 async fn try_append(
@@ -132,12 +150,17 @@ async fn try_append(
                 shared.unsearchable.add(plain.into_keys());
                 note(outcomes, done);
             }
-            Err(Obstacle::NotPlain) => special.extend(plain),
+            Err(Obstacle::NotPlain | Obstacle::Taken(_)) => special.extend(plain),
             Err(other) => return Err(other),
         }
     }
     if !special.is_empty() {
-        note(outcomes, exact::append(shared, epoch, &special).await?);
+        let done = exact::append(shared, epoch, &special).await.map_err(|obstacle| match obstacle {
+            // Of a name it would have been a repeat, and an id is another one next time.
+            Obstacle::Taken(_) => Obstacle::NotPlain,
+            other => other,
+        })?;
+        note(outcomes, done);
         shared.unsearchable.add(special.into_keys());
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test is a program of its own and uses a part of this")]
 
+pub(crate) mod imports;
 pub(crate) mod load;
 
 use chat_backend_postgres::{PostgresBackend, PostgresConfig, PostgresError, PostgresErrorKind};

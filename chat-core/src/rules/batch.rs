@@ -1,7 +1,8 @@
 //! What a batch of drafts becomes: repeats, conflicts and refusals, positions and counts.
 //!
 //! A store looks up what the batch refers to ([`Known`]), under whatever serialises the writes of its rooms, lets a [`Plan`]
-//! decide one draft after the other, and writes [`Plan::entries`].
+//! decide one draft after the other, and writes [`Plan::entries`]. Entries whose positions were given out elsewhere go the
+//! same way, and nothing is decided about them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +11,7 @@ use std::{
 
 use crate::{
     AppendOutcome, Authority, ClientMessageId, Content, Cursor, Draft, Epoch, Fingerprint, MessageId,
-    Position, Refusal, Seq, Timestamp, UserId, check_body,
+    Position, Refusal, Seq, Timestamp, UserId, check_body, tiered::ImportEntry,
 };
 
 /// A room as it stands before or within the batch.
@@ -62,7 +63,7 @@ pub type Copies<'d> = HashMap<(i64, &'d UserId, &'d ClientMessageId), (Position,
 pub struct Known<'d> {
     /// The rooms of the drafts.
     pub rooms: BTreeMap<i64, RoomNow>,
-    /// The senders who are members.
+    /// The senders who are members; of an import, whoever sends what can be unread.
     pub members: BTreeMap<(i64, &'d UserId), MemberNow>,
     /// The drafts that were stored before.
     pub copies: Copies<'d>,
@@ -161,18 +162,61 @@ impl<'d, S: FnMut(Option<MessageId>) -> (MessageId, Timestamp)> Plan<'d, S> {
         fingerprint: Fingerprint,
         target: Option<Target>,
     ) -> Position {
-        let kind = draft.content.kind();
-        let timeline = kind.in_timeline();
-        let countable = kind.is_countable() && draft.authority != Authority::System;
-        let last_id = self.known.rooms.get(&room).and_then(|now| now.last_id);
-        let (id, at) = (self.stamp)(last_id);
-        let (mut seq, mut ordinal) = (Seq::FIRST, 0);
+        let now = self.known.rooms.get(&room);
+        let (seq, last_id) = now.map_or((Seq::FIRST, None), |now| (now.head.next(), now.last_id));
+        let (id, created_at) = (self.stamp)(last_id);
+        let position = Position { cursor: Cursor::new(self.epoch.clone(), seq), id, created_at };
+        self.known.copies.insert((room, &draft.sender, &draft.client_id), (position.clone(), fingerprint));
+        self.record(draft, room, fingerprint, position.clone(), target);
+        position
+    }
+}
+
+impl<'d> Plan<'d, ()> {
+    /// Begins an import: entries that have their positions and ids already.
+    #[must_use]
+    pub const fn of_import(known: Known<'d>, epoch: Epoch) -> Self {
+        Self { known, entries: Vec::new(), epoch, stamp: () }
+    }
+
+    /// Takes an entry that follows the room's head. Whoever gave out its position has checked it; a target that is not
+    /// there, or not open, is left alone. `number` is the store's own for the entry, by which a later one finds it as its
+    /// target.
+    pub fn import(&mut self, new: &'d ImportEntry, room: i64, number: i64) {
+        let ImportEntry { seq, id, draft } = new;
+        let target = draft.content.target().and_then(|target| self.known.targets.get(&(room, target)));
+        let target = target.filter(|target| target.open).cloned();
+        let position =
+            Position { cursor: Cursor::new(self.epoch.clone(), *seq), id: *id, created_at: new.created_at() };
+        self.record(draft, room, draft.fingerprint(), position, target);
+        if draft.content.kind().is_countable() {
+            let sender = draft.sender.clone();
+            let target =
+                Target { entry: number, seq: *seq, sender, open: true, countable: is_countable(draft) };
+            self.known.targets.insert((room, *id), target);
+        }
+    }
+}
+
+impl<'d, S> Plan<'d, S> {
+    /// Writes down an entry with the counts that it gets, and what is known from then on.
+    fn record(
+        &mut self,
+        draft: &'d Draft,
+        room: i64,
+        fingerprint: Fingerprint,
+        position: Position,
+        target: Option<Target>,
+    ) {
+        let timeline = draft.content.kind().in_timeline();
+        let countable = is_countable(draft);
+        let mut ordinal = 0;
         if let Some(now) = self.known.rooms.get_mut(&room) {
-            now.head = now.head.next();
+            now.head = position.cursor.seq;
             now.countable += i64::from(countable);
-            now.activity = if timeline { Some(at) } else { now.activity };
-            now.last_id = Some(id);
-            (seq, ordinal) = (now.head, now.countable);
+            now.activity = if timeline { Some(position.created_at) } else { now.activity };
+            now.last_id = Some(position.id);
+            ordinal = now.countable;
         }
         let own = self.known.members.get_mut(&(room, &draft.sender)).map_or(0, |member| {
             member.own += i64::from(countable);
@@ -182,19 +226,21 @@ impl<'d, S: FnMut(Option<MessageId>) -> (MessageId, Timestamp)> Plan<'d, S> {
         if let (Content::Delete { target: id }, Some(known)) = (&draft.content, &target) {
             self.known.targets.insert((room, *id), Target { open: false, ..known.clone() });
         }
-        let position = Position { cursor: Cursor::new(self.epoch.clone(), seq), id, created_at: at };
-        self.known.copies.insert((room, &draft.sender, &draft.client_id), (position.clone(), fingerprint));
         self.entries.push(NewEntry {
             room,
             draft,
             fingerprint,
-            position: position.clone(),
+            position,
             timeline,
             countable,
             ordinal,
             own,
             target,
         });
-        position
     }
+}
+
+/// Whether the entry can be unread.
+fn is_countable(draft: &Draft) -> bool {
+    draft.content.kind().is_countable() && draft.authority != Authority::System
 }

@@ -4,7 +4,8 @@
 use std::ops::Deref;
 
 use crate::{
-    AppendOutcome, Content, Draft, Epoch, Fingerprint, Head, MessageId, Position, StoredMessage, Timestamp,
+    AppendOutcome, Content, Draft, Epoch, Fingerprint, Head, MessageId, Position, RoomId, StoredMessage,
+    Timestamp,
     testkit::{
         ArchiveHarness, ArchiveNode, LogNode,
         fixtures::{self, about, client_id, create_room, room, seq, user},
@@ -55,15 +56,29 @@ pub(super) fn life(name: &str) -> Epoch {
     Epoch::new(name).unwrap()
 }
 
-/// The id that the hot log gives out with this position.
+/// The id that the hot log gives out with this position of `r`.
 pub(super) fn hot_id(number: u64) -> MessageId {
-    MessageId::next(None, Timestamp::from_millis(AHEAD_MILLIS + number * 1_000), u128::from(number))
+    id_in(&room("r"), number)
+}
+
+/// The id that the hot log gives out with this position of a room: no other room has it.
+fn id_in(in_room: &RoomId, number: u64) -> MessageId {
+    let name = in_room.as_str().bytes().fold(0, |sum, byte| (sum * 257 + u128::from(byte)) % (1 << 31));
+    MessageId::next(
+        None,
+        Timestamp::from_millis(AHEAD_MILLIS + number * 1_000),
+        (name << 32) | u128::from(number),
+    )
 }
 
 /// These drafts as entries from this position on.
 pub(super) fn entries(first: u64, drafts: Vec<Draft>) -> Vec<ImportEntry> {
-    let numbered = (first..).zip(drafts);
-    numbered.map(|(number, draft)| ImportEntry { seq: seq(number), id: hot_id(number), draft }).collect()
+    let entry = |(number, draft): (u64, Draft)| ImportEntry {
+        seq: seq(number),
+        id: id_in(&draft.room, number),
+        draft,
+    };
+    (first..).zip(drafts).map(entry).collect()
 }
 
 /// Texts of ann at the positions from `first` to `last`, with the client ids `c1`, `c2` … of their positions.
