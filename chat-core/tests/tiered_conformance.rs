@@ -102,6 +102,10 @@ mod wide {
     use super::*;
     chat_core::message_log_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
     chat_core::rooms_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
+    chat_core::rooms_members_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
+    chat_core::rooms_read_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
+    chat_core::rooms_unread_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
+    chat_core::rooms_listing_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
     chat_core::search_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
     chat_core::message_log_epoch_tests!(Tiers { window: 1_000, archiving: Archiving::OnDemand });
 }
@@ -111,6 +115,10 @@ mod narrow {
     use super::*;
     chat_core::message_log_tests!(Tiers { window: 3, archiving: Archiving::Always });
     chat_core::rooms_tests!(Tiers { window: 3, archiving: Archiving::Always });
+    chat_core::rooms_members_tests!(Tiers { window: 3, archiving: Archiving::Always });
+    chat_core::rooms_read_tests!(Tiers { window: 3, archiving: Archiving::Always });
+    chat_core::rooms_unread_tests!(Tiers { window: 3, archiving: Archiving::Always });
+    chat_core::rooms_listing_tests!(Tiers { window: 3, archiving: Archiving::Always });
     chat_core::search_tests!(Tiers { window: 3, archiving: Archiving::Always });
     chat_core::message_log_epoch_tests!(Tiers { window: 3, archiving: Archiving::Always });
 }

@@ -5,6 +5,7 @@ mod changes;
 mod counting_log;
 mod ends;
 mod follow;
+mod lives;
 mod page_budget;
 mod slow_rooms;
 mod world;
