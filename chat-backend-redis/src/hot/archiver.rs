@@ -1,6 +1,6 @@
 //! What is on its way into the archive.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use chat_core::{
     RoomId, Seq,
@@ -26,21 +26,32 @@ const TOKENS_AT_ONCE: usize = 1_000;
 const PARTITIONS_AT_ONCE: usize = 64;
 
 impl RedisHotLog {
-    /// Asks partitions until there are enough rooms, each time another one first. What some gave counts, also where others fail.
+    /// Asks partitions until there are enough rooms, each time another one first, and again those that gave as many as they
+    /// were asked for. What some gave counts, also where others fail.
     pub(super) async fn take_rooms(&self, worker: &str, take: Take) -> Done<Vec<Pending>> {
         let count = self.partitions.count();
-        let first = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % count;
-        let order: Vec<usize> = (0..count).map(|index| (first + index) % count).collect();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count;
+        let mut order: Vec<usize> = (0..count).map(|index| (first + index) % count).collect();
         let mut all = Answers::default();
-        for partitions in order.chunks(take.max_rooms.clamp(1, PARTITIONS_AT_ONCE)) {
-            let left = take.max_rooms.saturating_sub(all.given.len());
-            let partitions = &partitions[..partitions.len().min(left)];
-            if partitions.is_empty() {
-                break;
+        while !order.is_empty() {
+            let mut have_more = Vec::new();
+            for partitions in order.chunks(take.max_rooms.clamp(1, PARTITIONS_AT_ONCE)) {
+                let left = take.max_rooms.saturating_sub(all.given.len());
+                if left == 0 {
+                    return all.some();
+                }
+                let partitions = &partitions[..partitions.len().min(left)];
+                let share = left / partitions.len();
+                let asked =
+                    partitions.iter().map(|partition| self.take_some(*partition, worker, take, share));
+                for (partition, answer) in partitions.iter().zip(join_all(asked).await) {
+                    if answer.as_ref().is_ok_and(|rooms| rooms.len() >= share) {
+                        have_more.push(*partition);
+                    }
+                    all.add(answer);
+                }
             }
-            let share = left / partitions.len();
-            let asked = partitions.iter().map(|partition| self.take_some(*partition, worker, take, share));
-            join_all(asked).await.into_iter().for_each(|answer| all.add(answer));
+            order = have_more;
         }
         all.some()
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use fred::{
     error::Error as Cause,
-    interfaces::ClientLike as _,
+    interfaces::{ClientLike as _, ClusterInterface as _},
     types::{ClusterHash, CustomCommand, Value, config::Options},
     util::redis_keyslot,
 };
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 
 use super::partition::Done;
 use crate::{
@@ -75,6 +75,9 @@ impl Replicas {
         // Written together: over a connection made anew in between, the wait would be one for nothing.
         let pipeline = connection.client.pipeline().with_options(&options);
         pipeline.custom::<(), Value>(CustomCommand::new_static(command, slot.clone(), false), script).await?;
+        // What a repeat found may have been written over another connection: a wait for this is one for that, too.
+        let touch: Vec<Value> = vec![key.into(), "touched".into(), "1".into()];
+        pipeline.custom::<(), Value>(CustomCommand::new_static("HSET", slot.clone(), false), touch).await?;
         pipeline.custom::<(), Value>(CustomCommand::new_static("WAIT", slot, false), wait).await?;
         let answers: Vec<Result<Value, Cause>> = pipeline.try_all().await;
         let mut answers = answers.into_iter();
@@ -82,18 +85,29 @@ impl Replicas {
             Some(answer) => answer.map_err(RedisError::from),
             None => Err(RedisError::corrupt("no answer")),
         };
-        if let Err(error) = &answer
-            && error.kind() == RedisErrorKind::Unavailable
-            && connection.client.is_clustered()
-        {
-            // What stands in the way is told already.
-            let _ = fred::interfaces::ClusterInterface::sync_cluster(&connection.client).await;
+        if let Err(error) = &answer {
+            self.mend(shared, connection, error.kind()).await;
         }
         let answer = answer?;
+        answers.next().ok_or_else(|| RedisError::corrupt("no answer"))??;
         let replicas = answers.next().ok_or_else(|| RedisError::corrupt("no answer of the replicas"))??;
         if integer(&replicas)? < i64::from(self.count) {
             return Err(RedisError::new(RedisErrorKind::Timeout, "fewer replicas have it than are wanted"));
         }
         Ok(answer)
+    }
+
+    /// What stands in the way is told already, by the error that led here.
+    async fn mend(&self, shared: &Shared, connection: &Connection, kind: RedisErrorKind) {
+        let client = &connection.client;
+        let mending = async {
+            match kind {
+                RedisErrorKind::Unavailable if client.is_clustered() => client.sync_cluster().await,
+                // The same address leads elsewhere now.
+                RedisErrorKind::ReadOnly => client.force_reconnection().await,
+                _ => Ok(()),
+            }
+        };
+        let _ = timeout(shared.config.connect_timeout, mending).await;
     }
 }

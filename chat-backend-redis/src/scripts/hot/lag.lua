@@ -1,6 +1,7 @@
 -- How far the archive is behind. Answers how many rooms have a token, how many entries wait, and for how many milliseconds the first one of the
 -- room with the oldest token. Cost: some six steps.
 
+LOCAL('')
 local backlog = tonumber(redis.call('HGET', META, 'backlog') or '0')
 if backlog <= 0 then
     return { 0, 0, 0 }

@@ -4,6 +4,7 @@
 local answers = {}
 for index = 4, #ARGV do
     local room = ARGV[index]
+    LOCAL(room)
     local r = load(room)
     if r and waiting(r) > 0 then
         answers[#answers + 1] = {

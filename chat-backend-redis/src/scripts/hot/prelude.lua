@@ -4,7 +4,7 @@
 -- rooms. KEYS[1] is the partition's record, whose name ends in 'm'; the names of all other keys begin with what is before that:
 --
 --   m          hash:   replid (the server's history that the record belongs to), era (changes with it), of (how many partitions
---                      there are), backlog (entries that wait to be archived)
+--                      there are), backlog (entries that wait to be archived), touched (written where replicas are waited for)
 --   w          stream: a token for each room with entries that wait; its group is 'archivers'
 --   i          zset:   rooms with entries, by a time at or before their last append
 --   dead       stream: entries that no archive will take
@@ -20,7 +20,7 @@
 --   c:<room>   string: who is opening the room; runs out by itself
 --
 -- They are not all declared as KEYS: what a room has is known to the scripts only. On a cluster, LOCAL in a script refuses to run
--- on a slot that is on its way to another server, before anything was written.
+-- on a slot that is on its way to another server, before anything is written, or taken for absent that is only elsewhere.
 --
 -- An entry is one field of bytes: id 16 | flags 1 (1 timeline, 2 can be changed, 4 deletes, 8 changes another one) | key 16 |
 -- fingerprint 16 | position of the target 8, or 0 | length of the sender 2 | sender | payload. An id is milliseconds 6 | position 5
@@ -43,7 +43,8 @@ if known[3] ~= ARGV[1] then
     return '!'
 end
 
--- Refuses where keys of the slot are on their way to another server.
+-- Refuses where keys of the slot are on their way to another server: not all of these are ever there, and of several keys the servers
+-- then ask for all.
 local function LOCAL(room)
     if ARGV[2] == '1' then
         redis.call('EXISTS', META, TAG .. 'w', TAG .. 'i', TAG .. 'r:' .. room, TAG .. 's:' .. room, TAG .. 'k:' .. room,

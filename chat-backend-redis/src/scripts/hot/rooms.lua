@@ -3,6 +3,7 @@
 
 local answers = {}
 for index = 3, #ARGV do
+    LOCAL(ARGV[index])
     local r = load(ARGV[index])
     answers[index - 2] = r and (r.open and 'O' .. told(r) or waiting(r) > 0 and 'L') or ''
 end

@@ -6,6 +6,7 @@
 local worker, rooms, entries = ARGV[3], tonumber(ARGV[6]), ARGV[7]
 local W, time = TAG .. 'w', now()
 local taken, seen = {}, {}
+LOCAL('')
 
 local function take(items)
     for _, item in ipairs(items) do
