@@ -1,4 +1,4 @@
-//! The exact way: lock the rooms, look up, decide, write. Six round trips for drafts that only add, and up to
+//! The exact way: lock the rooms, look up, decide, write. Six round trips for drafts that only add, and some
 //! nine more for those that change others, whatever their number.
 
 use chat_core::{
