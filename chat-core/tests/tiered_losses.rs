@@ -8,8 +8,8 @@ use std::sync::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, ClientMessageId, Cursor, Error, Fingerprint, MessageId, Position, ReadQuery, Result, RoomId, Seq,
-    Storage, UserId,
+    Backend, ClientMessageId, Cursor, Error, Fingerprint, MessageId, Position, ReadQuery, Result, RoomId,
+    Seq, Storage, UserId,
     memory::{MemoryHotLog, MemoryStore},
     testkit::{
         LogNode,
@@ -315,7 +315,8 @@ async fn read_on(stage: Arc<Stage>) {
                 if let (Ok(all), Some(cursor)) = (all, &cursor)
                     && all.head.honours(&room("tea"), cursor).is_ok()
                 {
-                    let now: Vec<_> = all.entries.iter().map(|entry| (entry.seq(), entry.position.id)).collect();
+                    let now: Vec<_> =
+                        all.entries.iter().map(|entry| (entry.seq(), entry.position.id)).collect();
                     assert!(now.starts_with(&seen), "what was seen is as it was");
                 }
             }

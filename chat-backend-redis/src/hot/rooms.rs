@@ -18,7 +18,7 @@ use super::{
 use crate::script::{Script, integer};
 
 /// How long the right to open a room is good.
-const CLAIM_LASTS: Duration = Duration::from_secs(10);
+const CLAIM_LASTS: Duration = Duration::from_secs(3);
 /// How long a hold counts whose node went away.
 const HOLD_LASTS: Duration = Duration::from_secs(60);
 /// Rooms in one question.

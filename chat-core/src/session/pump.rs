@@ -301,7 +301,8 @@ impl SessionEvents {
             Ok(page) if page.head.cursor.epoch != position.epoch => {
                 self.commit(link, &position, |cursor, out| {
                     let read = page.entries.last().map(|entry| entry.value().position.cursor.clone());
-                    *cursor = read.unwrap_or_else(|| Cursor::new(page.head.cursor.epoch.clone(), position.seq));
+                    *cursor =
+                        read.unwrap_or_else(|| Cursor::new(page.head.cursor.epoch.clone(), position.seq));
                     out.extend(page.entries.iter().cloned().map(Event::Entry));
                 });
                 link.mark();

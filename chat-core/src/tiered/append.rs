@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::{
-    HotAppended, HotBatch, HotDraft, HotOutcome, Shared,
+    Admission, HotAppended, HotBatch, HotDraft, HotOutcome, Shared,
     gates::Gated,
     payload::{self},
 };
@@ -15,8 +15,8 @@ use crate::{
     RoomId, Seq, check_body,
 };
 
-/// So often what the hot log wants to know is looked up: rooms to open, gates that change, names and targets in the archive.
-const ROUNDS: usize = 12;
+/// So long what the hot log wants to know is looked up: rooms to open, gates that change, names and targets in the archive.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// So many rooms are opened at once.
 const OPENINGS: usize = 16;
 /// What a sender is told to wait when that was not enough, or too much waits to be archived.
@@ -59,7 +59,8 @@ impl Shared {
                 }
             }
         }
-        for _ in 0..ROUNDS {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             self.round(&mut rooms, &mut outcomes).await?;
             rooms.retain(|_, work| !work.open.is_empty());
             if rooms.is_empty() {
@@ -121,7 +122,7 @@ impl Shared {
             let Some(gated) = &work.gated else { continue };
             for waiting in &work.open {
                 let writer = (room.clone(), waiting.draft.sender.clone());
-                if gated.admission(&writer.1).is_none() && !unknown.contains(&writer) {
+                if known_admission(gated, waiting.draft).is_none() && !unknown.contains(&writer) {
                     unknown.push(writer);
                 }
             }
@@ -138,7 +139,7 @@ impl Shared {
                         gated.learn(&writer.1, *admission, asked);
                         Some(*admission)
                     }
-                    None => gated.admission(&writer.1),
+                    None => known_admission(gated, waiting.draft),
                 };
                 waiting.refusal = match admission {
                     // Outdated in this instant: asked again in the next round.
@@ -235,7 +236,8 @@ impl Shared {
         let mut targets = Vec::new();
         for room in asked {
             let waiting = rooms.get(room).into_iter().flat_map(|work| &work.open);
-            targets.extend(waiting.filter_map(|waiting| Some((room.clone(), waiting.draft.content.target()?))));
+            targets
+                .extend(waiting.filter_map(|waiting| Some((room.clone(), waiting.draft.content.target()?))));
         }
         if targets.is_empty() {
             return Ok(());
@@ -304,6 +306,15 @@ impl Questions {
     }
 }
 
+/// What is known of a draft's sender. That somebody is no member is asked for each time: only who leaves changes the gate.
+#[expect(clippy::option_option, reason = "unknown is not the same as no such room")]
+fn known_admission(gated: &Gated, draft: &Draft) -> Option<Option<Admission>> {
+    let may = |known: &Option<Admission>| {
+        known.is_some_and(|known| known.member || draft.authority == Authority::System)
+    };
+    gated.admission(&draft.sender).filter(may)
+}
+
 /// A repeat has the payload of the first one; anything else is a conflict.
 fn repeat(draft: &Draft, first: Position, fingerprint: Fingerprint) -> AppendOutcome {
     if fingerprint == draft.fingerprint() {
@@ -314,11 +325,7 @@ fn repeat(draft: &Draft, first: Position, fingerprint: Fingerprint) -> AppendOut
 }
 
 /// Refuses all that is left of a room's drafts.
-fn settle(
-    work: &mut Work<'_>,
-    outcomes: &mut [Option<AppendOutcome>],
-    refusal: impl Fn(&Draft) -> Refusal,
-) {
+fn settle(work: &mut Work<'_>, outcomes: &mut [Option<AppendOutcome>], refusal: impl Fn(&Draft) -> Refusal) {
     for waiting in work.open.drain(..) {
         note(outcomes, waiting.place, AppendOutcome::Refused(refusal(waiting.draft)));
     }

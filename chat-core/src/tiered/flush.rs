@@ -9,9 +9,7 @@ use super::{
     Archived, DeadLetter, HotEntry, HotState, Import, ImportEntry, ImportOutcome, Pending, Shared, meter,
     payload,
 };
-use crate::{
-    Body, Content, Draft, Epoch, Error, Result, Retry, RoomId, Seq,
-};
+use crate::{Body, Content, Draft, Epoch, Error, Result, Retry, RoomId, Seq};
 
 /// So many entries of a room are moved at once while somebody waits for them.
 const AT_ONCE: usize = 1_000;

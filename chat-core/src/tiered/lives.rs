@@ -17,10 +17,7 @@ impl ArchivedRoom {
 
     /// The ends as readers see them.
     pub(super) fn visible_head(&self) -> Head {
-        Head {
-            cursor: Cursor::new(self.epoch().clone(), self.head.cursor.seq),
-            oldest: self.head.oldest,
-        }
+        Head { cursor: Cursor::new(self.epoch().clone(), self.head.cursor.seq), oldest: self.head.oldest }
     }
 
     /// Whether what this cursor has seen is still the room's history: every later life began at or behind it.

@@ -19,8 +19,16 @@ mod with_metrics {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             describe_counter!(ARCHIVED, Unit::Count, "entries that this node moved into the archive");
-            describe_counter!(BURIED, Unit::Count, "entries that the archive will never take and that were put aside");
-            describe_counter!(FAILED, Unit::Count, "attempts to move entries into the archive that failed and are repeated");
+            describe_counter!(
+                BURIED,
+                Unit::Count,
+                "entries that the archive will never take and that were put aside"
+            );
+            describe_counter!(
+                FAILED,
+                Unit::Count,
+                "attempts to move entries into the archive that failed and are repeated"
+            );
             describe_gauge!(WAITING, Unit::Count, "entries of all nodes that wait to be archived");
             describe_gauge!(ROOMS, Unit::Count, "rooms with entries that wait to be archived");
             describe_gauge!(AGE, Unit::Seconds, "how long the room that waits longest does so");

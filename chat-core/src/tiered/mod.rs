@@ -31,7 +31,11 @@ mod read;
 mod rooms;
 mod window;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -95,6 +99,8 @@ pub struct Tiered {
 
 /// What all parts of it have.
 struct Shared {
+    /// For what goes on when its caller has gone away.
+    me: Weak<Self>,
     hot: Arc<dyn HotLog>,
     archive: Arc<dyn Archive>,
     log: Arc<dyn MessageLog>,
@@ -120,7 +126,8 @@ impl Tiered {
         store: &impl Storage,
         settings: TieredSettings,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: me.clone(),
             hot,
             archive,
             log: store.message_log(),

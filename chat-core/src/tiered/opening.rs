@@ -7,10 +7,14 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::{ArchivedRoom, Claim, HotRoom, HotState, Life, LifeOutcome, Opening, Shared};
-use crate::{Epoch, Error, Head, Result, RoomId};
+use crate::{Epoch, Error, Head, Result, Retry, RoomId};
 
-/// So long an opening may take, with all that stands in its way. Claims last about as long.
+/// So long an opening may take, with all that stands in its way: a claim of somebody who went away, and then its own.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who waits for another one to open a room asks again after this time, later after twice as long, up to the other one.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A room, wherever it is.
 pub(super) enum Whereabouts {
@@ -42,17 +46,29 @@ impl Shared {
     /// The life that begins is written into the archive first, at the head that was looked up there. From then on nothing
     /// that was read from an earlier life is imported behind its base, however late it comes, so what the hot log gives out
     /// next is nobody else's.
+    ///
+    /// It is done to its end whether or not anybody waits for it: a claim that is not used keeps everybody away for a while.
     pub(super) async fn open(&self, room: &RoomId) -> Result<Option<HotRoom>> {
+        let Some(shared) = self.me.upgrade() else { return Err(Error::Draining) };
+        let room = room.clone();
+        let done = tokio::spawn(async move { shared.open_now(&room).await }).await;
+        done.unwrap_or_else(|failed| Err(Error::backend(super::NAME, "open", Retry::Later, failed)))
+    }
+
+    async fn open_now(&self, room: &RoomId) -> Result<Option<HotRoom>> {
         // Before it is claimed: a claim that is not used keeps others away for a while.
         if self.archived_room(room).await?.is_none() {
             return Ok(None);
         }
         let until = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
         while Instant::now() < until {
             let (token, left) = match self.hot.claim(room).await? {
                 Claim::Open(open) => return Ok(Some(open)),
                 Claim::Wait(time) => {
-                    sleep(time).await;
+                    // It is open long before the claim runs out, unless who claimed it went away.
+                    sleep(time.min(pause)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                     continue;
                 }
                 Claim::Yours { token, left } => (token, left),

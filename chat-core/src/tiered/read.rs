@@ -3,12 +3,8 @@
 //! The hot log has a window of the newest entries with all that was done to them, so a page within it needs nothing else. A page
 //! that reaches beyond comes from the archive as a whole, after everything that waits was moved there.
 
-use super::{
-    ArchivedRoom, HotFrom, HotPage, HotRoom, HotState, HotWindow, Shared, lives::show, window,
-};
-use crate::{
-    Cursor, Epoch, Error, Head, Page, Place, ReadFrom, ReadQuery, Result, RoomId, rules::Found,
-};
+use super::{ArchivedRoom, HotFrom, HotPage, HotRoom, HotState, HotWindow, Shared, lives::show, window};
+use crate::{Cursor, Epoch, Error, Head, Page, Place, ReadFrom, ReadQuery, Result, RoomId, rules::Found};
 
 /// So often a page is begun again, where the room moved on to another life meanwhile.
 const ATTEMPTS: usize = 8;
@@ -58,7 +54,8 @@ impl Shared {
         if cursor.epoch == hot.life {
             return Ok(query.clone());
         }
-        let known = self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
+        let known =
+            self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
         known.position(room, cursor, &hot.head())?;
         Ok(in_epoch(query, &hot.life))
     }
@@ -68,7 +65,8 @@ impl Shared {
         if hot.archived < hot.head {
             self.flush(std::slice::from_ref(room)).await?;
         }
-        let known = self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
+        let known =
+            self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
         if known.life().is_none_or(|life| life.epoch != hot.life) || known.head.cursor.seq < hot.archived {
             // The archive was put back, or another life has begun.
             self.hot.close_room(room, &hot.life).await?;
@@ -80,7 +78,8 @@ impl Shared {
 
     /// A page of a room that is all in the archive.
     async fn archived_page(&self, room: &RoomId, query: &ReadQuery) -> Result<Option<Page>> {
-        let known = self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
+        let known =
+            self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
         self.page_of(room, query, &known).await
     }
 
@@ -131,7 +130,8 @@ const fn cursor_of(from: &ReadFrom) -> Option<&Cursor> {
 /// The same query with its cursor in another epoch.
 fn in_epoch(query: &ReadQuery, epoch: &Epoch) -> ReadQuery {
     let mut query = query.clone();
-    if let ReadFrom::After(Place::Cursor(cursor)) | ReadFrom::Before(Place::Cursor(cursor)) = &mut query.from {
+    if let ReadFrom::After(Place::Cursor(cursor)) | ReadFrom::Before(Place::Cursor(cursor)) = &mut query.from
+    {
         cursor.epoch = epoch.clone();
     }
     query

@@ -67,6 +67,7 @@ fn position(life: &Epoch, entry: &HotEntry) -> Position {
 }
 
 fn read(entry: &HotEntry) -> Result<Draft> {
-    payload::decode(&entry.payload)
-        .map_err(|reason| Error::backend(super::NAME, "read", Retry::Never, format!("entry {}: {reason}", entry.seq)))
+    payload::decode(&entry.payload).map_err(|reason| {
+        Error::backend(super::NAME, "read", Retry::Never, format!("entry {}: {reason}", entry.seq))
+    })
 }

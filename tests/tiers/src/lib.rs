@@ -52,6 +52,7 @@ pub struct Tiers {
 
 #[derive(Debug)]
 struct Kept {
+    tiered: Tiered,
     _redis: RedisBackend,
     postgres: Option<PostgresBackend>,
 }
@@ -93,21 +94,18 @@ impl Tiers {
             if self.window < 100 {
                 (settings.batch_entries, settings.batch_age) = (1, Duration::ZERO);
             }
-            let postgres = match self.behind {
-                Behind::Memory => {
-                    nodes.push(Tiered::start(hot, store.archive(), &store, settings));
-                    None
-                }
+            let (tiered, postgres) = match self.behind {
+                Behind::Memory => (Tiered::start(hot, store.archive(), &store, settings), None),
                 Behind::Postgres => {
                     let config = PostgresConfig::from_url(database().await.url()).unwrap();
                     let config = config.with_schema(format!("tiers_{number}")).with_max_connections(3);
                     let postgres = PostgresBackend::connect(config).await.unwrap();
                     let archive: Arc<dyn Archive> = postgres.archive();
-                    nodes.push(Tiered::start(hot, archive, &postgres, settings));
-                    Some(postgres)
+                    (Tiered::start(hot, archive, &postgres, settings), Some(postgres))
                 }
             };
-            self.kept.lock().await.push(Kept { _redis: redis, postgres });
+            nodes.push(tiered.clone());
+            self.kept.lock().await.push(Kept { tiered, _redis: redis, postgres });
         }
         nodes
     }
@@ -133,6 +131,7 @@ impl SearchHarness for Tiers {
 
     async fn settle(&self) {
         for kept in self.kept.lock().await.iter() {
+            kept.tiered.flush().await.unwrap();
             if let Some(postgres) = &kept.postgres {
                 postgres.settle_search().await.unwrap();
             }

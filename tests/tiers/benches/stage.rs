@@ -1,0 +1,124 @@
+//! Chats on one hot log, with Redis between them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_backend_redis::{HotLogConfig, RedisBackend, RedisConfig};
+use chat_core::{
+    Auth, Backend, Chat, MemberChange, MessageLog, NewRoom, Result, Role, RoomId, Rooms, Search, Settings,
+    Storage, UserId,
+    auth::{AuthError, Credentials, Principal},
+    rate_limit::{LocalRateLimiter, RateLimits},
+    tiered::{Archive, Tiered, TieredSettings},
+};
+use chat_test_services::Redis;
+
+/// Of a message: a short one.
+pub(crate) const BYTES: usize = 100;
+
+#[derive(Debug)]
+struct ByName;
+
+#[async_trait]
+impl Backend for ByName {
+    fn name(&self) -> &'static str {
+        "by-name"
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Auth for ByName {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
+        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
+        Ok(Principal::new(UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?))
+    }
+
+    async fn revalidate(&self, _: &Principal) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The parts of a store that every node shares.
+struct Parts {
+    log: Arc<dyn MessageLog>,
+    rooms: Arc<dyn Rooms>,
+    search: Arc<dyn Search>,
+}
+
+impl Storage for Parts {
+    fn message_log(&self) -> Arc<dyn MessageLog> {
+        Arc::clone(&self.log)
+    }
+
+    fn rooms(&self) -> Arc<dyn Rooms> {
+        Arc::clone(&self.rooms)
+    }
+
+    fn search(&self) -> Arc<dyn Search> {
+        Arc::clone(&self.search)
+    }
+}
+
+pub(crate) struct Stage {
+    store: Parts,
+    archive: Arc<dyn Archive>,
+    settings: TieredSettings,
+    redis: RedisConfig,
+}
+
+impl Stage {
+    pub(crate) async fn new(
+        store: &impl Storage,
+        archive: Arc<dyn Archive>,
+        settings: TieredSettings,
+    ) -> Self {
+        let server = Redis::shared().await.unwrap();
+        let store = Parts { log: store.message_log(), rooms: store.rooms(), search: store.search() };
+        let redis = RedisConfig::from_url(server.url()).unwrap().with_prefix(server.prefix());
+        Self { store, archive, settings, redis }
+    }
+
+    /// A node with connections of its own.
+    pub(crate) async fn node(&self) -> Chat {
+        let redis = RedisBackend::connect(self.redis.clone()).await.unwrap();
+        let hot = redis.hot_log(HotLogConfig::new());
+        let tiered = Tiered::start(hot, Arc::clone(&self.archive), &self.store, self.settings.clone());
+        let mut settings = Settings::default();
+        settings.announce_members = false;
+        Chat::builder()
+            .storage(&tiered)
+            .fanout(redis.fanout())
+            .presence(redis.presence())
+            .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
+            .auth(ByName)
+            .settings(settings)
+            .build()
+            .unwrap()
+    }
+}
+
+pub(crate) fn room(number: usize) -> RoomId {
+    RoomId::new(&format!("r{number}")).unwrap()
+}
+
+pub(crate) fn reader(number: usize) -> UserId {
+    UserId::new(&format!("u{number}")).unwrap()
+}
+
+pub(crate) fn system() -> UserId {
+    UserId::new("system").unwrap()
+}
+
+/// Each with one member.
+pub(crate) async fn create_rooms(chat: &Chat, rooms: usize) {
+    let system = chat.system(system());
+    for number in 0..rooms {
+        system.create_room(NewRoom::new(room(number))).await.unwrap();
+        let add = MemberChange::add(reader(number), Role::Member);
+        system.change_member(&room(number), add).await.unwrap();
+    }
+}
