@@ -35,12 +35,13 @@ impl Script {
         &self,
         client: &Client,
         keys: &[String],
-        arguments: Vec<Value>,
+        arguments: impl AsRef<[Value]>,
     ) -> Result<Value, RedisError> {
+        let arguments = arguments.as_ref();
         let keys = || keys.iter().map(Key::from).collect::<Vec<_>>();
-        match client.evalsha(self.digest.as_str(), keys(), arguments.clone()).await {
+        match client.evalsha(self.digest.as_str(), keys(), arguments.to_vec()).await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                Ok(client.eval(self.source.as_str(), keys(), arguments).await?)
+                Ok(client.eval(self.source.as_str(), keys(), arguments.to_vec()).await?)
             }
             done => Ok(done?),
         }

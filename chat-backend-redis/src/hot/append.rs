@@ -1,7 +1,7 @@
 //! Drafts on their way into rooms. The rules are in `scripts/hot/append.lua`.
 
 use chat_core::{
-    Error, Fingerprint, Result, Seq,
+    Error, Fingerprint, MessageId, Result, Seq,
     tiered::{Gate, GateState, HotAppended, HotBatch, HotChange, HotDraft, HotOutcome},
 };
 use fred::{
@@ -20,6 +20,8 @@ use crate::RedisErrorKind;
 
 /// Drafts in one script, which take some milliseconds, unless one room has more.
 const DRAFTS_AT_ONCE: usize = 1_000;
+/// Of an id.
+const RANDOM_BITS: usize = 40;
 
 /// What is in an entry, to the scripts.
 mod flag {
@@ -27,6 +29,7 @@ mod flag {
     pub(super) const CHANGEABLE: u8 = 2;
     pub(super) const DELETES: u8 = 4;
     pub(super) const CHANGES: u8 = 8;
+    pub(super) const PARTICULAR: u8 = 16;
 }
 
 /// What is particular about a draft.
@@ -85,18 +88,27 @@ impl RedisHotLog {
             vec![self.config.max_backlog.to_string().into(), token().into(), number(batches.len())];
         // One piece of memory for all that is put together.
         let mut packed = BytesMut::with_capacity(batches.clone().map(packed_size).sum());
+        // The ends of new ids.
+        let mut randoms = Vec::new();
         for batch in batches.clone() {
             let gate = batch.gate.as_ref().map_or_else(|| "".into(), |gate| Value::Bytes(gate.0.clone()));
             arguments.extend([batch.room.as_str().into(), gate, number(batch.drafts.len())]);
             for draft in &batch.drafts {
-                pack(draft, &mut packed, &mut arguments);
+                let random = fastrand::u64(..1 << RANDOM_BITS);
+                randoms.push(random);
+                pack(draft, random, &mut packed, &mut arguments);
             }
         }
         let answers = list(self.partitions.call_safely(partition, &APPEND, arguments).await?)?;
         if answers.len() != batches.len() {
             return Err(corrupt("an outcome for each room"));
         }
-        batches.zip(answers).map(|(batch, answer)| appended(batch, Reader::new(answer)?)).collect()
+        let mut randoms = randoms.into_iter();
+        let of = |(batch, answer): (&HotBatch, Value)| {
+            let randoms: Vec<u64> = randoms.by_ref().take(batch.drafts.len()).collect();
+            appended(&randoms, Reader::new(answer)?)
+        };
+        batches.zip(answers).map(of).collect()
     }
 }
 
@@ -105,24 +117,20 @@ fn packed_size(batch: &HotBatch) -> usize {
     batch.drafts.iter().map(of).sum()
 }
 
-/// Adds the four arguments of a draft.
-fn pack(draft: &HotDraft, packed: &mut BytesMut, arguments: &mut Vec<Value>) {
-    packed.put_slice(&draft.key.0);
-    arguments.push(Value::Bytes(packed.split().freeze()));
-
-    pack_particular(draft, packed);
-    arguments.push(Value::Bytes(packed.split().freeze()));
-
+/// Adds the arguments of a draft: two, and one more if there is something particular about it.
+fn pack(draft: &HotDraft, random: u64, packed: &mut BytesMut, arguments: &mut Vec<Value>) {
+    let is_particular = draft.refused || draft.not_archived.is_some() || draft.change.is_some();
     let mut flags = 0;
     for (is_so, flag) in [
         (draft.timeline, flag::TIMELINE),
         (draft.changeable, flag::CHANGEABLE),
         (draft.change.as_ref().is_some_and(|change| change.deletes), flag::DELETES),
         (draft.change.is_some(), flag::CHANGES),
+        (is_particular, flag::PARTICULAR),
     ] {
         flags |= if is_so { flag } else { 0 };
     }
-    packed.put_slice(&fastrand::u64(..).to_be_bytes()[..5]);
+    packed.put_uint(random, RANDOM_BITS / 8);
     packed.put_u8(flags);
     packed.put_slice(&draft.key.0);
     packed.put_slice(&draft.fingerprint.0);
@@ -134,14 +142,15 @@ fn pack(draft: &HotDraft, packed: &mut BytesMut, arguments: &mut Vec<Value>) {
     packed.put_slice(sender);
     packed.put_slice(&draft.payload);
     arguments.push(Value::Bytes(packed.split().freeze()));
+
+    if is_particular {
+        pack_particular(draft, packed);
+        arguments.push(Value::Bytes(packed.split().freeze()));
+    }
 }
 
-/// Nothing, for most drafts.
 fn pack_particular(draft: &HotDraft, packed: &mut BytesMut) {
     let HotDraft { refused, not_archived, change, .. } = draft;
-    if !refused && not_archived.is_none() && change.is_none() {
-        return;
-    }
     let known = change.as_ref().and_then(|change| change.known.as_ref());
     let is = |wanted: fn(&HotChange) -> bool| change.as_ref().is_some_and(wanted);
     let mut flags = 0;
@@ -163,7 +172,7 @@ fn pack_particular(draft: &HotDraft, packed: &mut BytesMut) {
     packed.put_slice(known.map_or(b"", |known| known.sender.as_str().as_bytes()));
 }
 
-fn appended(batch: &HotBatch, mut answer: Reader) -> Done<HotAppended> {
+fn appended(randoms: &[u64], mut answer: Reader) -> Done<HotAppended> {
     Ok(match answer.byte()? {
         b'C' => HotAppended::Closed,
         b'F' => HotAppended::Full,
@@ -173,16 +182,22 @@ fn appended(batch: &HotBatch, mut answer: Reader) -> Done<HotAppended> {
         }
         b'D' => {
             let life = answer.life()?;
-            let outcomes = batch.drafts.iter().map(|_| outcome(&mut answer)).collect::<Done<_>>()?;
-            HotAppended::Done(life, outcomes)
+            let millis = answer.number(6)?;
+            let mut next = answer.seq()?;
+            let outcomes = randoms.iter().map(|random| outcome(&mut answer, millis, &mut next, *random));
+            HotAppended::Done(life, outcomes.collect::<Done<_>>()?)
         }
         _ => return Err(corrupt("what became of a room")),
     })
 }
 
-fn outcome(answer: &mut Reader) -> Done<HotOutcome> {
+fn outcome(answer: &mut Reader, millis: u64, next: &mut Seq, random: u64) -> Done<HotOutcome> {
     Ok(match answer.byte()? {
-        b'S' => HotOutcome::New { seq: answer.seq()?, id: answer.id()? },
+        b'S' => {
+            let seq = *next;
+            *next = seq.next();
+            HotOutcome::New { seq, id: id(millis, seq, random) }
+        }
         b'K' => {
             let (seq, id) = (answer.seq()?, answer.id()?);
             let mut fingerprint = [0; 16];
@@ -197,4 +212,11 @@ fn outcome(answer: &mut Reader) -> Done<HotOutcome> {
         b'N' => HotOutcome::NotReached,
         _ => return Err(corrupt("an outcome")),
     })
+}
+
+/// The id that the script put together: milliseconds 6 | position 5 | random 5.
+fn id(millis: u64, seq: Seq, random: u64) -> MessageId {
+    let position = seq.get() & ((1 << 40) - 1);
+    let high = u128::from(millis) << 80 | u128::from(position) << RANDOM_BITS;
+    MessageId::from_u128(high | u128::from(random))
 }

@@ -83,8 +83,8 @@ impl Partitions {
         all.extend(arguments);
         for _ in 0..ATTEMPTS {
             let answer = match replicas {
-                Some(replicas) => replicas.call(&self.shared, script, &record[0], all.clone()).await?,
-                None => script.call(client, record, all.clone()).await?,
+                Some(replicas) => replicas.call(&self.shared, script, &record[0], &all).await?,
+                None => script.call(client, record, &all).await?,
             };
             match answer.as_bytes() {
                 Some(b"?") => self.identify(partition).await?,

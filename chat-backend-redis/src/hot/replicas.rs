@@ -38,11 +38,11 @@ impl Replicas {
         shared: &Shared,
         script: &Script,
         key: &str,
-        arguments: Vec<Value>,
+        arguments: &[Value],
     ) -> Done<Value> {
         let open = || Connection::open(&shared.config, &shared.config.server, Use::Commands);
         let connection = self.connection.get_or_try_init(open).await?;
-        match self.send(shared, connection, "EVALSHA", script.digest(), key, arguments.clone()).await {
+        match self.send(shared, connection, "EVALSHA", script.digest(), key, arguments).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.send(shared, connection, "EVAL", script.source(), key, arguments).await
             }
@@ -57,7 +57,7 @@ impl Replicas {
         command: &'static str,
         script: &str,
         key: &str,
-        arguments: Vec<Value>,
+        arguments: &[Value],
     ) -> Done<Value> {
         let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
         let options = Options {
@@ -69,7 +69,7 @@ impl Replicas {
             ..Options::default()
         };
         let mut script: Vec<Value> = vec![script.into(), 1.into(), key.into()];
-        script.extend(arguments);
+        script.extend_from_slice(arguments);
         let millis = i64::try_from(self.wait.as_millis()).unwrap_or(i64::MAX);
         let wait: Vec<Value> = vec![i64::from(self.count).into(), millis.into()];
         // Written together: over a connection made anew in between, the wait would be one for nothing.

@@ -40,6 +40,11 @@ impl Reader {
         Ok(self.take(1)?[0])
     }
 
+    /// Of so many bytes, at most 8.
+    pub(super) fn number(&mut self, bytes: usize) -> Done<u64> {
+        Ok(self.take(bytes)?.get_uint(bytes))
+    }
+
     pub(super) fn seq(&mut self) -> Done<Seq> {
         Seq::new(self.take(8)?.get_u64()).ok_or_else(|| corrupt("a position"))
     }

@@ -1,11 +1,11 @@
 -- Appends drafts of several rooms. ARGV: from the third one how many entries of a room may wait, what a gate is where there is none,
--- how many rooms; of each room its name, the gate, how many drafts; of each draft its key, what is particular about it, the middle of its
--- entry (5 random bytes | flags | key | fingerprint), and the end of it (length of the sender | sender | payload).
--- What is particular is empty or: flags 1 (1 refused, 2 changes, 4 only the sender's own, 8 deletes, 16 the archive knows the target,
+-- how many rooms; of each room its name, the gate, how many drafts; of each draft the middle of its entry (5 random bytes | flags | key |
+-- fingerprint), the end of it (length of the sender | sender | payload), and, if its flags have 16, what is particular about it.
+-- That is: flags 1 (1 refused, 2 changes, 4 only the sender's own, 8 deletes, 16 the archive knows the target,
 -- 32 and it is open, 64 the archive was asked for a copy) | first position when it was asked 8 | id of the target 16 | the target's
 -- position 8 | the target's sender.
--- Answers bytes for each room: 'C' closed; 'G', 1 if settled, the gate; 'F' full; or 'D', length of the life, life, and for each draft
--- 'S' position id; 'K' position id fingerprint; 'R' refused; 'M' no target; 'O' not the own; 'A' first position; 'T' ask for the
+-- Answers bytes for each room: 'C' closed; 'G', 1 if settled, the gate; 'F' full; or 'D', length of the life, life, the milliseconds 6
+-- and the first position 8 of new ids, and for each draft 'S' stored at the next one; 'K' position id fingerprint; 'R' refused; 'M' no target; 'O' not the own; 'A' first position; 'T' ask for the
 -- target; 'N' not reached.
 -- Cost: nine steps for a call and a room, and one for each draft; of one with a filter seven more for each layer.
 
@@ -14,6 +14,7 @@ local time = now()
 local added_to_all = 0
 -- Arguments of one command: Lua takes at most 8,000.
 local AT_ONCE = 1000
+local NO_TARGET = string.rep('\0', 8)
 
 -- The present gate, and whether it is settled.
 local function gate_of(room)
@@ -36,7 +37,7 @@ local function gate_of(room)
 end
 
 local function read(room, seq)
-    local items = redis.call('XRANGE', TAG .. 's:' .. room, at(seq), at(seq))
+    local items = redis.call('XRANGE', TAG .. 's:' .. room, seq, seq)
     return items[1] and items[1][2][2]
 end
 
@@ -87,9 +88,16 @@ local function append(room, gate, from, count)
     if waiting(r) >= most then
         return 'F'
     end
-    local keys = {}
+    local keys, middles, endings, particulars = {}, {}, {}, {}
     for index = 1, count do
-        keys[index] = ARGV[from + (index - 1) * 4]
+        local middle = ARGV[from]
+        keys[index] = string.sub(middle, 7, 22)
+        middles[index], endings[index] = middle, ARGV[from + 1]
+        if string.byte(middle, 6) >= 16 then
+            particulars[index] = ARGV[from + 2]
+            from = from + 1
+        end
+        from = from + 2
     end
     local K, S, X, D = TAG .. 'k:' .. room, TAG .. 's:' .. room, TAG .. 'x:' .. room, TAG .. 'd:' .. room
     local positions = {}
@@ -109,11 +117,10 @@ local function append(room, gate, from, count)
     local ms = math.max(time, r.ms)
     local here, stored, outcomes = {}, {}, {}
     for index = 1, count do
-        local argument = from + (index - 1) * 4
-        local key, particular = keys[index], ARGV[argument + 1]
+        local key, particular = keys[index], particulars[index]
         local seq = here[key] or tonumber(positions[index] or nil)
         local entry = seq and read(room, seq)
-        local flags = particular ~= '' and string.byte(particular) or 0
+        local flags = particular and string.byte(particular) or 0
         if entry then
             outcomes[index] = 'K' .. struct.pack('>I8', seq) .. string.sub(entry, 1, 16) .. string.sub(entry, 34, 49)
         elseif (unlearned or found[index])
@@ -123,7 +130,7 @@ local function append(room, gate, from, count)
         elseif flags % 2 == 1 then
             outcomes[index] = 'R'
         else
-            local ending = ARGV[argument + 3]
+            local ending = endings[index]
             local target, why = 0, nil
             if flags % 4 >= 2 then
                 local sender = string.sub(ending, 3, 2 + struct.unpack('>I2', ending))
@@ -135,11 +142,10 @@ local function append(room, gate, from, count)
                     break
                 end
             else
-                local middle = ARGV[argument + 2]
                 seq = r.head + 1
                 r.head = seq
-                local begin = struct.pack('>I6I5', ms, seq % 1099511627776)
-                redis.call('XADD', S, at(seq), 'e', begin .. middle .. struct.pack('>I8', target) .. ending)
+                redis.call('XADD', S, seq, 'e', struct.pack('>I6I5', ms, seq % 1099511627776) .. middles[index]
+                    .. (target == 0 and NO_TARGET or struct.pack('>I8', target)) .. ending)
                 here[key] = seq
                 stored[#stored + 1] = key
                 stored[#stored + 1] = seq
@@ -149,7 +155,7 @@ local function append(room, gate, from, count)
                         redis.call('HSET', D, target, seq)
                     end
                 end
-                outcomes[index] = 'S' .. struct.pack('>I8', seq) .. begin .. string.sub(middle, 1, 5)
+                outcomes[index] = 'S'
             end
         end
     end
@@ -157,25 +163,31 @@ local function append(room, gate, from, count)
         for first = 1, #stored, 2 * AT_ONCE do
             redis.call('HSET', K, unpack(stored, first, math.min(#stored, first + 2 * AT_ONCE - 1)))
         end
-        if r.q then
-            redis.call('HSET', TAG .. 'r:' .. room, 'head', r.head, 'ms', ms)
-        else
-            redis.call('HSET', TAG .. 'r:' .. room, 'head', r.head, 'ms', ms, 'q', 1)
+        r.ms = ms
+        if r.q == 0 then
+            r.q = 1
             redis.call('XADD', TAG .. 'w', '*', 'r', room)
             redis.call('ZADD', TAG .. 'i', time, room)
         end
+        save(room, r)
         added_to_all = added_to_all + r.head - head
     end
-    return 'D' .. string.char(#r.life) .. r.life .. table.concat(outcomes)
+    return 'D' .. struct.pack('>Bc0I6I8', #r.life, r.life, ms, head + 1) .. table.concat(outcomes)
 end
 
+-- Where each room begins.
 local rooms = {}
 local argument = 6
 for index = 1, tonumber(ARGV[5]) do
     rooms[index] = argument
     -- All of them, before anything is written.
     LOCAL(ARGV[argument])
-    argument = argument + 3 + tonumber(ARGV[argument + 2]) * 4
+    argument = argument + 2
+    local drafts = tonumber(ARGV[argument])
+    argument = argument + 1
+    for _ = 1, drafts do
+        argument = argument + (string.byte(ARGV[argument], 6) >= 16 and 3 or 2)
+    end
 end
 local answers = {}
 for index, from in ipairs(rooms) do

@@ -16,7 +16,7 @@ for index = 5, #ARGV, 4 do
             local before = waiting(r)
             r.arch = upto
             less = less + before - waiting(r)
-            redis.call('HSET', TAG .. 'r:' .. room, 'arch', upto)
+            save(room, r)
         end
         forget(room, r, r.head - kept + 1, time)
     end
@@ -28,7 +28,8 @@ for index = 5, #ARGV, 4 do
             if more then
                 redis.call('XADD', W, '*', 'r', room)
             end
-            redis.call('HSET', TAG .. 'r:' .. room, 'q', more and 1 or 0)
+            r.q = more and 1 or 0
+            save(room, r)
         end
     end
 end

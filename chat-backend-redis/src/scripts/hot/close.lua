@@ -3,6 +3,7 @@
 LOCAL(ARGV[3])
 local r = load(ARGV[3])
 if r and r.open and r.life == ARGV[4] then
-    redis.call('HSET', TAG .. 'r:' .. ARGV[3], 'era', '')
+    r.era = ''
+    save(ARGV[3], r)
 end
 return 0

@@ -10,7 +10,7 @@ local age = 0
 local token = redis.call('XRANGE', TAG .. 'w', '-', '+', 'COUNT', 1)[1]
 local r = token and load(token[2][2])
 if r and waiting(r) > 0 then
-    local first = redis.call('XRANGE', TAG .. 's:' .. token[2][2], at(waits(r)), '+', 'COUNT', 1)[1]
+    local first = redis.call('XRANGE', TAG .. 's:' .. token[2][2], waits(r), '+', 'COUNT', 1)[1]
     age = first and math.max(now() - struct.unpack('>I6', first[2][2]), 0) or 0
 end
 return { redis.call('XLEN', TAG .. 'w'), backlog, age }

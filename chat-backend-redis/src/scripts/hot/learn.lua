@@ -12,5 +12,6 @@ for place = 1, #packed, 16 do
     keys[#keys + 1] = string.sub(packed, place, place + 15)
 end
 remember(room, r, keys)
-redis.call('HSET', TAG .. 'r:' .. room, 'fl', r.fl, 'fn', r.fn, 'la', math.max(r.la, upto))
+r.la = math.max(r.la, upto)
+save(room, r)
 return 0

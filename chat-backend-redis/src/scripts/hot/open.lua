@@ -24,7 +24,7 @@ local function ulid(id)
     return table.concat(text)
 end
 
-local C, R = TAG .. 'c:' .. room, TAG .. 'r:' .. room
+local C = TAG .. 'c:' .. room
 if redis.call('GET', C) ~= token or string.sub(token, 1, #ERA) ~= ERA then
     return 0
 end
@@ -33,9 +33,8 @@ if r and r.open then
     return 0
 end
 local waited = r and waiting(r) or 0
-local queued = r and r.q
 if not r then
-    r = { head = 0, first = 1, arch = 0, ms = 0, fl = 0, fn = 0, la = 0, lu = 0 }
+    r = { head = 0, first = 1, arch = 0, ms = 0, q = 0, fl = 0, fn = 0, la = 0, lu = 0 }
 elseif r.lu <= r.la then
     -- Known are those that left the window, and those in it.
     r.la = r.first - 1
@@ -46,7 +45,7 @@ if ARGV[10] == '1' and base == r.head then
 else
     local seq = waits(r)
     while seq <= r.head do
-        local items = redis.call('XRANGE', TAG .. 's:' .. room, at(seq), '+', 'COUNT', 250)
+        local items = redis.call('XRANGE', TAG .. 's:' .. room, seq, '+', 'COUNT', 250)
         if #items == 0 then
             break
         end
@@ -68,14 +67,14 @@ local waits_now = waiting(r)
 if waits_now ~= waited then
     redis.call('HINCRBY', META, 'backlog', waits_now - waited)
 end
-if waits_now > 0 and not queued then
-    queued = true
+if waits_now > 0 and r.q == 0 then
+    r.q = 1
     redis.call('XADD', TAG .. 'w', '*', 'r', room)
 end
 if r.first <= r.head then
     redis.call('ZADD', TAG .. 'i', 'NX', now(), room)
 end
-redis.call('HSET', R, 'life', life, 'era', ERA, 'head', base, 'first', r.first, 'oldest', oldest, 'arch', r.arch,
-    'ms', math.max(r.ms, least), 'q', queued and 1 or 0, 'fl', r.fl, 'fn', r.fn, 'la', r.la, 'lu', r.lu)
+r.era, r.ms = ERA, math.max(r.ms, least)
+save(room, r)
 redis.call('DEL', C)
 return 1

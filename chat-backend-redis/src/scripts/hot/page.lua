@@ -22,7 +22,7 @@ elseif from == 'A' or from == 'B' then
     if place > r.head then
         place = place - 1099511627776
     end
-    local items = place >= math.max(r.first, r.oldest) and redis.call('XRANGE', S, at(place), at(place)) or {}
+    local items = place >= math.max(r.first, r.oldest) and redis.call('XRANGE', S, place, place) or {}
     if not items[1] or string.sub(items[1][2][2], 1, 16) ~= ARGV[5] then
         return elsewhere
     end
@@ -52,8 +52,8 @@ local function find(seq, forward, count)
             return found, false
         end
         local size = math.min(left, timeline and READ_AT_ONCE or count - #found)
-        local items = forward and redis.call('XRANGE', S, at(seq), at(r.head), 'COUNT', size)
-            or redis.call('XREVRANGE', S, at(seq), at(start), 'COUNT', size)
+        local items = forward and redis.call('XRANGE', S, seq, r.head, 'COUNT', size)
+            or redis.call('XREVRANGE', S, seq, start, 'COUNT', size)
         if #items == 0 then
             return found, true
         end
@@ -125,7 +125,7 @@ if #entries > 0 and redis.call('EXISTS', TAG .. 'x:' .. room) == 1 then
     for _, item in ipairs(entries) do
         local entry = item[2][2]
         local flags = string.byte(entry, 17)
-        if flags >= 8 and flags % 8 < 4 then
+        if flags % 16 >= 8 and flags % 8 < 4 then
             local target = struct.unpack('>I8', entry, 50)
             changed(target, target)
         end
@@ -134,6 +134,6 @@ if #entries > 0 and redis.call('EXISTS', TAG .. 'x:' .. room) == 1 then
 end
 local changes = {}
 for index, seq in ipairs(seqs) do
-    changes[index] = redis.call('XRANGE', S, at(seq), at(seq))[1]
+    changes[index] = redis.call('XRANGE', S, seq, seq)[1]
 end
 return { 'H', told(r), place, entries, changes, earlier and 1 or 0, later and 1 or 0 }

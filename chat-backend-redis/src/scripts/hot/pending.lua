@@ -9,7 +9,7 @@ for index = 4, #ARGV do
     if r and waiting(r) > 0 then
         answers[#answers + 1] = {
             '', room, r.open and r.life or '',
-            r.open and redis.call('XRANGE', TAG .. 's:' .. room, at(waits(r)), '+', 'COUNT', ARGV[3]) or {},
+            r.open and redis.call('XRANGE', TAG .. 's:' .. room, waits(r), '+', 'COUNT', ARGV[3]) or {},
         }
     end
 end

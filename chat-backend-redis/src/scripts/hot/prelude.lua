@@ -8,9 +8,10 @@
 --   w          stream: a token for each room with entries that wait; its group is 'archivers'
 --   i          zset:   rooms with entries, by a time at or before their last append
 --   dead       stream: entries that no archive will take
---   r:<room>   hash:   life, era (the partition's, if the room is open), head, first, oldest, arch (archived up to here), ms (the
---                      last time given out), q (1: has a token), fl and fn (layers of the filter, and keys in the last one), la and
---                      lu (names of the archive are known up to la, and are to be told up to lu)
+--   r:<room>   string: head 8 | first 8 | oldest 8 | arch 8 (archived up to here) | ms 6 (the last time given out) | q 1 (1: has a
+--                      token) | fl 1, fn 4 (layers of the filter, keys in the last one) | la 8, lu 8 (names of the archive are known
+--                      up to la, and are to be told up to lu) | length 1, era (the partition's, if the room is open) | length 1, life.
+--                      In one, since reading twelve fields costs more than storing an entry.
 --   s:<room>   stream: the entries; their ids are <position>-0
 --   k:<room>   hash:   key of an entry -> its position
 --   x:<room>   zset:   positions of entries that change another one, by the position of that
@@ -22,9 +23,11 @@
 -- They are not all declared as KEYS: what a room has is known to the scripts only. On a cluster, LOCAL in a script refuses to run
 -- on a slot that is on its way to another server, before anything is written, or taken for absent that is only elsewhere.
 --
--- An entry is one field of bytes: id 16 | flags 1 (1 timeline, 2 can be changed, 4 deletes, 8 changes another one) | key 16 |
+-- An entry is one field of bytes: id 16 | flags 1 (1 timeline, 2 can be changed, 4 deletes, 8 changes another one, 16 there was
+-- something particular about its draft) | key 16 |
 -- fingerprint 16 | position of the target 8, or 0 | length of the sender 2 | sender | payload. An id is milliseconds 6 | position 5
--- (its low 40 bits) | random 5, so that it leads to its entry. Numbers are exact up to 2^53, as positions are.
+-- (its low 40 bits) | random 5, so that it leads to its entry. Numbers are exact up to 2^53, as positions are, and
+-- commands take them as they are; only Lua's own text of a great one is rounded.
 --
 -- ARGV[1] is how many partitions there are, ARGV[2] is 1 on a cluster.
 --
@@ -57,23 +60,24 @@ local function now()
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The id of an entry in its stream. Lua's own text of a great number is rounded.
-local function at(seq)
-    return string.format('%.0f-0', seq)
-end
+local RECORD = '>I8I8I8I8I6BBI4I8I8Bc0Bc0'
 
 -- A room's record; false where there is none.
 local function load(room)
-    local r = redis.call('HMGET', TAG .. 'r:' .. room, 'life', 'era', 'head', 'first', 'oldest', 'arch', 'ms', 'q', 'fl', 'fn',
-        'la', 'lu')
-    if not r[1] then
+    local packed = redis.call('GET', TAG .. 'r:' .. room)
+    if not packed then
         return false
     end
+    local head, first, oldest, arch, ms, q, fl, fn, la, lu, era, life = struct.unpack(RECORD, packed)
     return {
-        life = r[1], open = r[2] == ERA, head = tonumber(r[3]), first = tonumber(r[4]), oldest = tonumber(r[5]),
-        arch = tonumber(r[6]), ms = tonumber(r[7]), q = r[8] == '1', fl = tonumber(r[9]), fn = tonumber(r[10]),
-        la = tonumber(r[11]), lu = tonumber(r[12]),
+        head = head, first = first, oldest = oldest, arch = arch, ms = ms, q = q, fl = fl, fn = fn, la = la, lu = lu,
+        era = era, open = era == ERA, life = life,
     }
+end
+
+local function save(room, r)
+    redis.call('SET', TAG .. 'r:' .. room, struct.pack(RECORD, r.head, r.first, r.oldest, r.arch, r.ms, r.q, r.fl, r.fn, r.la,
+        r.lu, #r.era, r.era, #r.life, r.life))
 end
 
 -- The first entry that waits to be archived.

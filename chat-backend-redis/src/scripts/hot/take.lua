@@ -17,14 +17,15 @@ local function take(items)
         if r and waiting(r) > 0 then
             taken[#taken + 1] = {
                 ticket, room, r.open and r.life or '',
-                r.open and redis.call('XRANGE', TAG .. 's:' .. room, at(waits(r)), '+', 'COUNT', entries) or {},
+                r.open and redis.call('XRANGE', TAG .. 's:' .. room, waits(r), '+', 'COUNT', entries) or {},
             }
         else
             -- Somebody archived it without a ticket.
             redis.call('XACK', W, 'archivers', ticket)
             redis.call('XDEL', W, ticket)
             if r then
-                redis.call('HSET', TAG .. 'r:' .. room, 'q', 0)
+                r.q = 0
+                save(room, r)
             end
         end
     end

@@ -6,7 +6,7 @@ LOCAL(room)
 local r = load(room)
 if r and r.life == ARGV[4] and oldest > r.oldest then
     r.oldest = math.min(oldest, r.head + 1)
-    redis.call('HSET', TAG .. 'r:' .. room, 'oldest', r.oldest)
+    save(room, r)
     forget(room, r, r.oldest, 0)
 end
 return 0

@@ -10,7 +10,7 @@ local function forget(room, r, place, time)
         if r.first < place then
             size = READ_AT_ONCE
         end
-        local items = redis.call('XRANGE', S, at(r.first), at(r.arch), 'COUNT', size)
+        local items = redis.call('XRANGE', S, r.first, r.arch, 'COUNT', size)
         local keys, changes, deleted = {}, {}, {}
         for index, item in ipairs(items) do
             local entry, seq = item[2][2], r.first + index - 1
@@ -19,7 +19,7 @@ local function forget(room, r, place, time)
             end
             keys[index] = string.sub(entry, 18, 33)
             local flags = string.byte(entry, 17)
-            if flags >= 8 then
+            if flags % 16 >= 8 then
                 changes[#changes + 1] = seq
             end
             if flags % 8 >= 4 then
@@ -47,8 +47,8 @@ local function forget(room, r, place, time)
         if r.first > r.head then
             redis.call('UNLINK', S)
         else
-            redis.call('XTRIM', S, 'MINID', at(r.first))
+            redis.call('XTRIM', S, 'MINID', r.first)
         end
-        redis.call('HSET', TAG .. 'r:' .. room, 'first', r.first, 'fl', r.fl, 'fn', r.fn)
+        save(room, r)
     end
 end
