@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use crate::{
@@ -48,6 +48,7 @@ pub(crate) struct Hub {
     users: Mutex<BTreeMap<UserId, Arc<UserLane>>>,
     sessions: Mutex<BTreeMap<u64, Arc<SessionCore>>>,
     next_session: AtomicU64,
+    interrupted: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,7 +64,13 @@ impl Hub {
             users: Mutex::default(),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
+            interrupted: Notify::new(),
         })
+    }
+
+    /// Waits until the fan-out has told of an interruption that nobody has waited for yet.
+    pub(crate) async fn interrupted(&self) {
+        self.interrupted.notified().await;
     }
 
     pub(crate) fn existing_lane(&self, room: &RoomId) -> Option<Arc<Lane>> {

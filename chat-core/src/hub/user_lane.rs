@@ -114,6 +114,7 @@ impl UserLane {
                         item = subscription.next() => match item {
                             Some(Ok(FanoutItem::Event(event))) => self.event(&event, &parts, &hub),
                             Some(Ok(FanoutItem::Missed)) => {
+                                hub.interrupted.notify_one();
                                 self.missed(&hub);
                                 self.sessions().iter().for_each(|session| session.lose_notices());
                             }
