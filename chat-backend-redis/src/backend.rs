@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_core::{
     Auth, Backend, Fanout, Presence, Result,
-    auth::RevocationStore,
+    auth::{RevocationStore, SessionBindings},
     rate_limit::{RateLimiter, RateLimits},
 };
 use fred::{clients::Client, interfaces::ClientLike as _};
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     ConnectError, RedisCached, RedisConfig, RedisError,
+    bindings::RedisBindings,
     connect::{self, Connection},
     fanout::RedisFanout,
     keys::Keys,
@@ -64,6 +65,12 @@ impl RedisBackend {
     #[must_use]
     pub fn revocations(&self) -> Arc<dyn RevocationStore> {
         Arc::new(RedisRevocations::new(Arc::clone(&self.shared)))
+    }
+
+    /// Which connection holds what its session is bound to, on all nodes with the same prefix.
+    #[must_use]
+    pub fn bindings(&self) -> Arc<dyn SessionBindings> {
+        Arc::new(RedisBindings::new(Arc::clone(&self.shared)))
     }
 
     /// Limits that hold for all nodes with the same prefix together. While Redis does not answer, each node limits by

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use crate::{
-    Cursor, Error, Result, RoomId, StoredMessage, UserId,
+    ConnectionId, Cursor, Error, Result, RoomId, StoredMessage, UserId,
     chat::Parts,
     mutation::Mutation,
     session::{CloseReason, SessionCore},
@@ -177,6 +177,14 @@ impl Hub {
         {
             lane.close();
             users.remove(&session.user);
+        }
+    }
+
+    /// Another session took what this connection's session was bound to.
+    pub(crate) fn supersede(&self, user: &UserId, connection: &ConnectionId) {
+        let lane = lock(&self.users).get(user).cloned();
+        if let Some(lane) = lane {
+            lane.supersede(connection);
         }
     }
 

@@ -1,6 +1,7 @@
 //! In-memory backend of every trait: for development, for tests, and as the model of the contract that the other
 //! backends copy. Nothing outlives the process, and nodes share it only within one process.
 
+mod bindings;
 mod entry;
 mod fanout;
 mod message_log;
@@ -18,6 +19,7 @@ mod test_clock;
 mod tests;
 
 pub use self::{
+    bindings::MemoryBindings,
     fanout::MemoryFanout,
     message_log::MemoryLog,
     presence::MemoryPresence,

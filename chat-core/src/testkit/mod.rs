@@ -18,6 +18,7 @@
 //! Each case runs in a Tokio runtime of its own, on a fresh and empty namespace, within [`run::DEADLINE`]. A backend
 //! without a guarantee leaves that group's line out, and its README says so.
 
+pub mod binding;
 pub mod fanout;
 pub mod fixtures;
 mod harness;
@@ -31,6 +32,6 @@ pub mod run;
 pub mod search;
 
 pub use harness::{
-    FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness,
-    RateLimitHarness, Restore, RestoreHarness, RevocationHarness, SearchHarness, SearchNode,
+    BindingHarness, FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, LogHarness, LogNode,
+    PresenceHarness, RateLimitHarness, Restore, RestoreHarness, RevocationHarness, SearchHarness, SearchNode,
 };

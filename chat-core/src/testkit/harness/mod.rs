@@ -8,7 +8,7 @@ mod rate;
 mod search;
 
 pub use self::{
-    auth::RevocationHarness,
+    auth::{BindingHarness, RevocationHarness},
     fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness},
     log::{LogHarness, LogNode, Restore, RestoreHarness},
     presence::PresenceHarness,
