@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chat_core::{
     Auth, Backend, Fanout, Presence, Result,
-    auth::RevocationStore,
+    auth::{RevocationStore, SessionBindings},
     rate_limit::{RateLimiter, RateLimits},
     tiered::HotLog,
 };
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     ConnectError, HotLogConfig, RedisCached, RedisConfig, RedisError,
+    bindings::RedisBindings,
     connect::{self, Connection},
     fanout::RedisFanout,
     hot::RedisHotLog,
@@ -66,6 +67,12 @@ impl RedisBackend {
     #[must_use]
     pub fn revocations(&self) -> Arc<dyn RevocationStore> {
         Arc::new(RedisRevocations::new(Arc::clone(&self.shared)))
+    }
+
+    /// Which connection holds what its session is bound to, on all nodes with the same prefix.
+    #[must_use]
+    pub fn bindings(&self) -> Arc<dyn SessionBindings> {
+        Arc::new(RedisBindings::new(Arc::clone(&self.shared)))
     }
 
     /// Limits that hold for all nodes with the same prefix together. While Redis does not answer, each node limits by

@@ -3,7 +3,10 @@ use std::{fmt, time::Duration};
 use chat_core::fanout::Topics;
 use fred::types::config::{Config, ServerConfig};
 
-use crate::url::{self, InvalidUrl};
+use crate::{
+    ConnectError, connect,
+    url::{self, InvalidUrl},
+};
 
 /// Where Redis is and how it is used.
 #[derive(Clone)]
@@ -65,6 +68,21 @@ impl RedisConfig {
     /// When the text is no such URL.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
         Ok(Self::new(url::parse(url)?))
+    }
+
+    /// Checks the settings as [`RedisBackend::connect`](crate::RedisBackend::connect) does, without connecting: for programs that
+    /// name everything that is wrong before they begin.
+    ///
+    /// # Errors
+    /// A setting out of its bounds.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        connect::check(self)
+    }
+
+    /// Hosts and ports of the servers that the URL or configuration names, without what lets in: for people.
+    #[must_use]
+    pub fn servers(&self) -> Vec<String> {
+        addresses(&self.server.server)
     }
 
     /// With another beginning of all keys and channels: letters, digits, `-`, `_`, `.` and `:`, at most 64. Programs with
@@ -132,7 +150,7 @@ impl RedisConfig {
 }
 
 /// Hosts and ports, without what lets in.
-pub(crate) fn addresses(server: &ServerConfig) -> Vec<String> {
+fn addresses(server: &ServerConfig) -> Vec<String> {
     server.hosts().iter().map(ToString::to_string).collect()
 }
 

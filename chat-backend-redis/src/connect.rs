@@ -178,7 +178,7 @@ fn too_old(version: Option<&Version>) -> Option<String> {
     version.filter(|version| version.major < OLDEST).map(ToString::to_string)
 }
 
-fn check(config: &RedisConfig) -> Result<(), ConnectError> {
+pub(crate) fn check(config: &RedisConfig) -> Result<(), ConnectError> {
     let wrong = |setting, reason| Err(ConnectError::Setting { setting, reason });
     if !keys::is_prefix(&config.prefix) {
         return wrong("prefix", "must be of letters, digits, -, _, . and :, from 1 to 64");

@@ -56,6 +56,12 @@ impl Keys {
         format!("{}:rate:{class}:{id}", self.prefix)
     }
 
+    /// Who holds what a session of this user is bound to. Neither shows.
+    pub(crate) fn binding(&self, user: &str, to: &str) -> String {
+        // No user id has a zero in it, so two of them are never read as one another.
+        format!("{}:binding:{}", self.prefix, digest(format!("{user}\0{to}").as_bytes()))
+    }
+
     /// Who was let in with the credentials that have this digest.
     pub(crate) fn credentials(&self, digest: &str) -> String {
         format!("{}:credentials:{digest}", self.prefix)
@@ -100,6 +106,7 @@ mod tests {
         assert_eq!(keys.revoked("ann")[0], "chat:revoked:{49915e0d7d4b402e3017d010bc1c0e83}:tokens");
         assert_eq!(keys.rate("sends", "ann"), "chat:rate:sends:ann");
         assert_eq!(keys.hot(7), "{chat:hot:7}:m");
+        assert_eq!(keys.binding("ann", "p1"), "chat:binding:814ad9c690cd45a5ed7d4290aaa342df");
     }
 
     #[test]

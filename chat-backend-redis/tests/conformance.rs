@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use chat_backend_redis::RedisConfig;
 use chat_core::{
     Fanout, Presence,
-    auth::RevocationStore,
+    auth::{RevocationStore, SessionBindings},
     rate_limit::{Quota, RateLimiter, RateLimits},
     testkit::{
-        FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, PresenceHarness, RateLimitHarness,
-        RevocationHarness,
+        BindingHarness, FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, PresenceHarness,
+        RateLimitHarness, RevocationHarness,
     },
 };
 use live::{Place, Servers};
@@ -66,6 +66,17 @@ impl RevocationHarness for Servers {
 }
 
 #[async_trait]
+impl BindingHarness for Servers {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn SessionBindings>> {
+        self.backends(count).await.iter().map(|backend| backend.bindings()).collect()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[async_trait]
 impl RateLimitHarness for Servers {
     async fn limiter(&self, quota: Quota) -> Arc<dyn RateLimiter> {
         let all = Some(quota);
@@ -92,6 +103,7 @@ mod single {
     chat_core::presence_lease_tests!(Servers::at(Place::Single));
     chat_core::presence_race_tests!(Servers::at(Place::Single));
     chat_core::revocation_tests!(Servers::at(Place::Single));
+    chat_core::binding_tests!(Servers::at(Place::Single));
     chat_core::rate_limit_tests!(Servers::at(Place::Single));
 }
 
@@ -105,5 +117,6 @@ mod cluster {
     chat_core::presence_lease_tests!(Servers::at(Place::Cluster));
     chat_core::presence_race_tests!(Servers::at(Place::Cluster));
     chat_core::revocation_tests!(Servers::at(Place::Cluster));
+    chat_core::binding_tests!(Servers::at(Place::Cluster));
     chat_core::rate_limit_tests!(Servers::at(Place::Cluster));
 }

@@ -1,4 +1,4 @@
-//! What nodes know of each other: withdrawn credentials, allowances, who was let in.
+//! What nodes know of each other: withdrawn credentials, bound sessions, allowances, who was let in.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 mod live;
@@ -14,10 +14,11 @@ use std::{
 use async_trait::async_trait;
 use chat_backend_redis::RedisConfig;
 use chat_core::{
-    Auth, Backend, Chat, Clock as _, Result, SystemClock, Timestamp, TokenId, UserId,
-    auth::{AuthError, Credentials, Principal, Revocation, RevocationScope},
+    Auth, Backend, Chat, Clock as _, ConnectionId, Event, Result, SystemClock, Timestamp, TokenId, UserId,
+    auth::{AuthError, Binding, BindingPolicy, Credentials, Principal, Revocation, RevocationScope},
     memory::MemoryStore,
     rate_limit::{Quota, RateDecision, RateKey, RateLimits},
+    session::CloseReason,
 };
 use chat_test_services::Redis;
 use live::{config, connect, fresh, until, user};
@@ -73,6 +74,7 @@ async fn node(config: &RedisConfig, store: &MemoryStore) -> Chat {
         .fanout(backend.fanout())
         .presence(backend.presence())
         .revocations(backend.revocations())
+        .bindings(backend.bindings())
         .limiter(backend.rate_limiter(RateLimits::default()))
         .auth(backend.cached(ByName::default()))
         .build()
@@ -101,6 +103,48 @@ async fn a_withdrawal_is_told_to_the_sessions_on_every_node() {
     }
     let open = timeout(Duration::from_millis(200), async { while others.next().await.is_some() {} });
     assert!(open.await.is_err(), "the other one's session goes on");
+}
+
+#[tokio::test]
+async fn of_sessions_with_one_binding_the_newest_is_left_on_all_nodes() {
+    let (config, store) = (fresh(Redis::shared().await.unwrap()), MemoryStore::new());
+    let nodes = [node(&config, &store).await, node(&config, &store).await];
+    let bound = || Principal::new(user("ann")).with_binding("p1");
+    let (_session, mut events) = nodes[0].connect_as(bound()).await.unwrap();
+    let (_other, mut others) =
+        nodes[0].connect_as(Principal::new(user("ann")).with_binding("p2")).await.unwrap();
+    for round in 1..=20 {
+        let begun = Instant::now();
+        let (_session, newer) = nodes[round % 2].connect_as(bound()).await.unwrap();
+        let reason = timeout(Duration::from_secs(5), async {
+            loop {
+                match events.next().await.expect("why it ends") {
+                    Event::Closing(closing) => break closing.reason,
+                    _ => continue,
+                }
+            }
+        });
+        assert_eq!(reason.await.unwrap(), CloseReason::Superseded);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "round {round}: {took:?}");
+        events = newer;
+    }
+    let open = timeout(Duration::from_millis(300), async { while others.next().await.is_some() {} });
+    assert!(open.await.is_err(), "another presentation of the same user goes on");
+}
+
+#[tokio::test]
+async fn a_binding_shows_neither_whose_it_is_nor_what_and_goes_by_itself() {
+    let server = Redis::private().await.unwrap();
+    let store = connect(&config(server.url())).await.bindings();
+    let binding = Binding { user: user("ann"), to: "very-secret".to_owned() };
+    let connection = ConnectionId::generate();
+    let time = Duration::from_millis(500);
+    store.claim(&binding, &connection, BindingPolicy::NewerWins, time).await.unwrap();
+    let keys = server.ask("KEYS *").await.unwrap();
+    assert!(keys.starts_with("chat:binding:") && !keys.contains("ann") && !keys.contains("secret"), "{keys}");
+    sleep(time + Duration::from_millis(100)).await;
+    assert_eq!(server.ask("DBSIZE").await.unwrap(), "0");
 }
 
 #[tokio::test]

@@ -199,7 +199,9 @@ impl Error {
                 AuthError::Expired => "token_expired",
                 AuthError::Revoked => "token_revoked",
                 AuthError::OtherUser => "other_user",
-                AuthError::Missing | AuthError::Malformed | AuthError::Invalid(_) => "unauthenticated",
+                AuthError::Missing | AuthError::Malformed | AuthError::Invalid(_) | AuthError::InUse => {
+                    "unauthenticated"
+                }
             },
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy { .. } => "busy",

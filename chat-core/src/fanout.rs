@@ -15,7 +15,7 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId,
+    Backend, ConnectionId, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId,
     auth::Revocation, presence::UserPresence,
 };
 
@@ -76,6 +76,11 @@ pub enum FanoutEvent {
     },
     /// Sessions are no longer welcome.
     Revoked(Revocation),
+    /// Another session took what this connection's session was bound to.
+    Superseded {
+        /// The connection that is to be ended: it never gets the binding back.
+        connection: ConnectionId,
+    },
     /// The application's own short-lived event; never stored, never repeated.
     Signal {
         /// Where.

@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    Backend, Cursor, Draft, Fanout, MessageLog, Page, Presence, Result, RoomId, RoomKey, Rooms, Search,
-    UserId,
-    auth::{Access, Auth, Authorize, Credentials, Decision, Principal, Revocation, RevocationStore},
+    Backend, ConnectionId, Cursor, Draft, Fanout, MessageLog, Page, Presence, Result, RoomId, RoomKey, Rooms,
+    Search, UserId,
+    auth::{
+        Access, Auth, Authorize, Binding, BindingClaim, BindingPolicy, Credentials, Decision, Principal,
+        Revocation, RevocationStore, SessionBindings,
+    },
     fanout::{Publication, Subscription, Topic},
     message_log::{AppendOutcome, Durability, Head, ReadQuery, Retention},
     presence::{LeaseStatus, NodeLease, PresenceChange, PresenceConnection, UserPresence},
@@ -107,6 +110,16 @@ forward!(RevocationStore {
     async fn is_revoked(principal: &Principal) -> Result<bool>;
 });
 
+forward!(SessionBindings {
+    async fn claim(
+        binding: &Binding,
+        connection: &ConnectionId,
+        policy: BindingPolicy,
+        time_to_live: Duration
+    ) -> Result<BindingClaim>;
+    async fn release(binding: &Binding, connection: &ConnectionId) -> Result<()>;
+});
+
 forward!(RateLimiter {
     async fn check(key: RateKey) -> Result<RateDecision>;
 });
@@ -121,9 +134,12 @@ mod tests {
     fn a_pointer_to_a_part_is_that_part() {
         fn parts<L: MessageLog, R: Rooms, F: Fanout, P: Presence, S: Search>() {}
         fn guards<A: Auth, Z: Authorize, V: RevocationStore, M: RateLimiter>() {}
+        fn bindings<B: SessionBindings>() {}
         parts::<Arc<dyn MessageLog>, Arc<dyn Rooms>, Arc<dyn Fanout>, Arc<dyn Presence>, Arc<dyn Search>>();
         parts::<Box<dyn MessageLog>, Box<dyn Rooms>, Box<dyn Fanout>, Box<dyn Presence>, Box<dyn Search>>();
         guards::<Arc<dyn Auth>, Arc<dyn Authorize>, Arc<dyn RevocationStore>, Arc<dyn RateLimiter>>();
+        bindings::<Arc<dyn SessionBindings>>();
+        bindings::<Box<dyn SessionBindings>>();
         guards::<Box<dyn Auth>, Box<dyn Authorize>, Box<dyn RevocationStore>, Box<dyn RateLimiter>>();
     }
 

@@ -1,4 +1,5 @@
-//! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations and the rate limiter.
+//! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations, bindings and the rate
+//! limiter.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use std::{sync::Arc, time::Duration};
@@ -6,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chat_core::{
     Fanout, Presence, Storage as _,
-    auth::RevocationStore,
-    memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
+    auth::{RevocationStore, SessionBindings},
+    memory::{MemoryBindings, MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     rate_limit::{LocalRateLimiter, Quota, RateLimiter, RateLimits},
     testkit::{
-        FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness,
-        RevocationHarness, SearchHarness, SearchNode,
+        BindingHarness, FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness,
+        RateLimitHarness, RevocationHarness, SearchHarness, SearchNode,
     },
 };
 
@@ -76,6 +77,18 @@ impl RevocationHarness for Memory {
 }
 
 #[async_trait]
+impl BindingHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn SessionBindings>> {
+        let store = MemoryBindings::new();
+        (0..count).map(|_| Arc::new(store.clone()) as Arc<dyn SessionBindings>).collect()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[async_trait]
 impl RateLimitHarness for Memory {
     async fn limiter(&self, quota: Quota) -> Arc<dyn RateLimiter> {
         let limits = RateLimits::new()
@@ -103,4 +116,5 @@ chat_core::presence_lease_tests!(Memory);
 chat_core::presence_race_tests!(Memory);
 chat_core::search_tests!(Memory);
 chat_core::revocation_tests!(Memory);
+chat_core::binding_tests!(Memory);
 chat_core::rate_limit_tests!(Memory);

@@ -14,6 +14,8 @@ use crate::{
 
 /// Where the quickstart keeps everything, if it is set.
 pub(crate) const DATABASE: &str = "DATABASE_URL";
+/// What is live between its processes, if it is set.
+pub(crate) const REDIS: &str = "REDIS_URL";
 
 /// Builds and tries every example server.
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
@@ -27,7 +29,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     for name in servers {
         steps.run(&format!("start and stop {name}"), || {
             let mut command = Command::new(workspace.program(name));
-            command.current_dir(fresh_folder(workspace, name)?).env_remove(DATABASE);
+            command.current_dir(fresh_folder(workspace, name)?).env_remove(DATABASE).env_remove(REDIS);
             start_and_stop(command)
         })?;
     }
@@ -37,7 +39,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
         let mut command = Command::new(workspace.program(QUICKSTART));
         command.current_dir(fresh_folder(workspace, QUICKSTART)?);
         // A server that was given keeps the schema: its name says what it is of.
-        command.args(["--schema", "chat_trial"]).env(DATABASE, postgres.url());
+        command.args(["--schema", "chat_trial"]).env(DATABASE, postgres.url()).env_remove(REDIS);
         start_and_stop(command)
     })
 }

@@ -9,7 +9,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{examples::DATABASE, process, server::Server, workspace::Workspace};
+use crate::{
+    examples::{DATABASE, REDIS},
+    process,
+    server::Server,
+    workspace::Workspace,
+};
 
 const SOURCES: &str = "tests/schemathesis";
 const REQUIREMENTS: &str = "requirements.txt";
@@ -26,7 +31,11 @@ pub(crate) fn run(workspace: &Workspace, server: &str) -> Result<()> {
     let data = folder.join("data");
     remove(&data)?;
     let mut command = Command::new(workspace.program(server));
-    command.args(["--no-rate-limits", "--log", "warn", "--data"]).arg(&data).env_remove(DATABASE);
+    command
+        .args(["--no-rate-limits", "--log", "warn", "--data"])
+        .arg(&data)
+        .env_remove(DATABASE)
+        .env_remove(REDIS);
     let server = Server::start(command)?;
     let url = format!("http://{}", server.address());
 

@@ -1,6 +1,7 @@
 //! Who somebody is, for how long, and what they may do.
 
 mod authorize;
+mod bindings;
 mod cached;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 pub use self::jwt::{JwtAlgorithm, JwtAuth, JwtClaims, JwtConfig, JwtConfigError, JwtKey, JwtSigner};
 pub use self::{
     authorize::{Access, Action, Authorize, Decision, RoleAuthorizer},
+    bindings::{Binding, BindingClaim, BindingPolicy, SessionBindings},
     cached::{Cached, CachedConfig},
     principal::{Credentials, Principal, Secret},
     revocable::{Revocable, Revocation, RevocationScope, RevocationStore},
@@ -41,6 +43,9 @@ pub enum AuthError {
     /// They belong to somebody else than the session does.
     #[error("the credentials belong to another user")]
     OtherUser,
+    /// They are for one session at a time, and another one has them.
+    #[error("the credentials are in use by another session")]
+    InUse,
 }
 
 /// Turns credentials into a principal.

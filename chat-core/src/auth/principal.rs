@@ -120,6 +120,13 @@ impl Principal {
         self
     }
 
+    /// Bound to something, such as a presentation's digest: see [`SessionBindings`](crate::auth::SessionBindings).
+    #[must_use]
+    pub fn with_binding(mut self, to: impl Into<String>) -> Self {
+        self.bound_to = Some(to.into());
+        self
+    }
+
     /// Has this role in the whole service.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     Auth, Clock, Fanout, MessageLog, NodeId, Presence, Rooms, Search, Storage, SystemClock,
-    auth::{Authorize, Revocable, RevocationStore, RoleAuthorizer},
+    auth::{Authorize, Revocable, RevocationStore, RoleAuthorizer, SessionBindings},
     chat::{Chat, Hooks, Settings, parts::Parts},
     rate_limit::{LocalRateLimiter, RateLimiter, RateLimits},
 };
@@ -50,6 +50,7 @@ pub struct ChatBuilder {
     limiter: Option<Arc<dyn RateLimiter>>,
     search: Option<Arc<dyn Search>>,
     revocations: Option<Arc<dyn RevocationStore>>,
+    bindings: Option<Arc<dyn SessionBindings>>,
     hooks: Option<Arc<dyn Hooks>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<NodeId>,
@@ -110,6 +111,12 @@ impl ChatBuilder {
         /// Remembers withdrawn credentials, and is asked whenever somebody is let in and regularly afterwards: the auth
         /// need not be [`Revocable`] itself. By default nothing can be withdrawn.
         revocations: RevocationStore
+    );
+    part!(
+        /// Sees to it that what a session is bound to ([`Principal::bound_to`](crate::Principal::bound_to)) has no other
+        /// session on any node, as [`Settings::binding_policy`] says. While it is out of reach nobody with a binding is let in.
+        /// Requests without a session and principals without a binding are not affected. By default nothing is looked at.
+        bindings: SessionBindings
     );
     part!(
         /// The application's own steps. By default none.
@@ -183,6 +190,7 @@ impl ChatBuilder {
             limiter: self.limiter.unwrap_or_else(|| Arc::new(LocalRateLimiter::new(&RateLimits::default()))),
             search: self.search,
             revocations: self.revocations,
+            bindings: self.bindings,
             hooks: self.hooks,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             settings: self.settings,

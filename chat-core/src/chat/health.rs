@@ -17,7 +17,8 @@ pub struct Health {
 /// How one part is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartHealth {
-    /// Its role: `log`, `rooms`, `fanout`, `presence`, `auth`, `search`, `revocations`, `rate limiter`.
+    /// Its role: `log`, `rooms`, `fanout`, `presence`, `auth`, `search`, `revocations`,
+    /// `bindings`, `rate limiter`.
     pub part: &'static str,
     /// The backend that fills it.
     pub backend: &'static str,
@@ -47,6 +48,9 @@ pub(super) async fn check(parts: &Parts) -> Health {
     }
     if let Some(revocations) = &parts.revocations {
         backends.push(("revocations", &**revocations));
+    }
+    if let Some(bindings) = &parts.bindings {
+        backends.push(("bindings", &**bindings));
     }
     let checks = backends.into_iter().map(|(part, backend)| async move {
         let error = match tokio::time::timeout(PATIENCE, backend.health()).await {

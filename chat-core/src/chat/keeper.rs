@@ -31,6 +31,8 @@ const WORKERS: usize = 8;
 const QUEUE: usize = 4_096;
 /// Connections that are registered anew at the same time: all have to be before the grace of their users ends.
 const REGISTERED_AT_ONCE: usize = 32;
+/// The pause before a renewal that is due early: another try, or a look after an interruption, however many topics tell of one.
+const SOON: Duration = Duration::from_secs(1);
 /// Rooms that are asked for at a time.
 const ROOMS_PER_PAGE: usize = 100;
 
@@ -121,26 +123,30 @@ impl PresenceKeeper {
         mut stopped: watch::Receiver<()>,
     ) {
         // Connections need the lease. Without an answer they are registered when it begins.
-        self.renew(&hub).await;
+        let mut renewed_at = Instant::now();
+        let mut renew_at = self.renew(&hub).await;
         for queue in queues {
             tokio::spawn(self.clone().work(queue, stopped.clone()));
         }
         let settings = &self.parts.settings;
         let sweep_interval =
             (settings.presence_grace / 2).clamp(Duration::from_millis(50), Duration::from_secs(5));
-        let mut renew_at = Instant::now() + settings.presence_renewal;
         let mut sweep_at = Instant::now() + sweep_interval;
         loop {
             tokio::select! {
                 biased;
                 _ = stopped.changed() => return,
                 () = self.renew_now.notified() => {
-                    self.renew(&hub).await;
-                    renew_at = Instant::now() + settings.presence_renewal;
+                    renewed_at = Instant::now();
+                    renew_at = self.renew(&hub).await;
+                }
+                // Who carries events often keeps presence, too, and may have come up again without the lease.
+                () = hub.interrupted() => {
+                    renew_at = renew_at.min(Instant::now().max(renewed_at + self.soon()));
                 }
                 () = tokio::time::sleep_until(renew_at) => {
-                    self.renew(&hub).await;
-                    renew_at = Instant::now() + settings.presence_renewal;
+                    renewed_at = Instant::now();
+                    renew_at = self.renew(&hub).await;
                 }
                 () = tokio::time::sleep_until(sweep_at) => {
                     self.sweep().await;
@@ -150,7 +156,13 @@ impl PresenceKeeper {
         }
     }
 
-    async fn renew(&self, hub: &Hub) {
+    fn soon(&self) -> Duration {
+        SOON.min(self.parts.settings.presence_renewal)
+    }
+
+    /// Renews the lease, and says when it is to be renewed again.
+    async fn renew(&self, hub: &Hub) -> Instant {
+        let mut pause = self.parts.settings.presence_renewal;
         if self.rebuild.swap(false, Ordering::AcqRel) {
             let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
             lease.incarnation = Incarnation(lease.incarnation.0 + 1);
@@ -173,9 +185,11 @@ impl PresenceKeeper {
                 error!(node = %lease.node, "another process serves under this node's name; give each its own");
             }
             Err(error) => {
-                warn!(error = %error.with_causes(), "the presence lease was not renewed; presence is unknown meanwhile")
+                warn!(error = %error.with_causes(), "the presence lease was not renewed; presence is unknown meanwhile");
+                pause = self.soon();
             }
         }
+        Instant::now() + pause
     }
 
     async fn work(self: Arc<Self>, mut queue: mpsc::Receiver<Change>, mut stopped: watch::Receiver<()>) {

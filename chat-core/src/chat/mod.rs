@@ -1,6 +1,7 @@
 //! What an application holds: built once from its parts, cheap to clone.
 
 mod actor;
+mod bindings;
 mod builder;
 mod changes;
 mod group_commit;
@@ -23,7 +24,10 @@ pub use self::{
     hooks::{Hooks, Verdict},
     settings::Settings,
 };
-use self::{changes::Changes, group_commit::GroupCommit, keeper::PresenceKeeper, publisher::Publisher};
+use self::{
+    bindings::BindingKeeper, changes::Changes, group_commit::GroupCommit, keeper::PresenceKeeper,
+    publisher::Publisher,
+};
 pub(crate) use self::{hooks::HookQueue, parts::Parts};
 use crate::{
     AppendOutcome, ConnectionId, Draft, Error, NodeId, Result,
@@ -47,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) group_commit: GroupCommit,
     pub(crate) changes: Changes,
     pub(crate) publisher: Publisher,
+    bindings: BindingKeeper,
     hooks: Arc<HookQueue>,
     presence: Arc<PresenceKeeper>,
     /// True once the node takes no new sessions.
@@ -72,12 +77,14 @@ impl Chat {
         let publisher = Publisher::start(&parts);
         let draining = watch::Sender::new(false);
         let changes = Changes::new();
+        let bindings = BindingKeeper::new(&parts);
         let inner = Inner {
             parts,
             hub,
             group_commit,
             changes,
             publisher,
+            bindings,
             hooks,
             presence,
             draining,
@@ -89,7 +96,8 @@ impl Chat {
     /// Lets a client in.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::Draining`] once [`drain`](Self::drain) was called; a backend's error.
+    /// [`Error::Unauthenticated`], also where another session has what this one would be bound to and keeps it;
+    /// [`Error::Draining`] once [`drain`](Self::drain) was called; a backend's error.
     ///
     /// # Cancel safety
     /// A dropped call leaves no session behind.
@@ -120,6 +128,12 @@ impl Chat {
             Err(error @ Error::Unauthenticated(_)) => return Err(error),
             Err(error) => debug!(%error, "a new session could not be revalidated"),
             Ok(()) => {}
+        }
+        // Taken after registering, too: whoever takes it from this session ends it.
+        if let Some(previous) = self.inner.bindings.claim(&core).await? {
+            self.inner.hub.supersede(&principal.user, &previous);
+            let told = FanoutEvent::Superseded { connection: previous };
+            self.inner.publisher.send(vec![Publication::new(Topic::User(principal.user.clone()), told)]);
         }
         if *self.inner.draining.borrow() {
             return Err(Error::Draining);
@@ -220,6 +234,7 @@ impl Chat {
         }
         self.inner.changes.flush(self.inner.parts.settings.call_timeout).await;
         self.inner.group_commit.flush().await;
+        self.inner.bindings.flush().await;
         self.inner.presence.release().await;
     }
 }
@@ -230,6 +245,7 @@ impl Inner {
         core.finish();
         self.hub.remove_session(core);
         self.presence.went(core);
+        self.bindings.release(core);
         self.hooks.disconnected(&core.principal(), core.connection());
     }
 }

@@ -2,7 +2,7 @@ use std::{future::Future, sync::Arc};
 
 use crate::{
     Auth, Clock, Error, Fanout, MessageLog, Presence, Result, Rooms, Search,
-    auth::{Authorize, RevocationStore},
+    auth::{Authorize, RevocationStore, SessionBindings},
     chat::{Hooks, Settings},
     rate_limit::RateLimiter,
 };
@@ -19,6 +19,7 @@ pub(crate) struct Parts {
     pub(crate) limiter: Arc<dyn RateLimiter>,
     pub(crate) search: Option<Arc<dyn Search>>,
     pub(crate) revocations: Option<Arc<dyn RevocationStore>>,
+    pub(crate) bindings: Option<Arc<dyn SessionBindings>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{chat::BuildError, mutation::Mutation, presence};
+use crate::{auth::BindingPolicy, chat::BuildError, mutation::Mutation, presence};
 
 /// Every bound and interval of the engine, each with a default that is a public constant.
 #[derive(Debug, Clone)]
@@ -49,8 +49,12 @@ pub struct Settings {
     pub sessions_per_user: usize,
     /// How long before its expiry a session is reminded. Default 60 s, at most half of what is left.
     pub expiry_notice: Duration,
-    /// How often open sessions are asked about again: revocation and membership. Default 30 s.
+    /// How often open sessions are asked about again: revocation, membership, and whether what they are bound to is still
+    /// theirs. Default 30 s. A binding whose node says nothing is free after three times this.
     pub recheck_interval: Duration,
+    /// Which of two sessions with one binding stays, where the chat has
+    /// [`bindings`](crate::chat::ChatBuilder::bindings). Default [`BindingPolicy::NewerWins`].
+    pub binding_policy: BindingPolicy,
     /// Life of this node's presence lease. Default [`presence::DEFAULT_LEASE`].
     pub presence_lease: Duration,
     /// How often the lease is renewed. Default [`presence::DEFAULT_RENEWAL`].
@@ -93,6 +97,11 @@ impl Settings {
     #[inline]
     pub(crate) fn is_mutated(&self, mutation: Mutation) -> bool {
         cfg!(feature = "mutations") && self.mutation == Some(mutation)
+    }
+
+    /// How long a binding is held without being renewed.
+    pub(crate) fn binding_time_to_live(&self) -> Duration {
+        self.recheck_interval.saturating_mul(3)
     }
 
     /// Checks that every bound lets something through.
@@ -153,6 +162,7 @@ impl Default for Settings {
             sessions_per_user: 16,
             expiry_notice: Duration::from_secs(60),
             recheck_interval: Duration::from_secs(30),
+            binding_policy: BindingPolicy::NewerWins,
             presence_lease: presence::DEFAULT_LEASE,
             presence_renewal: presence::DEFAULT_RENEWAL,
             presence_grace: presence::DEFAULT_GRACE,

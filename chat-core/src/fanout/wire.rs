@@ -7,8 +7,18 @@ use serde_json::value::RawValue;
 use super::FanoutEvent;
 
 /// The kinds of [`FanoutEvent`] that this release knows: of these nothing is passed over without a word.
-const KINDS: [&str; 9] =
-    ["message", "head", "typing", "read", "presence", "room_changed", "member_changed", "revoked", "signal"];
+const KINDS: [&str; 10] = [
+    "message",
+    "head",
+    "typing",
+    "read",
+    "presence",
+    "room_changed",
+    "member_changed",
+    "revoked",
+    "superseded",
+    "signal",
+];
 
 /// What the text of an event says to this release.
 #[derive(Debug, Clone, PartialEq, Eq)]

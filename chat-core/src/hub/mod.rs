@@ -16,11 +16,11 @@ use std::{
     },
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use crate::{
-    Cursor, Error, Result, RoomId, StoredMessage, UserId,
+    ConnectionId, Cursor, Error, Result, RoomId, StoredMessage, UserId,
     chat::Parts,
     mutation::Mutation,
     session::{CloseReason, SessionCore},
@@ -48,6 +48,7 @@ pub(crate) struct Hub {
     users: Mutex<BTreeMap<UserId, Arc<UserLane>>>,
     sessions: Mutex<BTreeMap<u64, Arc<SessionCore>>>,
     next_session: AtomicU64,
+    interrupted: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,7 +64,13 @@ impl Hub {
             users: Mutex::default(),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
+            interrupted: Notify::new(),
         })
+    }
+
+    /// Waits until the fan-out has told of an interruption that nobody has waited for yet.
+    pub(crate) async fn interrupted(&self) {
+        self.interrupted.notified().await;
     }
 
     pub(crate) fn existing_lane(&self, room: &RoomId) -> Option<Arc<Lane>> {
@@ -170,6 +177,14 @@ impl Hub {
         {
             lane.close();
             users.remove(&session.user);
+        }
+    }
+
+    /// Another session took what this connection's session was bound to.
+    pub(crate) fn supersede(&self, user: &UserId, connection: &ConnectionId) {
+        let lane = lock(&self.users).get(user).cloned();
+        if let Some(lane) = lane {
+            lane.supersede(connection);
         }
     }
 

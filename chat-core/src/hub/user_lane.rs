@@ -10,7 +10,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    Broadcast, UserId,
+    Broadcast, ConnectionId, UserId,
     chat::Parts,
     fanout::{FanoutEvent, FanoutItem, Topic},
     hub::{Hub, lane_task::Backoff},
@@ -54,6 +54,15 @@ impl UserLane {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ends the session of this connection, if it is one of these.
+    pub(crate) fn supersede(&self, connection: &ConnectionId) {
+        for session in self.sessions() {
+            if session.connection() == connection {
+                session.close(CloseReason::Superseded, None);
+            }
+        }
+    }
+
     fn event(&self, event: &FanoutEvent, parts: &Parts, hub: &Hub) {
         if let FanoutEvent::Revoked(revocation) = event {
             if parts.settings.is_mutated(Mutation::IgnoreExpiry) {
@@ -64,6 +73,10 @@ impl UserLane {
                     session.close(CloseReason::Revoked, None);
                 }
             }
+            return;
+        }
+        if let FanoutEvent::Superseded { connection } = event {
+            self.supersede(connection);
             return;
         }
         if let FanoutEvent::MemberChanged { room, member } = event {
@@ -114,6 +127,7 @@ impl UserLane {
                         item = subscription.next() => match item {
                             Some(Ok(FanoutItem::Event(event))) => self.event(&event, &parts, &hub),
                             Some(Ok(FanoutItem::Missed)) => {
+                                hub.interrupted.notify_one();
                                 self.missed(&hub);
                                 self.sessions().iter().for_each(|session| session.lose_notices());
                             }
@@ -136,7 +150,7 @@ impl UserLane {
         }
     }
 
-    /// What was said before the subscription stood may have been a revocation.
+    /// What was said before the subscription stood may have been a revocation, or that another session took a binding.
     fn missed(&self, hub: &Arc<Hub>) {
         for session in self.sessions() {
             hub.revalidate(&session);

@@ -2,6 +2,7 @@
 //! backends copy. Nothing outlives the process, and nodes share it only within one process.
 
 mod archive;
+mod bindings;
 mod entry;
 mod fanout;
 mod hot_log;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use self::{
     archive::MemoryArchive,
+    bindings::MemoryBindings,
     fanout::MemoryFanout,
     hot_log::{MemoryHotLog, MemoryHotLogSettings, MemoryHotSnapshot},
     message_log::MemoryLog,

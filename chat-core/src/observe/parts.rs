@@ -8,9 +8,12 @@ use super::{
     call::{Labels, call, watch},
 };
 use crate::{
-    Backend, Cursor, Draft, Fanout, MessageLog, Page, Presence, Result, RoomId, RoomKey, Rooms, Search,
-    UserId,
-    auth::{Access, Auth, Authorize, Credentials, Decision, Principal, Revocation, RevocationStore},
+    Backend, ConnectionId, Cursor, Draft, Fanout, MessageLog, Page, Presence, Result, RoomId, RoomKey, Rooms,
+    Search, UserId,
+    auth::{
+        Access, Auth, Authorize, Binding, BindingClaim, BindingPolicy, Credentials, Decision, Principal,
+        Revocation, RevocationStore, SessionBindings,
+    },
     fanout::{Publication, Subscription, Topic},
     message_log::{AppendOutcome, Durability, Head, ReadQuery, Retention},
     presence::{LeaseStatus, NodeLease, PresenceChange, PresenceConnection, UserPresence},
@@ -218,6 +221,24 @@ impl<T: RevocationStore> RevocationStore for Observed<T> {
 
     async fn is_revoked(&self, principal: &Principal) -> Result<bool> {
         observed!(self.revocation_store.is_revoked(principal), {}).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: SessionBindings> SessionBindings for Observed<T> {
+    async fn claim(
+        &self,
+        binding: &Binding,
+        connection: &ConnectionId,
+        policy: BindingPolicy,
+        time_to_live: Duration,
+    ) -> Result<BindingClaim> {
+        observed!(self.session_bindings.claim(binding, connection, policy, time_to_live), {}).await
+    }
+
+    async fn release(&self, binding: &Binding, connection: &ConnectionId) -> Result<()> {
+        observed!(self.session_bindings.release(binding, connection), {}).await
     }
 }
 

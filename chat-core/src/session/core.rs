@@ -1,6 +1,9 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ pub(crate) struct SessionCore {
     pub(crate) presence: PresenceConnection,
     principal: Mutex<Arc<Principal>>,
     waiting: Mutex<Waiting>,
+    /// What it is bound to was granted to it, so it is to be held on to.
+    bound: AtomicBool,
     /// By room; a sorted list takes a quarter of a map's memory.
     rooms: Mutex<Vec<Arc<RoomLink>>>,
     /// Entries of joined pages that were not taken yet.
@@ -63,6 +68,7 @@ impl SessionCore {
             presence,
             principal: Mutex::new(principal),
             waiting: Mutex::default(),
+            bound: AtomicBool::new(false),
             rooms: Mutex::default(),
             page_entries: Arc::default(),
             wake: Notify::new(),
@@ -72,6 +78,14 @@ impl SessionCore {
 
     pub(crate) fn connection(&self) -> &ConnectionId {
         &self.presence.connection
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_bound(&self) {
+        self.bound.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn principal(&self) -> Arc<Principal> {

@@ -131,6 +131,8 @@ pub enum CloseReason {
     Revoked,
     /// The user has too many sessions; this was the oldest.
     Replaced,
+    /// Another session presents what this one was bound to.
+    Superseded,
     /// This server ends; reconnect elsewhere.
     Draining,
 }

@@ -19,6 +19,7 @@
 //! without a guarantee leaves that group's line out, and its README says so.
 
 pub mod archive;
+pub mod binding;
 pub mod fanout;
 pub mod fixtures;
 mod harness;
@@ -32,7 +33,7 @@ pub mod run;
 pub mod search;
 
 pub use harness::{
-    ArchiveHarness, ArchiveNode, FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, LogHarness,
-    LogNode, PresenceHarness, RateLimitHarness, Restore, RestoreHarness, RevocationHarness, SearchHarness,
-    SearchNode,
+    ArchiveHarness, ArchiveNode, BindingHarness, FanoutHarness, FanoutInterruptionHarness,
+    FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness, Restore, RestoreHarness,
+    RevocationHarness, SearchHarness, SearchNode,
 };

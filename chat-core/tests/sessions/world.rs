@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_core::{
-    Actor, Auth, Backend, Chat, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, MessageLog,
-    NewRoom, Result, Role, RoomId, Rooms, Session, SessionEvents, Settings, Storage as _, Timestamp, UserId,
+    Actor, Auth, Backend, Chat, ChatBuilder, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome,
+    MessageLog, NewRoom, Result, Role, RoomId, Rooms, Session, SessionEvents, Settings, Storage as _,
+    Timestamp, UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     session::JoinOutcome,
@@ -64,17 +65,18 @@ impl World {
         log: Arc<dyn MessageLog>,
         rooms: Arc<dyn Rooms>,
     ) -> Chat {
+        self.builder(settings).log(log).rooms(rooms).build().unwrap()
+    }
+
+    /// A node that is not built yet.
+    pub(crate) fn builder(&self, settings: Settings) -> ChatBuilder {
         Chat::builder()
-            .log(log)
-            .rooms(rooms)
-            .search(self.store.search())
+            .storage(&self.store)
             .fanout(self.fanout.clone())
             .presence(self.presence.clone())
             .auth(ByName)
             .revocations(MemoryRevocations::new())
             .settings(settings)
-            .build()
-            .unwrap()
     }
 }
 

@@ -5,11 +5,11 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Result, UserId,
-    auth::{Principal, Revocation, RevocationStore},
-    memory::MemoryRevocations,
+    Backend, ConnectionId, Result, UserId,
+    auth::{Binding, BindingClaim, BindingPolicy, Principal, Revocation, RevocationStore, SessionBindings},
+    memory::{MemoryBindings, MemoryRevocations},
     rate_limit::{LocalRateLimiter, Quota, RateDecision, RateKey, RateLimiter, RateLimits},
-    testkit::{RateLimitHarness, RevocationHarness, rate_limit, revocation},
+    testkit::{BindingHarness, RateLimitHarness, RevocationHarness, binding, rate_limit, revocation},
 };
 
 use super::{catches, panics};
@@ -20,6 +20,10 @@ enum Fault {
     KnowsItOnOneNode,
     NeedsATimeOfIssue,
     NeverLimits,
+    NamesNobody,
+    LetsAnybodyRelease,
+    NeverRunsOut,
+    OneBindingForAll,
     OneKeyForAll,
 }
 
@@ -63,6 +67,38 @@ impl RevocationStore for BrokenPart<MemoryRevocations> {
 }
 
 #[async_trait]
+impl SessionBindings for BrokenPart<MemoryBindings> {
+    async fn claim(
+        &self,
+        binding: &Binding,
+        connection: &ConnectionId,
+        policy: BindingPolicy,
+        mut time_to_live: Duration,
+    ) -> Result<BindingClaim> {
+        let mut binding = binding.clone();
+        match self.fault {
+            Some(Fault::NeverRunsOut) => time_to_live *= 1_000,
+            Some(Fault::OneBindingForAll) => binding.to.clear(),
+            _ => {}
+        }
+        let claimed = self.part().claim(&binding, connection, policy, time_to_live).await?;
+        Ok(match claimed {
+            BindingClaim::Granted { .. } if self.fault == Some(Fault::NamesNobody) => {
+                BindingClaim::Granted { previous: None }
+            }
+            claimed => claimed,
+        })
+    }
+
+    async fn release(&self, binding: &Binding, connection: &ConnectionId) -> Result<()> {
+        if self.fault == Some(Fault::LetsAnybodyRelease) {
+            *self.part.lock().unwrap() = MemoryBindings::new();
+        }
+        self.part().release(binding, connection).await
+    }
+}
+
+#[async_trait]
 impl RateLimiter for BrokenPart<Arc<LocalRateLimiter>> {
     async fn check(&self, mut key: RateKey) -> Result<RateDecision> {
         match (self.fault, &mut key) {
@@ -98,6 +134,23 @@ impl RevocationHarness for Broken {
 }
 
 #[async_trait]
+impl BindingHarness for Broken {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn SessionBindings>> {
+        let node = |store| Arc::new(BrokenPart { part: Mutex::new(store), fault: self.fault });
+        let shared = node(MemoryBindings::new());
+        let nodes = (0..count).map(|_| match self.fault {
+            Some(Fault::KnowsItOnOneNode) => node(MemoryBindings::new()) as Arc<dyn SessionBindings>,
+            _ => shared.clone(),
+        });
+        nodes.collect()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[async_trait]
 impl RateLimitHarness for Broken {
     async fn limiter(&self, quota: Quota) -> Arc<dyn RateLimiter> {
         let limits = RateLimits::new()
@@ -120,6 +173,14 @@ catches! {
         Broken, Fault::KnowsItOnOneNode, revocation::a_withdrawal_is_known_everywhere_once_it_has_returned;
     credentials_of_unknown_age_that_are_let_in:
         Broken, Fault::NeedsATimeOfIssue, revocation::credentials_without_a_time_of_issue_count_as_issued_before;
+    a_binding_that_is_known_on_one_node:
+        Broken, Fault::KnowsItOnOneNode, binding::a_newer_claim_takes_it_and_says_from_whom;
+    a_claim_that_does_not_say_who_had_it: Broken, Fault::NamesNobody,
+        binding::of_newer_claims_at_once_one_holds_it_and_each_other_is_named_once;
+    a_binding_that_anybody_gives_up:
+        Broken, Fault::LetsAnybodyRelease, binding::a_release_by_another_changes_nothing;
+    a_binding_that_never_runs_out: Broken, Fault::NeverRunsOut, binding::a_claim_that_is_not_renewed_runs_out;
+    one_binding_for_all_of_a_user: Broken, Fault::OneBindingForAll, binding::bindings_are_separate;
     a_limiter_that_never_limits: Broken, Fault::NeverLimits, rate_limit::a_burst_is_allowed_and_then_no_more;
     one_allowance_for_everybody: Broken, Fault::OneKeyForAll, rate_limit::keys_are_separate;
 }

@@ -55,6 +55,9 @@ impl From<Closing> for Goodbye {
             CloseReason::Expired => ("token_expired", "the token has expired"),
             CloseReason::Revoked => ("token_revoked", "the token was withdrawn"),
             CloseReason::Replaced => ("replaced", "too many connections of this user; this was the oldest"),
+            CloseReason::Superseded => {
+                ("replaced", "another connection uses the same credentials, which are for one at a time")
+            }
             CloseReason::Draining => ("draining", "the server is shutting down"),
             _ => ("internal", "the session was ended"),
         };

@@ -160,7 +160,7 @@ impl Pump {
         debug!(code = goodbye.code, "a stream is closed");
         let frame = frame::closing(&goodbye);
         match closing.map(|closing| closing.reason) {
-            Some(CloseReason::Closed | CloseReason::Replaced) => {
+            Some(CloseReason::Closed | CloseReason::Replaced | CloseReason::Superseded) => {
                 self.text.last_frame(&self.positions, &frame)
             }
             _ => {

@@ -19,14 +19,16 @@ use axum::{
     routing::{get, post},
 };
 use chat_core::{
-    Actor, Chat, Error, MemberChange, MemberOutcome, NewRoom, Role, RoomId, UserId,
-    auth::{Credentials, JwtClaims, JwtSigner},
+    Actor, Chat, Clock as _, Error, MemberChange, MemberOutcome, NewRoom, Role, RoomId, SystemClock, UserId,
+    auth::{Credentials, JwtClaims, JwtSigner, Revocation, RevocationScope},
 };
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::error;
 use unicode_normalization::char::is_combining_mark;
+
+use crate::settings::MAX_TOKEN_LIFETIME;
 
 /// The room that every guest is in.
 const LOBBY: &str = "lobby";
@@ -36,6 +38,9 @@ const MAX_NAME_CHARS: usize = 24;
 
 /// New guests per minute from one address, after as many at once. Behind a proxy all share the proxy's address.
 const GUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+
+/// A token holds a little longer than it says: no two clocks are the same.
+const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Past this many addresses those that could have their full allowance again are forgotten.
 const REMEMBERED_ADDRESSES: usize = 10_000;
@@ -81,9 +86,12 @@ impl Guests {
         Ok(Arc::new(Self { chat, signer, lobby, service, limiter }))
     }
 
-    /// `POST /guest` and `GET /guest/renew`.
+    /// `POST /guest`, `DELETE /guest` and `GET /guest/renew`.
     pub(crate) fn routes(self: Arc<Self>) -> Router {
-        Router::new().route("/guest", post(create)).route("/guest/renew", get(renew)).with_state(self)
+        Router::new()
+            .route("/guest", post(create).delete(leave))
+            .route("/guest/renew", get(renew))
+            .with_state(self)
     }
 
     async fn create(&self, name: &str) -> Result<Guest, Refusal> {
@@ -104,6 +112,14 @@ impl Guests {
         // After a restart with the same secret the token still holds, but the lobby is a new one.
         self.enter_lobby(&principal.user).await?;
         self.guest(principal.user.clone(), name.unwrap_or(principal.user.as_str()))
+    }
+
+    /// Withdraws every token that the guest has: sessions with them end on every process.
+    async fn leave(&self, token: &str) -> Result<(), Refusal> {
+        let user = self.chat.authenticate(&Credentials::token(token)).await?.user;
+        // For as long as any of them could hold, also one of an earlier run with another lifetime, and one that is made right now.
+        let until = SystemClock.now().after(MAX_TOKEN_LIFETIME + LEEWAY);
+        Ok(self.chat.revoke(Revocation { user, scope: RevocationScope::IssuedBefore(until), until }).await?)
     }
 
     /// False if the user is or was a member: the version lets this be done once, so nobody who was removed gets back in.
@@ -139,12 +155,21 @@ async fn create(
 }
 
 async fn renew(State(guests): State<Arc<Guests>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    Ok(not_stored(guests.renew(bearer(&headers)?).await?).into_response())
+}
+
+async fn leave(State(guests): State<Arc<Guests>>, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+    guests.leave(bearer(&headers)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (_, token) = authorization
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .ok_or(Refusal::Unauthenticated)?;
-    Ok(not_stored(guests.renew(token.trim()).await?).into_response())
+    Ok(token.trim())
 }
 
 /// A token belongs in no cache.
@@ -184,6 +209,8 @@ enum Refusal {
     /// For so long.
     TooMany(Duration),
     Busy,
+    /// Without Redis nothing is withdrawn.
+    Unsupported,
     Internal,
 }
 
@@ -199,6 +226,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
             Error::Unauthenticated(_) => Self::Unauthenticated,
+            Error::Unsupported { .. } => Self::Unsupported,
             error if error.is_retryable() => Self::Busy,
             error => Self::internal(error),
         }
@@ -243,6 +271,11 @@ impl IntoResponse for Refusal {
                 "too many new guests from this address, try again later".to_owned(),
             ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "try again".to_owned()),
+            Self::Unsupported => (
+                StatusCode::NOT_IMPLEMENTED,
+                "unsupported",
+                "this server withdraws no tokens: it has no Redis".to_owned(),
+            ),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong".to_owned())
             }

@@ -1,14 +1,17 @@
 //! A whole chat in one program: a page to talk on, guests who only give a name, rooms, and one SQLite file that keeps it
-//! all through restarts and crashes, or a PostgreSQL database, on which any number of these programs are one chat.
+//! all through restarts and crashes, or a PostgreSQL database, on which any number of these programs are one chat. With Redis
+//! what is live between them goes over Redis.
 //!
 //! ```sh
 //! cargo run -p example-axum-quickstart
 //! DATABASE_URL=postgres://user:password@host/database cargo run -p example-axum-quickstart
+//! REDIS_URL=redis://:password@host DATABASE_URL=postgres://… cargo run -p example-axum-quickstart
 //! ```
 //!
 //! prints `listening on http://127.0.0.1:8080`. Open that in two browser windows.
 
 mod guests;
+mod live;
 mod page;
 mod settings;
 mod shutdown;
@@ -28,15 +31,17 @@ use chat_core::{
     Chat, Observed,
     auth::{JwtAuth, JwtConfig, JwtSigner},
     observe,
-    rate_limit::{LocalRateLimiter, RateLimits},
 };
 use chat_gateway::GatewayConfig;
 use clap::Parser;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, sync::oneshot};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
     guests::Guests,
+    live::Live,
     settings::{Arguments, Settings},
     shutdown::Asked,
     store::Store,
@@ -63,6 +68,11 @@ async fn main() -> ExitCode {
     }
 }
 
+/// The WebSocket library traces frames as they are, and the first one of a client has its token.
+fn shows_secrets(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::TRACE && metadata.target().starts_with("tungstenite")
+}
+
 /// What happened and why, each thing once: some errors say their cause themselves.
 fn words(error: &anyhow::Error) -> String {
     let mut words = String::new();
@@ -78,7 +88,11 @@ fn words(error: &anyhow::Error) -> String {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(settings.log).with_writer(io::stderr).with_ansi(colours).init();
+    tracing_subscriber::registry()
+        .with(settings.log)
+        .with(filter_fn(|metadata| !shows_secrets(metadata)))
+        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours))
+        .init();
     let mut asked = Asked::new()?;
     let durations = Matcher::Full(observe::OPERATION_DURATION.to_owned());
     let metrics = PrometheusBuilder::new()
@@ -89,7 +103,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let store = Store::open(&settings.place, settings.secret).await?;
     let signer = signer(&store.secret, settings.token_lifetime)?;
-    let chat = chat(&store, &signer, &settings.rate_limits)?;
+    let live = Live::open(settings.redis.as_ref(), &store, &settings.rate_limits).await?;
+    let chat = chat(&store, &live, &signer)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
 
@@ -98,6 +113,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     println!("messages are kept in {}", store.place());
+    if let Some(redis) = &settings.redis {
+        println!("live events go over {redis}");
+    }
 
     let (drained, ending) = oneshot::channel();
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -113,6 +131,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         // A request that never ends must not hold up the end of the server.
         () = async { let _ = ending.await; tokio::time::sleep(shutdown::PATIENCE).await } => {}
     }
+    live.close().await;
     store.close().await
 }
 
@@ -123,19 +142,21 @@ fn routes(chat: &Chat, guests: Arc<Guests>, metrics: PrometheusHandle) -> Router
     Router::new().nest("/chat", chat).merge(guests.routes()).merge(page::routes())
 }
 
-/// The store's parts, with spans and metrics round everything.
-fn chat(store: &Store, signer: &JwtSigner, rate_limits: &RateLimits) -> anyhow::Result<Chat> {
+/// The parts of the store and what is live, with spans and metrics round everything.
+fn chat(store: &Store, live: &Live, signer: &JwtSigner) -> anyhow::Result<Chat> {
     let config = JwtConfig::new([signer.key()?]).with_issuer(SERVICE).with_audience(SERVICE);
-    let chat = Chat::builder()
+    let mut chat = Chat::builder()
         .log(Observed::new(Arc::clone(&store.log)))
         .rooms(Observed::new(Arc::clone(&store.rooms)))
         .search(Observed::new(Arc::clone(&store.search)))
-        .fanout(Observed::new(Arc::clone(&store.fanout)))
-        .presence(Observed::new(Arc::clone(&store.presence)))
-        .auth(Observed::new(JwtAuth::new(config)?))
-        .limiter(LocalRateLimiter::new(rate_limits))
-        .build()?;
-    Ok(chat)
+        .fanout(Observed::new(Arc::clone(&live.fanout)))
+        .presence(Observed::new(Arc::clone(&live.presence)))
+        .auth(Observed::new(live.cached(JwtAuth::new(config)?)))
+        .limiter(Observed::new(Arc::clone(&live.limiter)));
+    if let Some(revocations) = &live.revocations {
+        chat = chat.revocations(Observed::new(Arc::clone(revocations)));
+    }
+    Ok(chat.build()?)
 }
 
 fn signer(secret: &str, lifetime: Duration) -> anyhow::Result<JwtSigner> {

@@ -15,13 +15,13 @@ use chat_core::{
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::store::Place;
+use crate::{live::Redis, store::Place};
 
 /// HS256 wants a secret as long as its digest.
 const MIN_SECRET_BYTES: usize = 32;
 
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(5);
-const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
+pub(crate) const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 const MAX_ROOM_RATE: u32 = 100_000;
 const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
 
@@ -51,6 +51,16 @@ pub(crate) struct Arguments {
     /// The schema in that database; made if it is not there [default: chat]
     #[arg(long, value_name = "NAME", env = "CHAT_SCHEMA")]
     schema: Option<String>,
+
+    /// Have live events, presence, withdrawn tokens, rate limits and the credential cache in this Redis:
+    /// redis://user:password@host:6379, redis-sentinel://… or redis-cluster://…. Prefer the variable: others on this machine
+    /// can see arguments
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
+    redis: Option<String>,
+
+    /// What all keys and channels there begin with; another chat on the same Redis needs another one [default: chat]
+    #[arg(long, value_name = "PREFIX", env = "CHAT_REDIS_PREFIX")]
+    redis_prefix: Option<String>,
 
     /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it one is made and kept in the
     /// data folder or in the database, or, with --memory, for this run: then guests of an earlier one are asked for their
@@ -87,6 +97,8 @@ pub(crate) struct Arguments {
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) place: Place,
+    /// None where live events and the rest are the store's own.
+    pub(crate) redis: Option<Redis>,
     pub(crate) secret: Option<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
@@ -119,6 +131,7 @@ impl Arguments {
             note(format!("--listen: {:?} is not an address such as 127.0.0.1:8080", self.listen));
         }
         let place = self.place().map_err(&mut note).ok();
+        let redis = self.redis().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
         // Says how long it is, never what it is.
         if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
             note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
@@ -168,6 +181,7 @@ impl Arguments {
                 Ok(Settings {
                     listen,
                     place,
+                    redis,
                     secret: self.secret,
                     token_lifetime,
                     log,
@@ -178,6 +192,19 @@ impl Arguments {
             }
             _ => Err(WrongSettings(problems)),
         }
+    }
+
+    /// What goes over Redis, or all that is wrong with it.
+    fn redis(&self) -> Result<Option<Redis>, Vec<String>> {
+        let Some(url) = self.redis.as_deref().filter(|url| !url.is_empty()) else {
+            return match &self.redis_prefix {
+                Some(_) => {
+                    Err(vec!["--redis-prefix: there is none without Redis; give REDIS_URL too".to_owned()])
+                }
+                None => Ok(None),
+            };
+        };
+        Redis::new(url, self.redis_prefix.as_deref()).map(Some)
     }
 
     /// Where to keep everything.
@@ -220,11 +247,14 @@ mod tests {
 
     /// As if no variable were set: a value on the command line wins over the environment.
     fn parse(words: &[&str]) -> Arguments {
-        let database: &[_] =
-            if words.iter().any(|word| word.starts_with("--database")) { &[] } else { &["--database="] };
-        let defaults = ["x", "--listen=127.0.0.1:0", "--log=info"].iter().chain(database);
+        let mut defaults = vec!["x", "--listen=127.0.0.1:0", "--log=info"];
+        for none in ["--database=", "--redis="] {
+            if !words.iter().any(|word| word.starts_with(none)) {
+                defaults.push(none);
+            }
+        }
         Arguments::command().debug_assert();
-        Arguments::try_parse_from(defaults.chain(words)).unwrap()
+        Arguments::try_parse_from(defaults.iter().chain(words)).unwrap()
     }
 
     #[test]
@@ -266,16 +296,50 @@ mod tests {
     }
 
     #[test]
+    fn redis_goes_with_any_store_and_its_password_never_shows() {
+        let url = "--redis=redis://:hidden@cache:6380";
+        for store in ["--memory", "--data=elsewhere", "--database=postgres://ann@db/talk"] {
+            let redis = parse(&[url, store]).check().unwrap().redis.unwrap();
+            assert_eq!(redis.to_string(), "Redis at cache:6380, prefix chat");
+        }
+        let redis = parse(&[url, "--redis-prefix=tea"]).check().unwrap().redis.unwrap();
+        assert_eq!(redis.to_string(), "Redis at cache:6380, prefix tea");
+        for (words, said) in [
+            (&["--redis-prefix=tea"][..], &["--redis-prefix: there is none without Redis"][..]),
+            (&["--redis=mysql:hidden"], &["--redis: not a URL of Redis"]),
+            (&[url, "--redis-prefix={a}"], &["--redis-prefix: must be of letters"]),
+            (&["--redis=redis://:hidden@h:x/", "--redis-prefix={a}"], &["--redis: ", "--redis-prefix: "]),
+        ] {
+            let problem = parse(words).check().err().unwrap().to_string();
+            assert!(said.iter().all(|said| problem.contains(said)), "{problem}");
+            assert!(!problem.contains("hidden"), "{problem}");
+        }
+        assert!(parse(&["--redis="]).check().unwrap().redis.is_none(), "empty is none");
+    }
+
+    #[test]
     fn every_wrong_setting_is_named_at_once() {
-        let mut arguments =
-            parse(&["--secret=short", "--token-lifetime=1s", "--max-body-chars=0", "--room-rate=0"]);
+        let mut arguments = parse(&[
+            "--secret=short",
+            "--token-lifetime=1s",
+            "--max-body-chars=0",
+            "--room-rate=0",
+            "--redis=nowhere",
+        ]);
         arguments.listen = "nowhere".to_owned();
         arguments.log = "a=b=c".to_owned();
         arguments.drain_window = "soon".to_owned();
         let text = arguments.check().err().unwrap().to_string();
-        for name in
-            ["listen", "secret", "token-lifetime", "log", "max-body-chars", "room-rate", "drain-window"]
-        {
+        for name in [
+            "listen",
+            "redis",
+            "secret",
+            "token-lifetime",
+            "log",
+            "max-body-chars",
+            "room-rate",
+            "drain-window",
+        ] {
             assert!(text.contains(&format!("\n  --{name}: ")), "{name} in {text}");
         }
         assert!(!text.contains("short"), "the secret shows in {text}");
@@ -284,7 +348,7 @@ mod tests {
     #[test]
     fn help_does_not_show_a_secret_from_the_environment() {
         let help = Arguments::command().render_long_help().to_string();
-        for name in ["CHAT_SECRET", "DATABASE_URL"] {
+        for name in ["CHAT_SECRET", "DATABASE_URL", "REDIS_URL"] {
             assert!(help.contains(name) && !help.contains(&format!("{name}=")), "{help}");
         }
     }

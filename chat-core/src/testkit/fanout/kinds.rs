@@ -1,8 +1,8 @@
 //! One event of every kind, with every optional part.
 
 use crate::{
-    Authority, Body, Content, Cursor, CustomKind, Edited, JsonText, Member, MessageId, NewRoom, Position,
-    ReactionKey, Reactions, Role, Room, RoomKey, StoredMessage, Timestamp, TokenId,
+    Authority, Body, ConnectionId, Content, Cursor, CustomKind, Edited, JsonText, Member, MessageId, NewRoom,
+    Position, ReactionKey, Reactions, Role, Room, RoomKey, StoredMessage, Timestamp, TokenId,
     auth::{Revocation, RevocationScope},
     fanout::FanoutEvent,
     presence::UserPresence,
@@ -93,9 +93,10 @@ pub(super) fn every_kind() -> Vec<FanoutEvent> {
         FanoutEvent::MemberChanged { room: r.clone(), member: member(Some(at(6))) },
         FanoutEvent::Revoked(revoked(token)),
         FanoutEvent::Revoked(revoked(RevocationScope::IssuedBefore(at(8)))),
+        FanoutEvent::Superseded { connection: ConnectionId::generate() },
         FanoutEvent::Signal { room: r, user: ann, name, data },
     ]);
-    for kind in 0..9 {
+    for kind in 0..10 {
         assert!(events.iter().any(|event| number_of_kind(event) == kind), "no event of kind {kind}");
     }
     events
@@ -113,5 +114,6 @@ const fn number_of_kind(event: &FanoutEvent) -> u8 {
         FanoutEvent::MemberChanged { .. } => 6,
         FanoutEvent::Revoked(_) => 7,
         FanoutEvent::Signal { .. } => 8,
+        FanoutEvent::Superseded { .. } => 9,
     }
 }

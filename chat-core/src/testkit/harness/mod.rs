@@ -10,7 +10,7 @@ mod search;
 
 pub use self::{
     archive::{ArchiveHarness, ArchiveNode},
-    auth::RevocationHarness,
+    auth::{BindingHarness, RevocationHarness},
     fanout::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness},
     log::{LogHarness, LogNode, Restore, RestoreHarness},
     presence::PresenceHarness,

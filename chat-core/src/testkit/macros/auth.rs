@@ -1,4 +1,5 @@
-//! The groups of [`RevocationStore`](crate::auth::RevocationStore) and [`RateLimiter`](crate::rate_limit::RateLimiter).
+//! The groups of [`RevocationStore`](crate::auth::RevocationStore), [`SessionBindings`](crate::auth::SessionBindings) and
+//! [`RateLimiter`](crate::rate_limit::RateLimiter).
 
 /// Withdrawn credentials.
 #[macro_export]
@@ -18,6 +19,31 @@ macro_rules! revocation_tests {
                 a_repeated_withdrawal_is_harmless,
                 a_shorter_withdrawal_does_not_shorten_a_longer_one,
                 a_withdrawal_is_known_everywhere_once_it_has_returned,
+            ]
+        );
+    };
+}
+
+/// One session per binding.
+#[macro_export]
+macro_rules! binding_tests {
+    ($harness:expr) => {
+        $crate::__cases!(
+            binding,
+            $harness,
+            $crate::testkit::binding,
+            [
+                whoever_comes_first_takes_it_from_nobody,
+                a_newer_claim_takes_it_and_says_from_whom,
+                an_older_claim_stays_where_that_is_asked_for,
+                claiming_again_keeps_it,
+                whoever_lost_it_cannot_renew_it,
+                a_released_binding_is_free,
+                a_release_by_another_changes_nothing,
+                bindings_are_separate,
+                a_claim_that_is_not_renewed_runs_out,
+                of_newer_claims_at_once_one_holds_it_and_each_other_is_named_once,
+                of_claims_at_once_one_is_granted_where_the_older_stays,
             ]
         );
     };

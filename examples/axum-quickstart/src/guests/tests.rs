@@ -4,16 +4,24 @@ use axum::{
     body::{Body, to_bytes},
     http::Request,
 };
-use chat_core::auth::{JwtAuth, JwtConfig};
+use chat_core::{
+    ChatBuilder,
+    auth::{JwtAuth, JwtConfig},
+    memory::MemoryRevocations,
+};
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
 
 async fn open() -> (Chat, Arc<Guests>) {
+    open_with(|chat| chat).await
+}
+
+async fn open_with(parts: impl FnOnce(ChatBuilder) -> ChatBuilder + Send) -> (Chat, Arc<Guests>) {
     let signer = JwtSigner::hs256([7; 32]).unwrap();
     let auth = JwtAuth::new(JwtConfig::new([signer.key().unwrap()])).unwrap();
-    let chat = Chat::builder().memory().auth(auth).build().unwrap();
+    let chat = parts(Chat::builder().memory().auth(auth)).build().unwrap();
     let guests = Guests::open(chat.clone(), signer, 280).await.unwrap();
     (chat, guests)
 }
@@ -23,7 +31,7 @@ async fn answer(guests: &Arc<Guests>, mut request: Request<Body>) -> (StatusCode
     let response = guests.clone().routes().oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = to_bytes(response.into_body(), 64 * 1024).await.unwrap();
-    (status, headers, serde_json::from_slice(&body).unwrap())
+    (status, headers, serde_json::from_slice(&body).unwrap_or_default())
 }
 
 async fn post_guest(guests: &Arc<Guests>, body: &str) -> (StatusCode, HeaderMap, Value) {
@@ -34,6 +42,12 @@ async fn post_guest(guests: &Arc<Guests>, body: &str) -> (StatusCode, HeaderMap,
 async fn get_renew(guests: &Arc<Guests>, authorization: &str) -> (StatusCode, HeaderMap, Value) {
     let request = Request::get("/guest/renew").header(header::AUTHORIZATION, authorization);
     answer(guests, request.body(Body::empty()).unwrap()).await
+}
+
+async fn delete_guest(guests: &Arc<Guests>, authorization: &str) -> (StatusCode, Value) {
+    let request = Request::delete("/guest").header(header::AUTHORIZATION, authorization);
+    let (status, _, body) = answer(guests, request.body(Body::empty()).unwrap()).await;
+    (status, body)
 }
 
 async fn lobby_members(guests: &Guests) -> BTreeSet<String> {
@@ -160,6 +174,28 @@ async fn one_address_cannot_make_guests_without_end() {
     let wait: u64 = headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     guests.may_create(IpAddr::from([192, 0, 2, 2])).unwrap();
+}
+
+#[tokio::test]
+async fn whoever_leaves_has_no_token_that_holds() {
+    let (chat, guests) = open_with(|chat| chat.revocations(MemoryRevocations::new())).await;
+    let (_, _, ann) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
+    let (_, _, bob) = post_guest(&guests, r#"{"name":"Bob"}"#).await;
+    let bearer = |guest: &Value| format!("Bearer {}", guest["token"].as_str().unwrap());
+    let (_, _, renewed) = get_renew(&guests, &bearer(&ann)).await;
+    assert_eq!(delete_guest(&guests, &bearer(&ann)).await, (StatusCode::NO_CONTENT, Value::Null));
+    for token in [&ann, &renewed] {
+        let (status, problem) = delete_guest(&guests, &bearer(token)).await;
+        assert_eq!((status.as_u16(), &problem["code"]), (401, &json!("unauthenticated")));
+        let token = Credentials::token(token["token"].as_str().unwrap());
+        assert!(chat.authenticate(&token).await.is_err());
+    }
+    assert_eq!(get_renew(&guests, &bearer(&bob)).await.0, StatusCode::OK, "others stay");
+
+    let (_, guests) = open().await;
+    let (_, _, ann) = post_guest(&guests, r#"{"name":"Ann"}"#).await;
+    let (status, problem) = delete_guest(&guests, &bearer(&ann)).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (501, &json!("unsupported")), "nothing remembers it");
 }
 
 #[test]

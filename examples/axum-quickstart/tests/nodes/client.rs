@@ -225,7 +225,10 @@ impl Talker {
         let mut notes = self.notes.lock().unwrap();
         let asked = frame["reply"].as_u64().and_then(|id| connection.asked.remove(&id));
         match (frame["type"].as_str().unwrap_or_default(), asked) {
-            ("closing", _) => return Err(Broken),
+            ("closing", _) => {
+                notes.events.push(frame.clone());
+                return Err(Broken);
+            }
             ("entry", _) => notes.entry(&mut connection.streams, &frame["entry"]),
             ("sent", Some(Asked::Send(client_id))) => {
                 let ack = Ack::read(frame);

@@ -10,9 +10,9 @@ use crate::stage::Stage;
 async fn a_database_that_is_killed_under_load_is_gone_on_with_where_it_was() {
     let mut stage = Stage::open_under_load().await;
     for _ in 0..3 {
-        stage.server.kill().await.unwrap();
+        stage.server().kill().await.unwrap();
         sleep(Duration::from_millis(500)).await;
-        stage.server.start().await.unwrap();
+        stage.server().start().await.unwrap();
         stage.is_back(Instant::now(), "the server was killed and came up").await;
         stage.more_is_said(10).await;
     }
@@ -37,9 +37,9 @@ async fn connections_to_the_database_that_are_all_ended_again_and_again_cost_no_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_stands_still_for_20_seconds_is_waited_for() {
     let mut stage = Stage::open_under_load().await;
-    stage.server.pause().await.unwrap();
+    stage.server().pause().await.unwrap();
     sleep(Duration::from_secs(20)).await;
-    stage.server.resume().await.unwrap();
+    stage.server().resume().await.unwrap();
     stage.is_back(Instant::now(), "a pause of 20 s").await;
     stage.more_is_said(10).await;
     stage.judge().await;

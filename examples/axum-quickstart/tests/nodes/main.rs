@@ -1,5 +1,5 @@
-//! Processes of the quickstart on one PostgreSQL database are one chat, whatever happens to the database, to the network and to
-//! a process. The server, the processes and the clients are real; what the clients saw is checked by the simulation's own
+//! Processes of the quickstart on one PostgreSQL database are one chat, whatever happens to the database, to the network, to a
+//! process and to the Redis between them. The server, the processes and the clients are real; what the clients saw is checked by the simulation's own
 //! history.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
@@ -8,5 +8,8 @@ mod crash;
 mod faults;
 mod node;
 mod notes;
+mod redis_faults;
+mod redis_stage;
+mod redis_together;
 mod stage;
 mod together;

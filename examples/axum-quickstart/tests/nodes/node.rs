@@ -1,6 +1,6 @@
 //! One process of the quickstart, as an operator starts it, and plain requests to it.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -14,6 +14,23 @@ use tokio::{
 /// A debug build on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a process keeps its messages and where it sends its live events.
+#[derive(Debug, Default)]
+pub(crate) struct Ground {
+    pub(crate) database_url: String,
+    pub(crate) redis_url: Option<String>,
+    /// As somebody has them who sets nothing.
+    pub(crate) rate_limits: bool,
+    /// Where it writes its log, all of it.
+    pub(crate) log: Option<File>,
+}
+
+impl Ground {
+    pub(crate) fn database(url: impl Into<String>) -> Self {
+        Self { database_url: url.into(), ..Self::default() }
+    }
+}
+
 /// A process that runs; it is killed with this value.
 pub(crate) struct Node {
     child: Child,
@@ -21,16 +38,30 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts it on a free port, on this database.
-    pub(crate) async fn start(database_url: &str) -> Self {
+    /// Starts it on a free port.
+    pub(crate) async fn start(ground: Ground) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_example-axum-quickstart"));
-        // For whoever wants to see why a test failed.
-        let log = std::env::var("CHAT_TEST_NODE_LOG").unwrap_or_else(|_| "error".to_owned());
-        command.args(["--listen", "127.0.0.1:0", "--log", &log, "--no-rate-limits"]);
-        for variable in ["CHAT_DATA", "CHAT_MEMORY", "CHAT_SCHEMA", "CHAT_SECRET"] {
+        for variable in
+            ["CHAT_DATA", "CHAT_MEMORY", "CHAT_SCHEMA", "CHAT_SECRET", "CHAT_REDIS_PREFIX", "REDIS_URL"]
+        {
             command.env_remove(variable);
         }
-        command.env("DATABASE_URL", database_url).stdout(Stdio::piped()).kill_on_drop(true);
+        let log = match ground.log {
+            Some(file) => {
+                command.stderr(file);
+                "trace".to_owned()
+            }
+            // For whoever wants to see why a test failed.
+            None => std::env::var("CHAT_TEST_NODE_LOG").unwrap_or_else(|_| "error".to_owned()),
+        };
+        command.args(["--listen", "127.0.0.1:0", "--log", &log]);
+        if !ground.rate_limits {
+            command.arg("--no-rate-limits");
+        }
+        if let Some(url) = ground.redis_url {
+            command.env("REDIS_URL", url);
+        }
+        command.env("DATABASE_URL", ground.database_url).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = timeout(PATIENCE, lines.next_line()).await.expect("it says where it listens").unwrap();
@@ -69,6 +100,11 @@ impl Guest {
         assert_eq!(status, 201, "{guest}");
         let field = |name: &str| guest[name].as_str().unwrap().to_owned();
         Self { user: field("user"), token: field("token") }
+    }
+
+    /// A request of REST that may fail: status and body.
+    pub(crate) async fn try_ask(&self, at: SocketAddr, method: &str, path: &str) -> (u16, Value) {
+        request(at, method, path, Some(&self.token), None).await
     }
 
     /// A request of REST that succeeds.

@@ -8,14 +8,14 @@ use chat_simulation::{History, Report};
 use chat_test_services::{Database, Postgres, Proxy};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     client::Client,
-    node::{Guest, Node},
+    node::{Ground, Guest, Node},
 };
 
-/// After the database answers again, everybody has to be served within this.
+/// After what was away answers again, everybody has to be served within this.
 const SERVICE_IS_BACK: Duration = Duration::from_secs(5);
 /// For what has to come at some time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +31,8 @@ pub(crate) struct Stage {
     /// Between the first process and the server.
     pub(crate) proxy: Proxy,
     pub(crate) database: Database,
-    pub(crate) server: Postgres,
+    /// The test's own, where it breaks the server.
+    server: Option<Postgres>,
     marks: usize,
 }
 
@@ -40,8 +41,17 @@ impl Stage {
         let server = Postgres::private().await.unwrap();
         let database = server.database().await.unwrap();
         let proxy = Proxy::start(server.address().unwrap()).await.unwrap();
-        let behind_proxy = database.url_through(&proxy.address().to_string()).unwrap();
-        let (one, two) = tokio::join!(Node::start(&behind_proxy), Node::start(database.url()));
+        let grounds = [
+            Ground::database(database.url_through(&proxy.address().to_string()).unwrap()),
+            Ground::database(database.url()),
+        ];
+        let stage = Self::on(database, proxy, grounds).await;
+        Self { server: Some(server), ..stage }
+    }
+
+    /// Two processes, each on what is said here.
+    pub(crate) async fn on(database: Database, proxy: Proxy, [one, two]: [Ground; 2]) -> Self {
+        let (one, two) = tokio::join!(Node::start(one), Node::start(two));
         let nodes = [one, two];
         let mut guests = Vec::new();
         for (n, name) in PEOPLE.iter().enumerate() {
@@ -63,17 +73,54 @@ impl Stage {
             client.until("joining", PATIENCE, |notes| notes.applied.len() == ROOMS.len()).await;
             clients.push(client);
         }
-        Self { clients, nodes, rooms, proxy, database, server, marks: 0 }
+        Self { clients, nodes, rooms, proxy, database, server: None, marks: 0 }
+    }
+
+    /// The server that this test may break.
+    pub(crate) fn server(&self) -> &Postgres {
+        self.server.as_ref().expect("a server of its own")
     }
 
     /// As [`open`](Self::open), and everybody writes without end.
     pub(crate) async fn open_under_load() -> Self {
-        let stage = Self::open().await;
-        for client in &stage.clients {
+        Self::open().await.under_load().await
+    }
+
+    /// From now on everybody writes without end.
+    pub(crate) async fn under_load(self) -> Self {
+        for client in &self.clients {
             client.write_every(Some(Duration::from_millis(40)));
         }
-        stage.more_is_said(20).await;
-        stage
+        self.more_is_said(20).await;
+        self
+    }
+
+    /// What both processes say of everybody: online or not.
+    pub(crate) async fn online(&self) -> [Vec<bool>; 2] {
+        let users: Vec<&str> = self.clients.iter().map(|client| client.guest.user.as_str()).collect();
+        let path = format!("/chat/presence?users={}", users.join(","));
+        let ask = |node: &Node| {
+            let (asking, address, path) = (&self.clients[0].guest, node.address, path.clone());
+            async move {
+                let (status, answer) = asking.try_ask(address, "GET", &path).await;
+                let users = answer["users"].as_array().filter(|_| status == 200).cloned().unwrap_or_default();
+                users.iter().map(|user| user["online"] == true).collect()
+            }
+        };
+        [ask(&self.nodes[0]).await, ask(&self.nodes[1]).await]
+    }
+
+    /// Waits until both processes say of everybody that they are online, as they are.
+    pub(crate) async fn all_are_online(&self, within: Duration) {
+        let begun = Instant::now();
+        loop {
+            let online = self.online().await;
+            if online.iter().all(|users| users.len() == PEOPLE.len() && users.iter().all(|online| *online)) {
+                return println!("presence was right after {:.1?}", begun.elapsed());
+            }
+            assert!(begun.elapsed() < within, "{online:?} after {within:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Waits until each client has so many more answers.

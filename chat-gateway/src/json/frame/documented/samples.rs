@@ -184,6 +184,7 @@ fn closings() -> Vec<Bytes> {
         CloseReason::Expired,
         CloseReason::Revoked,
         CloseReason::Replaced,
+        CloseReason::Superseded,
         CloseReason::Draining,
     ];
     let reconnect_after = Some(Duration::from_nanos(1));
