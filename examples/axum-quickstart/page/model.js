@@ -89,7 +89,7 @@ export class ChatModel extends EventTarget {
       this.client.join(id, { limit: PAGE });
       this.#showUnsent(room);
     }
-    room.takeSummary(summary);
+    if (room.takeSummary(summary)) this.reading.count(room);
     return room;
   }
 

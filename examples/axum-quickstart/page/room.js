@@ -55,14 +55,19 @@ export class RoomState {
     this.name = id;
   }
 
+  /** Answers whether the number of unread messages was counted before the server knew what was read here. */
   takeSummary(summary) {
     this.takeRoom(summary.room);
     this.role = summary.role ?? this.role;
-    this.unread = summary.unread ?? this.unread;
-    this.read = summary.read ?? this.read;
+    const outdated = this.read !== null && this.read === this.#head && (summary.read ?? this.read) !== this.read;
+    if (!outdated) {
+      this.unread = summary.unread ?? this.unread;
+      this.read = summary.read ?? this.read;
+    }
     this.head = summary.head ?? this.head;
     if (summary.preview) this.preview = summary.preview;
     if (summary.activity) this.activity = Math.max(this.activity, Date.parse(summary.activity) || 0);
+    return outdated;
   }
 
   takeRoom(data) {
