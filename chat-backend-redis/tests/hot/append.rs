@@ -124,7 +124,7 @@ async fn writers_on_several_nodes_get_positions_without_gaps() {
         connect(&config).await.hot_log(HotLogConfig::new()),
     ];
     let writers = (0..WRITERS).map(|writer| {
-        let (log, gate) = (Arc::clone(&logs[writer as usize % 2]), gate.clone());
+        let (log, gate) = (Arc::clone(&logs[usize::from(!writer.is_multiple_of(2))]), gate.clone());
         tokio::spawn(async move {
             let mut mine = Vec::new();
             for batch in 0..BATCHES {

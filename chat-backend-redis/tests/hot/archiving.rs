@@ -144,7 +144,7 @@ async fn a_closed_room_with_entries_is_taken_without_them() {
     let place = Place::open(HotLogConfig::new()).await;
     place.fill(names(1..=3)).await;
     place.log.close_room(&place.room, &place.now().await.life).await.unwrap();
-    assert_eq!(place.log.pending_rooms().await.unwrap(), [place.room.clone()]);
+    assert_eq!(place.log.pending_rooms().await.unwrap(), std::slice::from_ref(&place.room));
     let taken = place.take("one", all()).await;
     assert_eq!((taken.len(), &taken[0].life), (1, &None));
     let life = place.begin(Base::keeping(3, 0)).await;
@@ -181,7 +181,7 @@ async fn the_newest_dead_letters_are_kept() {
         entry: pending[0].entries[0].clone(),
         reason: "no such room".to_owned(),
     };
-    place.log.bury(&[letter.clone()]).await.unwrap();
+    place.log.bury(std::slice::from_ref(&letter)).await.unwrap();
     let dead = server.ask("XRANGE {chat:hot:0}:dead - +").await.unwrap();
     for text in ["tea", "m1", "no such room", &letter.entry.id.to_string()] {
         assert!(dead.lines().any(|line| line == text), "{text}: {dead}");

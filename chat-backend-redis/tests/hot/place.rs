@@ -20,6 +20,7 @@ pub(super) struct Place {
 }
 
 /// How the room goes on.
+#[derive(Clone, Copy)]
 pub(super) struct Base {
     pub(super) base: u64,
     pub(super) archived: u64,

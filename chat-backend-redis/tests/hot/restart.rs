@@ -41,7 +41,7 @@ async fn after_a_restart_rooms_are_closed_and_keep_what_is_left() {
     until("it is reached again", async || place.log.health().await.is_ok()).await;
     assert_eq!(place.state().await, HotState::Left);
     assert_eq!(place.append(Some(gate.clone()), vec![draft("x")]).await, HotAppended::Closed);
-    assert_eq!(place.log.pending_rooms().await.unwrap(), [place.room.clone()]);
+    assert_eq!(place.log.pending_rooms().await.unwrap(), std::slice::from_ref(&place.room));
     let left = match place.log.claim(&place.room).await.unwrap() {
         Claim::Yours { token, left } => {
             assert!(place.log.open(place.opening(token, Base::keeping(5, 2))).await.unwrap());
