@@ -87,8 +87,9 @@ async fn send(chat: Chat, rate: u64) -> Sent {
     let mut tasks = Vec::new();
     for number in 0..rate * SECONDS {
         let due = Duration::from_nanos(number * 1_000_000_000 / rate);
-        if due > begun.elapsed() {
-            tokio::time::sleep(due - begun.elapsed()).await;
+        let early = due.saturating_sub(begun.elapsed());
+        if !early.is_zero() {
+            tokio::time::sleep(early).await;
         }
         let system = chat.system(system());
         let mut text = format!("{} ", (began_at + due).as_micros());
