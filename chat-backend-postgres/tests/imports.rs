@@ -9,7 +9,7 @@ use std::time::Duration;
 use chat_backend_postgres::{PostgresBackend, PostgresErrorKind};
 use chat_core::{
     Body, ClientMessageId, Content, Draft, Error, MemberChange, MessageId, Place, ReactionKey, ReactionOp,
-    ReadFrom, ReadQuery, Retry, Role,
+    ReadFrom, ReadQuery, Role,
     search::SearchQuery,
     tiered::{Import, ImportOutcome, Life, LifeOutcome},
 };
@@ -124,7 +124,7 @@ async fn a_name_that_is_taken_fails_the_call_for_good_and_leaves_nothing() {
         [texts(1, 1, 3), import(0, 2, vec![draft(room(0), "ann", "new"), draft(room(0), "ann", "taken")])];
     for _ in 0..2 {
         let error = node.archive().import(&batch).await.unwrap_err();
-        assert!(matches!(error, Error::Backend { retry: Retry::Never, .. }), "{error:?}");
+        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         assert_eq!(
             (kind(&error), sqlstate(&error).as_deref()),
             (Some(PostgresErrorKind::Other), Some("23505"))
@@ -151,7 +151,7 @@ async fn what_does_not_keep_the_contract_is_refused_for_good() {
     let twice = vec![texts(0, 1, 1), texts(0, 2, 2)];
     for batch in [vec![gap], vec![order], vec![other], vec![late], vec![empty], twice] {
         let error = node.archive().import(&batch).await.unwrap_err();
-        assert!(matches!(error, Error::Backend { retry: Retry::Never, .. }), "{error:?}");
+        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
     }
     assert!(read(&*node.message_log(), &room(0)).await.is_empty());
 }

@@ -185,7 +185,7 @@ impl Error {
             Self::Refused(Refusal::RoomInactive) => "room_inactive",
             Self::Refused(Refusal::TargetMissing) => "target_not_found",
             Self::Refused(Refusal::TargetNotOwn) => "target_not_own",
-            Self::Refused(Refusal::Backlog) => "busy",
+            Self::Refused(Refusal::Busy) => "busy",
             Self::Refused(Refusal::Body(body)) | Self::Body(body) => match body {
                 InvalidBody::Blank => "body_blank",
                 InvalidBody::TooLong { .. } => "body_too_long",

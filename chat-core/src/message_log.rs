@@ -54,9 +54,10 @@ pub enum Refusal {
     /// The body does not fit the room.
     #[error("{0}")]
     Body(InvalidBody),
-    /// Too much of the room waits to be archived. Nothing was stored; it may be sent again in a while.
-    #[error("too much of the room waits to be archived")]
-    Backlog,
+    /// The room takes nothing for the moment: too much of it waits to be archived, or what has to be known of it cannot be
+    /// asked for. It may be sent again in a while.
+    #[error("the room takes nothing for the moment")]
+    Busy,
 }
 
 /// From where a page is read.

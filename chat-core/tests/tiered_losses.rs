@@ -8,12 +8,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, ClientMessageId, Cursor, Error, Fingerprint, MessageId, Position, ReadQuery, Result, RoomId,
-    Seq, Storage, UserId,
+    AppendOutcome, Backend, ClientMessageId, Cursor, Error, Fingerprint, MessageId, Position, ReadQuery,
+    Refusal, Result, RoomId, Seq, Storage, UserId,
     memory::{MemoryHotLog, MemoryStore},
     testkit::{
         LogNode,
-        fixtures::{create_room, draft, room, store},
+        fixtures::{create_room, draft, room, seq, store},
     },
     tiered::{
         Admission, Archive, ArchivedRoom, ArchivedTarget, Import, ImportOutcome, Life, LifeOutcome, Tiered,
@@ -27,6 +27,9 @@ use tokio::sync::Semaphore;
 struct Held {
     archive: Arc<dyn Archive>,
     armed: AtomicBool,
+    /// The next life is held up before it begins, or begins and nobody is told.
+    hold_life: AtomicBool,
+    hide_life: AtomicBool,
     held: Semaphore,
     go_on: Semaphore,
     outcomes: Mutex<Vec<ImportOutcome>>,
@@ -50,7 +53,15 @@ impl Archive for Held {
     }
 
     async fn begin_life(&self, room: &RoomId, seen: &ArchivedRoom, life: &Life) -> Result<LifeOutcome> {
-        self.archive.begin_life(room, seen, life).await
+        if self.hold_life.swap(false, Ordering::SeqCst) {
+            self.held.add_permits(1);
+            self.go_on.acquire().await.unwrap().forget();
+        }
+        let outcome = self.archive.begin_life(room, seen, life).await;
+        if self.hide_life.swap(false, Ordering::SeqCst) {
+            return Err(Error::Timeout { operation: "begin life" });
+        }
+        outcome
     }
 
     async fn import(&self, imports: &[Import]) -> Result<Vec<ImportOutcome>> {
@@ -93,6 +104,7 @@ impl Archive for Held {
 
 struct Stage {
     hot: MemoryHotLog,
+    store: MemoryStore,
     archive: Arc<Held>,
     tiered: Tiered,
     node: LogNode,
@@ -104,6 +116,8 @@ async fn stage() -> Stage {
     let archive = Arc::new(Held {
         archive: store.archive(),
         armed: AtomicBool::new(false),
+        hold_life: AtomicBool::new(false),
+        hide_life: AtomicBool::new(false),
         held: Semaphore::new(0),
         go_on: Semaphore::new(0),
         outcomes: Mutex::default(),
@@ -113,7 +127,7 @@ async fn stage() -> Stage {
     let tiered = Tiered::start(Arc::new(hot.clone()), archive.clone(), &store, settings);
     let node = LogNode { log: tiered.message_log(), rooms: tiered.rooms() };
     create_room(&node, "tea", &["ann", "bob"]).await;
-    Stage { hot, archive, tiered, node }
+    Stage { hot, store, archive, tiered, node }
 }
 
 impl Stage {
@@ -233,6 +247,53 @@ async fn an_import_that_is_under_way_when_its_entries_are_lost_is_refused_or_cou
             assert_eq!(stage.texts().await.len(), 4);
         }
     }
+}
+
+/// The archive has noted a life that was never opened: what the hot log still has is good all the same.
+#[tokio::test]
+async fn a_life_that_began_and_was_never_opened_loses_nothing() {
+    let stage = stage().await;
+    stage.say(&["a"]).await;
+    stage.tiered.flush().await.unwrap();
+    let seen = stage.say(&["b", "c"]).await;
+    stage.hot.restore(&stage.hot.snapshot());
+    stage.archive.hide_life.store(true, Ordering::SeqCst);
+    let refused = stage.node.log.append(&[draft("tea", "ann", "d", "d")]).await.unwrap();
+    assert_eq!(refused, [AppendOutcome::Refused(Refusal::Busy)]);
+    stage.hot.forget_claims();
+    assert_eq!(stage.say(&["d"]).await.seq.get(), 4);
+    assert_eq!(stage.after(&seen).await.unwrap(), 1);
+    stage.tiered.flush().await.unwrap();
+    assert_eq!(stage.texts().await.len(), 4);
+    assert!(stage.hot.lost().is_empty());
+}
+
+/// Who opens a room so slowly that another one does it meanwhile begins no life over that one's.
+#[tokio::test]
+async fn who_opens_a_room_too_late_ends_no_life_that_is_in_use() {
+    let stage = stage().await;
+    stage.say(&["a"]).await;
+    stage.tiered.flush().await.unwrap();
+    stage.hot.lose_everything();
+    stage.archive.hold_life.store(true, Ordering::SeqCst);
+    let late = tokio::spawn({
+        let log = stage.node.log.clone();
+        async move { log.append(&[draft("tea", "ann", "late", "late")]).await }
+    });
+    stage.archive.held.acquire().await.unwrap().forget();
+    stage.hot.forget_claims();
+    let mut settings = TieredSettings::default();
+    settings.workers = 0;
+    let other = Tiered::start(Arc::new(stage.hot.clone()), stage.store.archive(), &stage.store, settings);
+    let other = LogNode { log: other.message_log(), rooms: other.rooms() };
+    let seen = store(&other, draft("tea", "ann", "b", "b")).await.cursor;
+    stage.archive.go_on.add_permits(1);
+    let late = late.await.unwrap().unwrap();
+    assert_eq!(late[0].stored().unwrap().cursor, Cursor::new(seen.epoch.clone(), seq(3)));
+    stage.tiered.flush().await.unwrap();
+    assert_eq!(stage.after(&seen).await.unwrap(), 1);
+    assert_eq!(stage.texts().await.len(), 3);
+    assert!(stage.hot.lost().is_empty());
 }
 
 /// Many rooms lose what they have while they are written, archived and read, on many seeds: whatever a reader was given stays so,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chat_core::{
-    Authority, Epoch, MessageId, RoomId, Seq,
+    Authority, Epoch, Error, MessageId, RoomId, Seq,
     rules::batch::{Known, MemberNow, Plan},
     tiered::{Import, ImportEntry, ImportOutcome, Life},
 };
@@ -14,7 +14,7 @@ use sqlx::Row as _;
 
 use super::lives;
 use crate::{
-    PostgresError, PostgresErrorKind,
+    PostgresError,
     append::{Obstacle, lock, overcome, target, write},
     backend::Shared,
     lease::Lease,
@@ -33,6 +33,16 @@ CROSS JOIN LATERAL (
     SELECT e.own FROM $chat.entries e WHERE e.room = x.room AND e.sender = x.sender AND e.countable
     ORDER BY e.seq DESC LIMIT 1) o";
 
+const ENTRY: &str = "entry to be archived";
+
+/// A value that no column takes, or a name or an id that is taken: SQLSTATE's classes 22 and 23.
+pub(super) fn failed(error: PostgresError) -> Error {
+    match error.sqlstate() {
+        Some(state) if state.starts_with("22") || state.starts_with("23") => Error::invalid(ENTRY, error),
+        _ => error.during("import"),
+    }
+}
+
 type Rooms<'i> = BTreeMap<i64, (Arc<Numbered>, &'i Import)>;
 
 /// What holds once it is committed.
@@ -46,7 +56,6 @@ pub(super) async fn import(
     shared: Arc<Shared>,
     imports: Vec<Import>,
 ) -> Result<Vec<ImportOutcome>, PostgresError> {
-    check(&imports)?;
     let mut attempt = 0;
     loop {
         let epoch = shared.epochs.current();
@@ -59,8 +68,8 @@ pub(super) async fn import(
 }
 
 /// What no call that keeps the contract contains, and no table could hold.
-fn check(imports: &[Import]) -> Result<(), PostgresError> {
-    let refuse = |why: &str| Err(PostgresError::new(PostgresErrorKind::Other, why));
+pub(super) fn check(imports: &[Import]) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::invalid(ENTRY, why));
     let mut seen = HashSet::new();
     for Import { room, entries, .. } in imports {
         if entries.is_empty() || !seen.insert(room) {

@@ -53,8 +53,9 @@ impl Archive for PostgresArchive {
             return Ok(Vec::new());
         }
         // A caller who goes away leaves no transaction half done.
+        import::check(imports)?;
         let work = ToTheEnd::new(import::import(Arc::clone(&self.shared), imports.to_vec()));
-        work.await.map_err(|error| error.during("import"))
+        work.await.map_err(import::failed)
     }
 
     async fn admissions(&self, writers: &[(RoomId, UserId)]) -> Result<Vec<Option<Admission>>> {

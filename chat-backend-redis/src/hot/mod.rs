@@ -136,8 +136,15 @@ impl HotLog for RedisHotLog {
         self.ask_unlearned(room).await.map_err(during("unlearned"))
     }
 
-    async fn learn(&self, room: &RoomId, life: &Epoch, upto: Seq, names: &[NameKey]) -> Result<()> {
-        self.learn_names(room, life, upto, names).await.map_err(during("learn"))
+    async fn learn(
+        &self,
+        room: &RoomId,
+        life: &Epoch,
+        after: Seq,
+        upto: Seq,
+        names: &[NameKey],
+    ) -> Result<()> {
+        self.learn_names(room, life, (after, upto), names).await.map_err(during("learn"))
     }
 
     async fn lag(&self) -> Result<Lag> {

@@ -158,7 +158,7 @@ impl RedisHotLog {
         &self,
         room: &RoomId,
         life: &Epoch,
-        upto: Seq,
+        (after, upto): (Seq, Seq),
         names: &[chat_core::tiered::NameKey],
     ) -> Done<()> {
         let packed: Bytes = names.iter().flat_map(|name| name.0).collect();
@@ -166,9 +166,16 @@ impl RedisHotLog {
             packed.chunks(NAMES_AT_ONCE * 16).map(|part| packed.slice_ref(part)).collect();
         let last = parts.pop().unwrap_or_default();
         for part in parts {
-            self.call(&LEARN, room, [life.as_str().into(), text(0), Value::Bytes(part)]).await?;
+            self.call(&LEARN, room, [life.as_str().into(), text(after.get()), text(0), Value::Bytes(part)])
+                .await?;
         }
-        self.call(&LEARN, room, [life.as_str().into(), text(upto.get()), Value::Bytes(last)]).await.map(drop)
+        self.call(
+            &LEARN,
+            room,
+            [life.as_str().into(), text(after.get()), text(upto.get()), Value::Bytes(last)],
+        )
+        .await
+        .map(drop)
     }
 }
 

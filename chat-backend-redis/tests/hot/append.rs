@@ -105,7 +105,7 @@ async fn ids_follow_the_last_one_of_the_archive_whatever_the_clock_says() {
     let place = Place::closed(&fresh(Redis::shared().await.unwrap()), HotLogConfig::new()).await;
     let last = MessageId::next(None, Timestamp::from_millis(9_000_000_000_000), u128::MAX);
     place.begin(Base { last_id: Some(last), ..Base::at(7) }).await;
-    place.log.learn(&place.room, &place.now().await.life, seq(7), &[]).await.unwrap();
+    place.log.learn(&place.room, &place.now().await.life, seq(0), seq(7), &[]).await.unwrap();
     let all = place.fill(names(1..=3)).await;
     assert!(all.iter().map(|(seq, _)| seq.get()).eq(8..=10));
     assert!(last < all[0].1 && all[0].1 < all[1].1 && all[1].1 < all[2].1);

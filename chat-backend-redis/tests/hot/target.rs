@@ -81,6 +81,6 @@ async fn in_a_room_that_is_all_here_a_target_that_is_not_here_is_nowhere() {
     assert_eq!(missing, HotOutcome::TargetMissing);
     let other = place.beside("other");
     let life = other.begin(Base::at(5)).await;
-    other.log.learn(&other.room, &life, seq(5), &[]).await.unwrap();
+    other.log.learn(&other.room, &life, seq(0), seq(5), &[]).await.unwrap();
     assert_eq!(other.send_one(change("a", MessageId::from_u128(99))).await, HotOutcome::AskForTarget);
 }

@@ -18,8 +18,8 @@ use crate::{
 
 /// Most users whose presence is asked for at once.
 const MAX_PRESENCE_USERS: usize = 200;
-/// What a sender is told to wait where too much of a room waits to be archived: the archive has to come back first.
-const BACKLOG_RETRY: Duration = Duration::from_secs(2);
+/// What a sender is told to wait whose room takes nothing for the moment: an archive has to come back first.
+const BUSY_RETRY: Duration = Duration::from_secs(2);
 
 /// A stored send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Actor {
             AppendOutcome::Refused(Refusal::RoomMissing) => Err(Error::RoomNotFound { room }),
             AppendOutcome::Refused(Refusal::NotAMember) => Err(Error::NotAMember { room, user }),
             AppendOutcome::Refused(Refusal::Body(body)) => Err(Error::Body(body)),
-            AppendOutcome::Refused(Refusal::Backlog) => Err(Error::Busy { retry_after: BACKLOG_RETRY }),
+            AppendOutcome::Refused(Refusal::Busy) => Err(Error::Busy { retry_after: BUSY_RETRY }),
             AppendOutcome::Refused(refusal) => Err(Error::Refused(refusal)),
         }
     }

@@ -308,7 +308,12 @@ impl SessionEvents {
                 link.mark();
                 return Ok(());
             }
-            Ok(_) | Err(Error::CursorReset { .. } | Error::CursorExpired { .. }) => {}
+            Ok(_) => {
+                // From a read that began before the new life.
+                link.lane.verify();
+                return Err(Error::Timeout { operation: "read" });
+            }
+            Err(Error::CursorReset { .. } | Error::CursorExpired { .. }) => {}
             Err(error) => return Err(error),
         }
         let page = self.newest(link).await?;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{
     Admission, HotAppended, HotBatch, HotDraft, HotOutcome, Shared,
@@ -17,8 +17,6 @@ use crate::{
 
 /// So long what the hot log wants to know is looked up: rooms to open, gates that change, names and targets in the archive.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// So many rooms are opened at once.
-const OPENINGS: usize = 16;
 /// What a sender is told to wait when that was not enough, or too much waits to be archived.
 const BUSY_RETRY: Duration = Duration::from_millis(500);
 
@@ -69,7 +67,11 @@ impl Shared {
                 return outcomes.into_iter().map(|outcome| outcome.ok_or_else(busy)).collect();
             }
         }
-        Err(busy())
+        // What was decided holds; nothing else was stored.
+        for work in rooms.values_mut() {
+            settle(work, &mut outcomes, |_| Refusal::Busy);
+        }
+        outcomes.into_iter().map(|outcome| outcome.ok_or_else(busy)).collect()
     }
 
     /// Admits, appends, and looks up what stands in the way.
@@ -78,7 +80,7 @@ impl Shared {
         rooms: &mut BTreeMap<RoomId, Work<'_>>,
         outcomes: &mut [Option<AppendOutcome>],
     ) -> Result<()> {
-        self.admit(rooms, outcomes).await?;
+        self.admit(rooms, outcomes).await;
         rooms.retain(|_, work| !work.open.is_empty());
         if rooms.is_empty() {
             return Ok(());
@@ -100,22 +102,24 @@ impl Shared {
                     self.gates.renew(room, state).await;
                     work.gated = self.gates.room(room).await;
                 }
-                HotAppended::Full => settle(work, outcomes, |_| Refusal::Backlog),
+                HotAppended::Full => settle(work, outcomes, |_| Refusal::Busy),
                 HotAppended::Done(life, done) => ask.note(room, work, &life, done, outcomes),
             }
         }
-        self.open_all(&ask.closed, rooms, outcomes).await?;
-        self.ask_for_copies(&ask.copies, rooms, outcomes).await?;
-        self.ask_for_targets(&ask.targets, rooms, outcomes).await
+        // Where the archive does not answer, the rooms that need it are refused, and no other ones.
+        self.open_closed(ask.closed, rooms, outcomes).await;
+        if let Err(error) = self.ask_for_copies(&ask.copies, rooms, outcomes).await {
+            refuse(ask.copies.iter().map(|(room, _)| room), rooms, outcomes, &error);
+        }
+        if let Err(error) = self.ask_for_targets(&ask.targets, rooms, outcomes).await {
+            refuse(ask.targets.iter(), rooms, outcomes, &error);
+        }
+        Ok(())
     }
 
     /// Looks up who may write, where it is not known under the room's gate. A room whose gate is not known yet learns it from
     /// the first append: what is looked up must not be older than its gate.
-    async fn admit(
-        &self,
-        rooms: &mut BTreeMap<RoomId, Work<'_>>,
-        outcomes: &mut [Option<AppendOutcome>],
-    ) -> Result<()> {
+    async fn admit(&self, rooms: &mut BTreeMap<RoomId, Work<'_>>, outcomes: &mut [Option<AppendOutcome>]) {
         let asked = Instant::now();
         let mut unknown = Vec::new();
         for (room, work) in rooms.iter() {
@@ -127,7 +131,15 @@ impl Shared {
                 }
             }
         }
-        let answers = if unknown.is_empty() { Vec::new() } else { self.archive.admissions(&unknown).await? };
+        let answers =
+            if unknown.is_empty() { Ok(Vec::new()) } else { self.archive.admissions(&unknown).await };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => {
+                refuse(unknown.iter().map(|(room, _)| room), rooms, outcomes, &error);
+                return;
+            }
+        };
         let known: BTreeMap<_, _> = unknown.into_iter().zip(answers).collect();
         for (room, work) in rooms.iter_mut() {
             let Some(gated) = &work.gated else { continue };
@@ -161,30 +173,25 @@ impl Shared {
                 settle(work, outcomes, |_| Refusal::RoomMissing);
             }
         }
-        Ok(())
     }
 
-    async fn open_all(
+    async fn open_closed(
         &self,
-        closed: &[RoomId],
+        closed: Vec<RoomId>,
         rooms: &mut BTreeMap<RoomId, Work<'_>>,
         outcomes: &mut [Option<AppendOutcome>],
-    ) -> Result<()> {
-        let opened: Vec<_> = stream::iter(closed.iter().cloned())
-            .map(|room| async move {
-                let open = self.open(&room).await?;
-                Ok::<_, Error>((room, open))
-            })
-            .buffer_unordered(OPENINGS)
-            .try_collect()
-            .await?;
-        for (room, open) in opened {
-            if let (None, Some(work)) = (open, rooms.get_mut(&room)) {
-                settle(work, outcomes, |_| Refusal::RoomMissing);
+    ) {
+        for (room, opened) in self.open_all(closed).await {
+            match opened {
+                Ok(Some(_)) => self.learner.add(&room),
+                Ok(None) => {
+                    if let Some(work) = rooms.get_mut(&room) {
+                        settle(work, outcomes, |_| Refusal::RoomMissing);
+                    }
+                }
+                Err(error) => refuse([&room].into_iter(), rooms, outcomes, &error),
             }
-            self.learner.add(&room);
         }
-        Ok(())
     }
 
     /// Which of the drafts the archive has already.
@@ -210,9 +217,10 @@ impl Shared {
         let whereabouts = self.whereabouts(&asked_rooms).await?;
         for ((room, first), place) in asked.iter().zip(whereabouts) {
             self.learner.add(room);
-            let (Some(work), Some(place)) = (rooms.get_mut(room), place) else { continue };
+            let Some(work) = rooms.get_mut(room) else { continue };
             work.open.retain_mut(|waiting| {
-                let Some((position, fingerprint)) = copies.next().flatten() else {
+                let copy = copies.next().flatten();
+                let (Some(place), Some((position, fingerprint))) = (&place, copy) else {
                     waiting.hot.not_archived = Some(*first);
                     return true;
                 };
@@ -321,6 +329,21 @@ fn repeat(draft: &Draft, first: Position, fingerprint: Fingerprint) -> AppendOut
         AppendOutcome::Duplicate(first)
     } else {
         AppendOutcome::Conflict(first)
+    }
+}
+
+/// Refuses what is left of these rooms' drafts, since the archive does not answer.
+fn refuse<'r>(
+    asked: impl Iterator<Item = &'r RoomId>,
+    rooms: &mut BTreeMap<RoomId, Work<'_>>,
+    outcomes: &mut [Option<AppendOutcome>],
+    error: &Error,
+) {
+    warn!(error = %error.with_causes(), "the archive was asked in vain; sends that need it are refused");
+    for room in asked {
+        if let Some(work) = rooms.get_mut(room) {
+            settle(work, outcomes, |_| Refusal::Busy);
+        }
     }
 }
 

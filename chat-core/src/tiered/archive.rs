@@ -141,7 +141,8 @@ pub trait Archive: Backend {
     /// room's present one, or an earlier one whose successors all have bases at or behind its last entry.
     ///
     /// # Errors
-    /// An error says nothing about what was stored: call again.
+    /// [`Error::Invalid`](crate::Error::Invalid) if one of the entries is what the archive will never take, such as a second one
+    /// of a name: then nothing was stored. Any other error says nothing about what was stored: call again.
     ///
     /// # Cancel safety
     /// A dropped call may or may not have stored the entries.

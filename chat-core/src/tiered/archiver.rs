@@ -48,7 +48,7 @@ impl Learner {
 /// Starts the workers. They end with the last handle on what they work for.
 pub(super) fn start(shared: &Arc<Shared>) {
     meter::describe();
-    for _ in 0..shared.settings.workers.max(1) {
+    for _ in 0..shared.settings.workers {
         tokio::spawn(work(Arc::downgrade(shared)));
     }
     tokio::spawn(look_after(Arc::downgrade(shared)));
@@ -110,8 +110,9 @@ async fn finish(shared: &Shared, pending: &[Pending]) {
 }
 
 async fn archive(shared: &Shared, pending: &[Pending]) -> Result<()> {
-    let done = shared.archive_entries(pending).await?;
+    let (done, failed) = shared.archive_entries(pending).await;
     shared.hot.archived(&done).await?;
+    failed?;
     meter::archived(pending.iter().map(|taken| taken.entries.len() as u64).sum());
     Ok(())
 }

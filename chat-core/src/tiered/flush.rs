@@ -12,9 +12,11 @@ use super::{
 use crate::{Body, Content, Draft, Epoch, Error, Result, Retry, RoomId, Seq};
 
 /// So many entries of a room are moved at once while somebody waits for them.
-const AT_ONCE: usize = 1_000;
+const AT_ONCE: usize = 250;
 /// So often is looked whether all is there.
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 1_000;
+/// So many entries go into the archive in one step at most, so that it is over in time.
+const STEP: usize = 4_000;
 
 impl Shared {
     /// Returns once everything is archived that these rooms held when this was called.
@@ -38,8 +40,9 @@ impl Shared {
             }
             let names: Vec<RoomId> = wanted.keys().cloned().collect();
             let pending = self.hot.pending(&names, AT_ONCE).await?;
-            let done = self.archive_entries(&pending).await?;
+            let (done, failed) = self.archive_entries(&pending).await;
             self.hot.archived(&done).await?;
+            failed?;
             for (room, state) in names.iter().zip(self.hot.rooms(&names).await?) {
                 let waits = match (&state, wanted.get(room)) {
                     (HotState::Open(open), Some((life, upto))) => open.life == *life && open.archived < *upto,
@@ -53,65 +56,78 @@ impl Shared {
         Err(Error::Timeout { operation: "moving entries into the archive" })
     }
 
-    /// Archives what was taken. Answers what the hot log is to be told; a room whose life is over is closed there.
-    ///
-    /// # Errors
-    /// The archive's, where trying again may help: then nothing is known of what was stored.
-    pub(super) async fn archive_entries(&self, pending: &[Pending]) -> Result<Vec<Archived>> {
+    /// Archives what was taken. Answers what the hot log is to be told, and what failed first: a room that is in the way keeps no
+    /// other one from it. A room whose life is over is opened anew.
+    pub(super) async fn archive_entries(&self, pending: &[Pending]) -> (Vec<Archived>, Result<()>) {
+        let (mut done, mut failed) = (Vec::with_capacity(pending.len()), None);
+        let mut note = |outcome: Result<Archived>| match outcome {
+            Ok(archived) => done.push(archived),
+            Err(error) => failed = failed.take().or(Some(error)),
+        };
         let mut imports = Vec::with_capacity(pending.len());
-        let mut done = Vec::with_capacity(pending.len());
         for taken in pending {
-            let Some(life) = taken.life.clone() else {
-                done.extend(self.reopen(taken).await?);
-                continue;
-            };
-            if taken.entries.is_empty() {
+            match (&taken.life, &taken.entries[..]) {
+                (None, _) => note(self.reopen(taken).await),
                 // Somebody was faster.
-                let upto = Seq::ZERO;
-                done.push(Archived { room: taken.room.clone(), life, upto, ticket: taken.ticket.clone() });
-                continue;
+                (Some(life), []) => note(Ok(archived(taken, life, Seq::ZERO))),
+                (Some(life), entries) => match self.readable(&taken.room, life, entries).await {
+                    Ok(entries) => {
+                        imports
+                            .push((taken, Import { room: taken.room.clone(), life: life.clone(), entries }));
+                    }
+                    Err(error) => note(Err(error)),
+                },
             }
-            let entries = self.readable(&taken.room, &life, &taken.entries).await?;
-            imports.push((taken, Import { room: taken.room.clone(), life, entries }));
         }
-        let only: Vec<Import> = imports.iter().map(|(_, import)| import.clone()).collect();
-        let outcomes = if only.is_empty() { Vec::new() } else { self.import_all(only).await? };
-        for ((taken, import), outcome) in imports.into_iter().zip(outcomes) {
-            let upto = match outcome {
-                ImportOutcome::Stored(_) => import.entries.last().map_or(Seq::ZERO, |entry| entry.seq),
-                ImportOutcome::Gap(_) | ImportOutcome::Superseded => {
-                    warn!(room = %import.room, ?outcome, "the archive does not go along with this life of the room");
-                    self.hot.close_room(&import.room, &import.life).await?;
-                    done.extend(self.reopen(taken).await?);
-                    continue;
+        let mut rest = &imports[..];
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(step(rest));
+            match self.import_all(now.iter().map(|(_, import)| import.clone()).collect()).await {
+                Ok(outcomes) => {
+                    for ((taken, import), outcome) in now.iter().zip(outcomes) {
+                        note(self.conclude(taken, import, outcome).await);
+                    }
                 }
-                ImportOutcome::RoomMissing => {
-                    self.bury_all(taken, &import.life, "there is no such room").await?;
-                    taken.entries.last().map_or(Seq::ZERO, |entry| entry.seq)
-                }
-            };
-            let (room, life) = (import.room, import.life);
-            done.push(Archived { room, life, upto, ticket: taken.ticket.clone() });
+                Err(error) => note(Err(error)),
+            }
+            rest = later;
         }
-        Ok(done)
+        (done, failed.map_or(Ok(()), Err))
+    }
+
+    /// What the hot log is to be told of an import.
+    async fn conclude(&self, taken: &Pending, import: &Import, outcome: ImportOutcome) -> Result<Archived> {
+        let last = import.entries.last().map_or(Seq::ZERO, |entry| entry.seq);
+        match outcome {
+            ImportOutcome::Stored(_) => {}
+            ImportOutcome::Gap(_) | ImportOutcome::Superseded => {
+                warn!(room = %import.room, ?outcome, "the archive does not go along with this life of the room");
+                self.hot.close_room(&import.room, &import.life).await?;
+                return self.reopen(taken).await;
+            }
+            ImportOutcome::RoomMissing => {
+                for entry in &taken.entries {
+                    let reason = "there is no such room".to_owned();
+                    self.bury(&taken.room, &import.life, entry.clone(), reason).await?;
+                }
+            }
+        }
+        Ok(archived(taken, &import.life, last))
     }
 
     /// Opens a room with entries left, at once: nobody else may ask for it. What waits is taken again then.
-    async fn reopen(&self, taken: &Pending) -> Result<Option<Archived>> {
+    async fn reopen(&self, taken: &Pending) -> Result<Archived> {
         let open = self.open(&taken.room).await?;
-        Ok(open.map(|open| Archived {
-            room: taken.room.clone(),
-            life: open.life,
-            upto: Seq::ZERO,
-            ticket: taken.ticket.clone(),
-        }))
+        // Of one that does not exist, the ticket alone is given back.
+        let life = open.map_or_else(Epoch::generate, |open| open.life);
+        Ok(archived(taken, &life, Seq::ZERO))
     }
 
     /// Imports; where the archive will never take some of it, finds out which.
     async fn import_all(&self, imports: Vec<Import>) -> Result<Vec<ImportOutcome>> {
         match self.archive.import(&imports).await {
-            Err(refused) if !refused.is_retryable() => {
-                warn!(%refused, rooms = imports.len(), "the archive refuses a batch: each room for itself");
+            Err(Error::Invalid { reason, .. }) => {
+                warn!(reason, rooms = imports.len(), "the archive refuses a batch: each room for itself");
             }
             done => return done,
         }
@@ -124,7 +140,7 @@ impl Shared {
 
     async fn import_room(&self, mut import: Import) -> Result<ImportOutcome> {
         match self.archive.import(std::slice::from_ref(&import)).await {
-            Err(refused) if !refused.is_retryable() => {}
+            Err(Error::Invalid { .. }) => {}
             done => return only(done?),
         }
         let mut outcome = ImportOutcome::Superseded;
@@ -133,7 +149,7 @@ impl Shared {
             let sent = entry.draft.clone();
             import.entries = vec![entry];
             outcome = match self.archive.import(std::slice::from_ref(&import)).await {
-                Err(refused) if !refused.is_retryable() => {
+                Err(refused @ Error::Invalid { .. }) => {
                     let payload = payload::encode(&sent)?;
                     let entry = HotEntry { seq, id, target: None, payload };
                     self.bury(&import.room, &import.life, entry, refused.to_string()).await?;
@@ -164,13 +180,6 @@ impl Shared {
         Ok(readable)
     }
 
-    async fn bury_all(&self, taken: &Pending, life: &Epoch, reason: &str) -> Result<()> {
-        for entry in &taken.entries {
-            self.bury(&taken.room, life, entry.clone(), reason.to_owned()).await?;
-        }
-        Ok(())
-    }
-
     async fn bury(&self, room: &RoomId, life: &Epoch, entry: HotEntry, reason: String) -> Result<()> {
         error!(%room, seq = %entry.seq, reason, "an entry cannot be archived and is put aside");
         meter::buried();
@@ -197,10 +206,12 @@ impl Shared {
     /// Names of the archive that the hot log does not know yet, a page at a time.
     pub(super) async fn learn_names(&self, room: &RoomId) -> Result<()> {
         const PAGE: usize = 1_000;
-        while let Some(unlearned) = self.hot.unlearned(room).await? {
+        loop {
+            // The life first: what is to be told is then of this one, or the telling has no effect.
             let [HotState::Open(open)] = &self.hot.rooms(std::slice::from_ref(room)).await?[..] else {
                 return Ok(());
             };
+            let Some(unlearned) = self.hot.unlearned(room).await? else { return Ok(()) };
             let mut names = self.archive.names(room, unlearned.after, PAGE).await?;
             names.retain(|(seq, ..)| *seq <= unlearned.upto);
             let upto = match names.last() {
@@ -209,9 +220,8 @@ impl Shared {
             };
             let keys: Vec<_> =
                 names.iter().map(|(_, sender, name)| super::NameKey::new(sender, name)).collect();
-            self.hot.learn(room, &open.life, upto, &keys).await?;
+            self.hot.learn(room, &open.life, unlearned.after, upto, &keys).await?;
         }
-        Ok(())
     }
 
     /// As [`learn_names`](Self::learn_names), of several rooms; what fails is left for the next time.
@@ -225,6 +235,20 @@ impl Shared {
             })
             .await;
     }
+}
+
+fn archived(taken: &Pending, life: &Epoch, upto: Seq) -> Archived {
+    Archived { room: taken.room.clone(), life: life.clone(), upto, ticket: taken.ticket.clone() }
+}
+
+/// How many of these imports go together: at least one.
+fn step(imports: &[(&Pending, Import)]) -> usize {
+    let mut entries = 0;
+    let fits = imports.iter().take_while(|(_, import)| {
+        entries += import.entries.len();
+        entries <= STEP
+    });
+    fits.count().max(1)
 }
 
 fn only(mut outcomes: Vec<ImportOutcome>) -> Result<ImportOutcome> {

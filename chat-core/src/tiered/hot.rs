@@ -401,8 +401,16 @@ pub trait HotLog: Backend {
     /// What of the archive's names is not known here yet; `None` if all are, or the room is closed.
     async fn unlearned(&self, room: &RoomId) -> Result<Option<Unlearned>>;
 
-    /// Tells names of the archive, up to and with the position `upto`, from where the last call ended.
-    async fn learn(&self, room: &RoomId, life: &Epoch, upto: Seq, names: &[NameKey]) -> Result<()>;
+    /// Tells the names of the archive behind the position [`Unlearned::after`], up to and with `upto`. Without an effect if the
+    /// life is another one, or others than those are to be told by now.
+    async fn learn(
+        &self,
+        room: &RoomId,
+        life: &Epoch,
+        after: Seq,
+        upto: Seq,
+        names: &[NameKey],
+    ) -> Result<()>;
 
     /// How far the archive is behind.
     async fn lag(&self) -> Result<Lag>;

@@ -21,7 +21,7 @@ impl ArchivedRoom {
     }
 
     /// Whether what this cursor has seen is still the room's history: every later life began at or behind it.
-    fn goes_on(&self, cursor: &Cursor) -> bool {
+    pub(super) fn goes_on(&self, cursor: &Cursor) -> bool {
         if let Some(index) = self.lives.iter().position(|life| life.epoch == cursor.epoch) {
             return self.lives[index + 1..].iter().all(|later| cursor.seq <= later.base);
         }

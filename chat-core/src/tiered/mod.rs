@@ -70,9 +70,9 @@ pub struct TieredSettings {
     pub batch_entries: usize,
     /// Or when one has waited so long; default 500 ms.
     pub batch_age: Duration,
-    /// At most so many rooms go together; default 256.
+    /// At most so many rooms are taken at once; default 64.
     pub max_rooms: usize,
-    /// At most so many entries of each; default 500.
+    /// At most so many entries of each; default 250.
     pub max_entries: usize,
     /// What a worker took and did not finish within this time is taken over by others; default 30 s.
     pub take_over: Duration,
@@ -84,8 +84,8 @@ impl Default for TieredSettings {
             workers: 2,
             batch_entries: 100,
             batch_age: Duration::from_millis(500),
-            max_rooms: 256,
-            max_entries: 500,
+            max_rooms: 64,
+            max_entries: 250,
             take_over: Duration::from_secs(30),
         }
     }
@@ -138,9 +138,7 @@ impl Tiered {
             learner: Learner::default(),
             appended: Arc::default(),
         });
-        if shared.settings.workers > 0 {
-            archiver::start(&shared);
-        }
+        archiver::start(&shared);
         Self { shared }
     }
 

@@ -1,13 +1,14 @@
 //! Opens a room in the hot log, at the head that no earlier life can move any more.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::{ArchivedRoom, Claim, HotRoom, HotState, Life, LifeOutcome, Opening, Shared};
-use crate::{Epoch, Error, Head, Result, Retry, RoomId};
+use crate::{Cursor, Epoch, Error, Head, Result, Retry, RoomId};
 
 /// So long an opening may take, with all that stands in its way: a claim of somebody who went away, and then its own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -15,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Who waits for another one to open a room asks again after this time, later after twice as long, up to the other one.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many rooms are opened at once.
+const OPENINGS: usize = 16;
 
 /// A room, wherever it is.
 pub(super) enum Whereabouts {
@@ -55,14 +59,24 @@ impl Shared {
         done.unwrap_or_else(|failed| Err(Error::backend(super::NAME, "open", Retry::Later, failed)))
     }
 
+    /// Opens several, each for itself.
+    pub(super) async fn open_all(&self, rooms: Vec<RoomId>) -> BTreeMap<RoomId, Result<Option<HotRoom>>> {
+        stream::iter(rooms)
+            .map(|room| async move {
+                let open = self.open(&room).await;
+                (room, open)
+            })
+            .buffer_unordered(OPENINGS)
+            .collect()
+            .await
+    }
+
     async fn open_now(&self, room: &RoomId) -> Result<Option<HotRoom>> {
-        // Before it is claimed: a claim that is not used keeps others away for a while.
-        if self.archived_room(room).await?.is_none() {
-            return Ok(None);
-        }
         let until = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
         while Instant::now() < until {
+            // Before it is claimed: also since a claim that is not used keeps others away for a while.
+            let Some(before) = self.archived_room(room).await? else { return Ok(None) };
             let (token, left) = match self.hot.claim(room).await? {
                 Claim::Open(open) => return Ok(Some(open)),
                 Claim::Wait(time) => {
@@ -73,23 +87,31 @@ impl Shared {
                 }
                 Claim::Yours { token, left } => (token, left),
             };
-            let Some(opening) = self.begin_life(room, token, left, until).await? else { return Ok(None) };
-            // Whether or not it was still ours to open: the next claim says how it stands.
-            self.hot.open(opening).await?;
+            if let Some(opening) = self.begin_life(room, token, left, &before, until).await? {
+                // Whether or not it was still ours to open: the next claim says how it stands.
+                self.hot.open(opening).await?;
+            }
         }
         Err(Error::Timeout { operation: "opening a room" })
     }
 
-    /// Begins a life in the archive, at a head that holds; `None` if there is no such room.
+    /// Begins a life in the archive, at a head that holds; `None` if another one has begun since before the claim.
+    ///
+    /// A claim is no more than a lease. If it ran out meanwhile, whoever has it now began its life after it, which is seen here;
+    /// and whoever began before it has a token that is no longer good. So no life is begun over one that is in use.
     async fn begin_life(
         &self,
         room: &RoomId,
         token: Bytes,
         left: Option<HotRoom>,
+        before: &ArchivedRoom,
         until: Instant,
     ) -> Result<Option<Opening>> {
         while Instant::now() < until {
             let Some(known) = self.archived_room(room).await? else { return Ok(None) };
+            if known.epoch() != before.epoch() || known.lives.len() != before.lives.len() {
+                return Ok(None);
+            }
             let keep = left.as_ref().is_some_and(|left| goes_on(left, &known));
             let base = match &left {
                 Some(left) if keep => left.head,
@@ -139,12 +161,14 @@ impl Shared {
             .map(|(room, _)| room.clone())
             .collect();
         let archived = if absent.is_empty() { Vec::new() } else { self.archive.rooms(&absent).await? };
+        let left = rooms.iter().zip(&states).filter(|(_, state)| **state == HotState::Left);
+        let mut opened = self.open_all(left.map(|(room, _)| room.clone()).collect()).await;
         let mut archived = archived.into_iter();
         let mut found = Vec::with_capacity(rooms.len());
         for (room, state) in rooms.iter().zip(states) {
             found.push(match state {
                 HotState::Open(open) => Some(Whereabouts::Hot(open)),
-                HotState::Left => self.open(room).await?.map(Whereabouts::Hot),
+                HotState::Left => opened.remove(room).transpose()?.flatten().map(Whereabouts::Hot),
                 HotState::Absent => archived.next().flatten().map(Whereabouts::Archived),
             });
         }
@@ -152,9 +176,10 @@ impl Shared {
     }
 }
 
-/// Whether what is left goes on from what is archived: it is of the room's present life, has everything that is not archived,
-/// and is not behind.
+/// Whether what is left goes on from what is archived: no life has begun behind its end, it has everything that is not
+/// archived, and is not behind. Lives may have begun since that were never opened.
 fn goes_on(left: &HotRoom, known: &ArchivedRoom) -> bool {
     let head = known.head.cursor.seq;
-    known.life().is_some_and(|life| life.epoch == left.life) && left.head >= head && left.first <= head.next()
+    let last = Cursor::new(left.life.clone(), left.head);
+    known.goes_on(&last) && left.head >= head && left.first <= head.next()
 }

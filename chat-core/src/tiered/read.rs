@@ -21,7 +21,7 @@ impl Shared {
 
     async fn try_read(&self, room: &RoomId, query: &ReadQuery) -> Result<Option<Page>> {
         match self.hot.page(room, hot_from(&query.from), query.view, query.limit).await? {
-            HotPage::Here(found) => self.hot_page(room, query, found).await.map(Some),
+            HotPage::Here(found) => self.hot_page(room, query, found).await,
             HotPage::Elsewhere(hot) => self.old_page(room, query, &hot).await,
             HotPage::Closed => {
                 let state = self.hot.rooms(std::slice::from_ref(room)).await?.pop();
@@ -36,8 +36,8 @@ impl Shared {
     }
 
     /// A page that the hot log has.
-    async fn hot_page(&self, room: &RoomId, query: &ReadQuery, found: HotWindow) -> Result<Page> {
-        let query = self.in_life(room, query, &found.room).await?;
+    async fn hot_page(&self, room: &RoomId, query: &ReadQuery, found: HotWindow) -> Result<Option<Page>> {
+        let Some(query) = self.in_life(room, query, &found.room).await? else { return Ok(None) };
         let found = Found {
             head: found.room.head(),
             place: Some(found.place),
@@ -45,19 +45,33 @@ impl Shared {
             earlier: found.earlier,
             later: found.later,
         };
-        found.into_page(room, &query)
+        found.into_page(room, &query).map(Some)
     }
 
-    /// The query with a cursor of the present life, if the one it has still holds.
-    async fn in_life(&self, room: &RoomId, query: &ReadQuery, hot: &HotRoom) -> Result<ReadQuery> {
-        let Some(cursor) = cursor_of(&query.from) else { return Ok(query.clone()) };
+    /// The query with a cursor of the present life, if the one it has still holds; `None` if the room's life is another one.
+    async fn in_life(&self, room: &RoomId, query: &ReadQuery, hot: &HotRoom) -> Result<Option<ReadQuery>> {
+        let Some(cursor) = cursor_of(&query.from) else { return Ok(Some(query.clone())) };
         if cursor.epoch == hot.life {
-            return Ok(query.clone());
+            return Ok(Some(query.clone()));
         }
         let known =
             self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
+        if !self.lives_on(room, hot, &known).await? {
+            return Ok(None);
+        }
         known.position(room, cursor, &hot.head())?;
-        Ok(in_epoch(query, &hot.life))
+        Ok(Some(in_epoch(query, &hot.life)))
+    }
+
+    /// Whether what the hot log has is of the room's present life. Otherwise it is opened anew: the archive was put back, or this is
+    /// a server that another one has taken over from.
+    pub(super) async fn lives_on(&self, room: &RoomId, hot: &HotRoom, known: &ArchivedRoom) -> Result<bool> {
+        if *known.epoch() == hot.life && known.head.cursor.seq >= hot.archived {
+            return Ok(true);
+        }
+        self.hot.close_room(room, &hot.life).await?;
+        self.open(room).await?;
+        Ok(false)
     }
 
     /// A page of an open room that lies before the hot log's window, at least in part.
@@ -67,10 +81,7 @@ impl Shared {
         }
         let known =
             self.archived_room(room).await?.ok_or_else(|| Error::RoomNotFound { room: room.clone() })?;
-        if known.life().is_none_or(|life| life.epoch != hot.life) || known.head.cursor.seq < hot.archived {
-            // The archive was put back, or another life has begun.
-            self.hot.close_room(room, &hot.life).await?;
-            self.open(room).await?;
+        if !self.lives_on(room, hot, &known).await? {
             return Ok(None);
         }
         self.page_of(room, query, &known).await

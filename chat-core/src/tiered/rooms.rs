@@ -128,6 +128,11 @@ impl Rooms for TieredRooms {
         let seq = if cursor.epoch == head.cursor.epoch && cursor.seq <= head.cursor.seq {
             cursor.seq
         } else {
+            if let Whereabouts::Hot(hot) = &place
+                && !self.shared.lives_on(room, hot, &known).await?
+            {
+                return Err(Error::CursorReset { room: room.clone(), current: known.visible_head().cursor });
+            }
             known.position(room, cursor, &head)?
         };
         let archived = Cursor::new(known.head.cursor.epoch, seq);

@@ -7,6 +7,7 @@ local W, less = TAG .. 'w', 0
 for index = 5, #ARGV, 4 do
     LOCAL(ARGV[index])
 end
+FREES()
 for index = 5, #ARGV, 4 do
     local room, life, upto, ticket = ARGV[index], ARGV[index + 1], tonumber(ARGV[index + 2]), ARGV[index + 3]
     local r = load(room)

@@ -2,6 +2,7 @@
 -- reason. Cost: one step each.
 
 LOCAL('')
+FREES()
 for index = 4, #ARGV, 7 do
     redis.call('XADD', TAG .. 'dead', 'MAXLEN', '~', ARGV[3], '*', 'room', ARGV[index], 'life', ARGV[index + 1],
         'position', ARGV[index + 2], 'id', ARGV[index + 3], 'target', ARGV[index + 4], 'payload', ARGV[index + 5],

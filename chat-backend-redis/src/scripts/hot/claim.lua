@@ -4,6 +4,7 @@
 
 local room, token, lasts = ARGV[3], ARGV[4], ARGV[5]
 LOCAL(room)
+FREES()
 local r = load(room)
 if r and r.open then
     return { 'O', told(r) }

@@ -3,6 +3,7 @@
 
 local room, v, hold, lasts = ARGV[3], ARGV[4], 'h:' .. ARGV[5], tonumber(ARGV[6])
 LOCAL(room)
+FREES()
 local G, time = TAG .. 'g:' .. room, now()
 local fields = redis.call('HGETALL', G)
 -- Of nodes that went away.

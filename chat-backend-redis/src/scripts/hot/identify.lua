@@ -2,6 +2,8 @@
 -- prelude. KEYS: the partition's record. ARGV: how many partitions there are, a new era.
 -- Answers how many partitions the record says there are. Cost: three steps.
 
+-- Also where memory is full: see FREES.
+redis.call('DEL', string.sub(KEYS[1], 1, -2) .. 'none')
 local known = redis.call('HMGET', KEYS[1], 'replid', 'of')
 local here = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
 if known[1] ~= here then

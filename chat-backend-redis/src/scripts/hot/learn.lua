@@ -1,10 +1,11 @@
--- Takes names of the archive into the filter. ARGV: from the third one the room, the life, up to which position they are known with these,
--- or 0 if more follow, the keys in one. Cost: seven steps for each.
+-- Takes names of the archive into the filter. ARGV: from the third one the room, the life, up to which position they were known before these,
+-- and with these, or 0 if more follow, the keys in one. Cost: seven steps for each.
 
-local room, upto, packed = ARGV[3], tonumber(ARGV[5]), ARGV[6]
+local room, upto, packed = ARGV[3], tonumber(ARGV[6]), ARGV[7]
 LOCAL(room)
+FREES()
 local r = load(room)
-if not r or r.life ~= ARGV[4] then
+if not r or r.life ~= ARGV[4] or r.la ~= tonumber(ARGV[5]) then
     return 0
 end
 local keys = {}

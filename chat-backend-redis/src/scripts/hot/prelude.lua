@@ -55,6 +55,12 @@ local function LOCAL(room)
     end
 end
 
+-- Of what must go on where memory is full, since it gives some back or is needed before anything can: a server asks for memory up to a script's
+-- first write only, and this one takes none.
+local function FREES()
+    redis.call('DEL', TAG .. 'none')
+end
+
 local function now()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)

@@ -7,6 +7,7 @@ local worker, rooms, entries = ARGV[3], tonumber(ARGV[6]), ARGV[7]
 local W, time = TAG .. 'w', now()
 local taken, seen = {}, {}
 LOCAL('')
+FREES()
 
 local function take(items)
     for _, item in ipairs(items) do
@@ -56,7 +57,9 @@ local function is_due()
     for index = 1, #group, 2 do
         if group[index] == 'last-delivered-id' then
             local oldest = redis.call('XRANGE', W, '(' .. group[index + 1], '+', 'COUNT', 1)[1]
-            return oldest and time - tonumber(string.match(oldest[1], '%d+')) >= tonumber(ARGV[5])
+            local age = oldest and time - tonumber(string.match(oldest[1], '%d+'))
+            -- One of a time to come is of before the clock was set back.
+            return age and (age >= tonumber(ARGV[5]) or age < 0)
         end
     end
 end

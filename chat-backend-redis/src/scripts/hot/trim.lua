@@ -3,6 +3,7 @@
 
 local room, oldest = ARGV[3], tonumber(ARGV[5])
 LOCAL(room)
+FREES()
 local r = load(room)
 if r and r.life == ARGV[4] and oldest > r.oldest then
     r.oldest = math.min(oldest, r.head + 1)

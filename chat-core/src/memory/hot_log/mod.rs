@@ -234,9 +234,16 @@ impl HotLog for MemoryHotLog {
         Ok(self.lock().open_room(room).and_then(room::Room::unlearned))
     }
 
-    async fn learn(&self, room: &RoomId, life: &Epoch, upto: Seq, names: &[NameKey]) -> Result<()> {
+    async fn learn(
+        &self,
+        room: &RoomId,
+        life: &Epoch,
+        after: Seq,
+        upto: Seq,
+        names: &[NameKey],
+    ) -> Result<()> {
         if let Some(known) = self.lock().living_room_mut(room, life) {
-            known.learn(upto, names);
+            known.learn(after, upto, names);
         }
         Ok(())
     }

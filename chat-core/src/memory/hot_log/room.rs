@@ -168,7 +168,10 @@ impl Room {
         (after < upto).then_some(Unlearned { after, upto })
     }
 
-    pub(super) fn learn(&mut self, upto: Seq, names: &[NameKey]) {
+    pub(super) fn learn(&mut self, after: Seq, upto: Seq, names: &[NameKey]) {
+        if self.unlearned.0 != after {
+            return;
+        }
         self.learned.extend(names);
         self.unlearned.0 = self.unlearned.0.max(upto);
     }
