@@ -147,7 +147,8 @@ impl Arguments {
         }
         let place = self.place().map_err(&mut note).ok();
         let redis = self.redis().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
-        let hot_log = self.hot_log().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
+        let hot_log =
+            self.hot_log().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
         // Says how long it is, never what it is.
         if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
             note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
@@ -243,7 +244,9 @@ impl Arguments {
                 }
             }
             if !self.hot_log {
-                wrong.push("--hot-replicas: nothing waits for them without --hot-log; give HOT_LOG too".to_owned());
+                wrong.push(
+                    "--hot-replicas: nothing waits for them without --hot-log; give HOT_LOG too".to_owned(),
+                );
             }
         }
         if wrong.is_empty() { Ok(self.hot_log.then_some(config)) } else { Err(wrong) }

@@ -83,8 +83,10 @@ fn a_hot_log_is_in_redis_and_in_front_of_a_database() {
     for more in [&["--hot-log"][..], &["--hot-log", "--hot-replicas=2"]] {
         assert!(parse(&[&[redis, database], more].concat()).check().unwrap().hot_log.is_some());
     }
-    let (no_redis, no_database) = ("--hot-log: it is in Redis;", "--hot-log: it stands in front of a database;");
-    let (no_number, no_log) = ("--hot-replicas: \"0\" is not a number", "--hot-replicas: nothing waits for them");
+    let (no_redis, no_database) =
+        ("--hot-log: it is in Redis;", "--hot-log: it stands in front of a database;");
+    let (no_number, no_log) =
+        ("--hot-replicas: \"0\" is not a number", "--hot-replicas: nothing waits for them");
     for (words, said) in [
         (&["--hot-log"][..], &[no_redis, no_database][..]),
         (&["--hot-log", database], &[no_redis]),
