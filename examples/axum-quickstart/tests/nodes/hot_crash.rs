@@ -25,9 +25,8 @@ async fn a_process_dies_between_moving_entries_and_saying_so() {
     let mut held = stage.hold_archive().await;
     let before = archived(&mut watch).await;
     let mover = held.waiting().await;
-    // … and goes on when nothing comes back to its process any more: that never learns that they are stored.
-    let way = if mover == 0 { &stage.proxy } else { &stage.second };
-    way.stall(Direction::ToClient);
+    // … and goes on when nothing that its process says reaches Redis any more: that never learns that they are stored.
+    stage.ways()[mover].stall(Direction::ToServer);
     held.release().await;
     let moved = timeout(PATIENCE, async {
         while archived(&mut watch).await == before {
@@ -46,6 +45,8 @@ async fn the_database_stands_still() {
     let mut stage = HotStage::open_on_own_postgres(&KEEPS_ALL).await;
     let answers =
         |stage: &HotStage| -> usize { stage.clients.iter().map(|client| client.notes().acks.len()).sum() };
+    // By now it is a while ago that the database was last asked who may write.
+    sleep(Duration::from_secs(std::env::var("HF").map_or(0, |x| x.parse().unwrap()))).await;
     stage.postgres().pause().await.unwrap();
     let (before, begun) = (answers(&stage), Instant::now());
     sleep(Duration::from_secs(40)).await;

@@ -50,19 +50,19 @@ async fn stands_still_for_20_seconds() {
 
 async fn is_out_of_reach_of_one_process() {
     let mut stage = HotStage::open(&[]).await;
-    stage.way().cut().await;
+    stage.ways()[0].cut().await;
     sleep(Duration::from_secs(1)).await;
     // The two at the other process do not notice.
     stage.all_hear_all(2..4).await;
     sleep(Duration::from_secs(4)).await;
-    stage.way().mend().await;
+    stage.ways()[0].mend().await;
     stage.is_well(Instant::now(), "a cut to the hot log").await;
 
-    stage.way().half_open();
+    stage.ways()[0].half_open();
     sleep(Duration::from_secs(1)).await;
     stage.all_hear_all(2..4).await;
     sleep(Duration::from_secs(11)).await;
-    stage.way().mend().await;
+    stage.ways()[0].mend().await;
     stage.is_well(Instant::now(), "half-open connections to the hot log").await;
     stage.judge().await;
 }

@@ -22,8 +22,11 @@ async fn forgets_everything(what: &str, forget: impl AsyncFn(&HotStage)) {
         if let Some(held) = held {
             held.release().await;
         }
-        stage.is_well(since, what).await;
+        stage.is_back(since, what).await;
+        stage.more_is_said(10).await;
     }
+    // A flush breaks no connection: the processes find out when they next say that they are there.
+    stage.all_are_online(PATIENCE).await;
     stage.judge_losses().await;
 }
 

@@ -26,11 +26,9 @@ pub(crate) const KEEPS_ALL: [&str; 2] = ["appendonly yes", "appendfsync always"]
 
 pub(crate) struct HotStage {
     stage: Stage,
-    /// Between the second process and the database.
-    pub(crate) second: Proxy,
     /// The test's own, where it breaks it.
     postgres: Option<Postgres>,
-    redis: Option<(Redis, Proxy)>,
+    redis: Option<(Redis, [Proxy; 2])>,
 }
 
 impl HotStage {
@@ -47,10 +45,11 @@ impl HotStage {
     async fn on_databases_of(postgres: Option<Postgres>, settings: &[&str]) -> Self {
         let redis = Redis::private_with(settings).await.unwrap();
         let address = redis.address().unwrap();
-        let way = Proxy::start(address.clone()).await.unwrap();
-        let behind_way = redis.url().replace(&address, &way.address().to_string());
-        let stage = Self::on([behind_way, redis.url().to_owned()], postgres).await;
-        Self { redis: Some((redis, way)), ..stage }
+        let ways =
+            [Proxy::start(address.clone()).await.unwrap(), Proxy::start(address.clone()).await.unwrap()];
+        let urls = ways.each_ref().map(|way| redis.url().replace(&address, &way.address().to_string()));
+        let stage = Self::on(urls, postgres).await;
+        Self { redis: Some((redis, ways)), ..stage }
     }
 
     /// Each process on the Redis that is said here. Everybody writes without end.
@@ -60,18 +59,17 @@ impl HotStage {
             None => Postgres::shared().await.unwrap(),
         };
         let database = server.database().await.unwrap();
-        let address = server.address().unwrap();
-        let proxies = [Proxy::start(address.clone()).await.unwrap(), Proxy::start(address).await.unwrap()];
+        // What is done to the database is done to all of it.
+        let proxy = Proxy::start(server.address().unwrap()).await.unwrap();
         let mut grounds = Vec::new();
-        for ((proxy, name), redis_url) in proxies.iter().zip(NAMES).zip(redis) {
-            let mut url: Url = database.url_through(&proxy.address().to_string()).unwrap().parse().unwrap();
+        for (name, redis_url) in NAMES.into_iter().zip(redis) {
+            let mut url: Url = database.url().parse().unwrap();
             url.query_pairs_mut().append_pair("application_name", name);
             grounds.push(Ground { redis_url: Some(redis_url), hot_log: true, ..Ground::database(url) });
         }
-        let [first, second] = proxies;
         let grounds: [Ground; 2] = grounds.try_into().unwrap();
-        let stage = Stage::on(database, first, grounds).await.under_load().await;
-        Self { stage, second, postgres, redis: None }
+        let stage = Stage::on(database, proxy, grounds).await.under_load().await;
+        Self { stage, postgres, redis: None }
     }
 
     /// The database server that this test may break.
@@ -83,8 +81,8 @@ impl HotStage {
         &self.redis.as_ref().expect("one Redis").0
     }
 
-    /// Between the first process and Redis.
-    pub(crate) fn way(&self) -> &Proxy {
+    /// Between each process and Redis.
+    pub(crate) fn ways(&self) -> &[Proxy; 2] {
         &self.redis.as_ref().expect("one Redis").1
     }
 
