@@ -38,7 +38,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use archive::{
     Admission, Archive, ArchivedRoom, ArchivedTarget, Import, ImportEntry, ImportOutcome, Life, LifeOutcome,
@@ -108,6 +108,8 @@ struct Shared {
     search: Arc<dyn Search>,
     settings: TieredSettings,
     gates: Gates,
+    /// Who asks about writers before it is needed: one at a time.
+    renewal: Arc<Semaphore>,
     learner: Learner,
     /// This node has appended something.
     appended: Arc<Notify>,
@@ -135,6 +137,7 @@ impl Tiered {
             search: store.search(),
             settings,
             gates: Gates::new(),
+            renewal: Arc::new(Semaphore::new(1)),
             learner: Learner::default(),
             appended: Arc::default(),
         });

@@ -14,6 +14,9 @@ use crate::{
 /// What a process took and does not finish is taken over after 30 s.
 const TAKEN_OVER: Duration = Duration::from_secs(40);
 
+/// The database goes away so long after it was first asked who may write.
+const LET_IN_BEFORE: Duration = Duration::from_secs(25);
+
 async fn archived(hands: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT head FROM chat.rooms WHERE id = 'tea'").fetch_one(hands).await.unwrap()
 }
@@ -45,8 +48,8 @@ async fn the_database_stands_still() {
     let mut stage = HotStage::open_on_own_postgres(&KEEPS_ALL).await;
     let answers =
         |stage: &HotStage| -> usize { stage.clients.iter().map(|client| client.notes().acks.len()).sum() };
-    // By now it is a while ago that the database was last asked who may write.
-    sleep(Duration::from_secs(std::env::var("HF").map_or(0, |x| x.parse().unwrap()))).await;
+    // Whoever writes was let in a while ago.
+    sleep(LET_IN_BEFORE).await;
     stage.postgres().pause().await.unwrap();
     let (before, begun) = (answers(&stage), Instant::now());
     sleep(Duration::from_secs(40)).await;
