@@ -6,6 +6,10 @@ use fred::error::{Error as Cause, ErrorKind};
 /// How long a caller waits for whom there was no room.
 const BUSY_RETRY: Duration = Duration::from_millis(200);
 
+/// What the client says of commands that it found no connection for.
+const UNWRITTEN: [&str; 3] =
+    ["Too many failed write attempts.", "Failed to route command.", "Missing expected connection."];
+
 /// What went wrong between here and Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -55,6 +59,10 @@ impl RedisErrorKind {
         // What a script says on a cluster whose slot is on its way to another server. It has no code of its own.
         if error.details().contains("access a non local key") {
             return Self::Unavailable;
+        }
+        // What the client says of a connection that went away before a command was written has no kind of its own either.
+        if UNWRITTEN.contains(&error.details()) {
+            return Self::Connection;
         }
         match error.kind() {
             ErrorKind::IO
@@ -216,6 +224,10 @@ mod tests {
         ] {
             let error = RedisError::from(Cause::new(cause, "Connection closed."));
             assert_eq!((error.kind(), error.code()), (kind, None));
+        }
+        for unwritten in UNWRITTEN {
+            let error = RedisError::from(Cause::new(ErrorKind::Unknown, unwritten));
+            assert_eq!((error.kind(), error.code()), (RedisErrorKind::Connection, None), "{unwritten}");
         }
         let late = RedisError::from(Cause::new(ErrorKind::Timeout, "Request timed out.")).during("publish");
         assert!(late.is_retryable());

@@ -7,6 +7,7 @@ mod hot {
     mod append;
     mod archiving;
     mod cluster;
+    mod full;
     mod gate;
     mod opening;
     mod page;

@@ -7,15 +7,17 @@ use anyhow::{Result, bail};
 use crate::{
     process::{self, Steps, cargo},
     server::Server,
-    services::{self, Postgres},
+    services::{self, Running},
     test::{EVERYTHING, QUICKSTART},
     workspace::Workspace,
 };
 
 /// Where the quickstart keeps everything, if it is set.
-pub(crate) const DATABASE: &str = "DATABASE_URL";
+const DATABASE: &str = "DATABASE_URL";
 /// What is live between its processes, if it is set.
-pub(crate) const REDIS: &str = "REDIS_URL";
+const REDIS: &str = "REDIS_URL";
+/// Whether Redis answers what is sent.
+const HOT_LOG: &str = "HOT_LOG";
 
 /// Builds and tries every example server.
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
@@ -29,19 +31,43 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     for name in servers {
         steps.run(&format!("start and stop {name}"), || {
             let mut command = Command::new(workspace.program(name));
-            command.current_dir(fresh_folder(workspace, name)?).env_remove(DATABASE).env_remove(REDIS);
-            start_and_stop(command)
+            command.current_dir(fresh_folder(workspace, name)?);
+            start_and_stop(alone(command))
         })?;
     }
-    steps.run("PostgreSQL for the examples", services::install_postgres)?;
+    steps.run("PostgreSQL and Redis for the examples", services::install_for_examples)?;
     steps.run(&format!("start and stop {QUICKSTART} on PostgreSQL"), || {
-        let postgres = Postgres::start(workspace)?;
-        let mut command = Command::new(workspace.program(QUICKSTART));
-        command.current_dir(fresh_folder(workspace, QUICKSTART)?);
-        // A server that was given keeps the schema: its name says what it is of.
-        command.args(["--schema", "chat_trial"]).env(DATABASE, postgres.url()).env_remove(REDIS);
-        start_and_stop(command)
-    })
+        let postgres = Running::postgres(workspace)?;
+        start_and_stop(on_postgres(workspace, &postgres)?)
+    })?;
+    steps.run(
+        &format!("start and stop {QUICKSTART} on PostgreSQL and Redis, with and without a hot log"),
+        || {
+            let (postgres, redis) = (Running::postgres(workspace)?, Running::redis(workspace)?);
+            for hot_log in ["false", "true"] {
+                let mut command = on_postgres(workspace, &postgres)?;
+                command.args(["--redis-prefix", "chat_trial"]).env(REDIS, redis.url()).env(HOT_LOG, hot_log);
+                start_and_stop(command)?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// Without what is set for somebody else's sake.
+pub(crate) fn alone(mut command: Command) -> Command {
+    for variable in [DATABASE, REDIS, HOT_LOG] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn on_postgres(workspace: &Workspace, postgres: &Running) -> Result<Command> {
+    let mut command = alone(Command::new(workspace.program(QUICKSTART)));
+    command.current_dir(fresh_folder(workspace, QUICKSTART)?);
+    // A server that was given keeps the schema: its name says what it is of.
+    command.args(["--schema", "chat_trial"]).env(DATABASE, postgres.url());
+    Ok(command)
 }
 
 /// What a server keeps is kept there, and each trial begins without.

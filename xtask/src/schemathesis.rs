@@ -9,12 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{
-    examples::{DATABASE, REDIS},
-    process,
-    server::Server,
-    workspace::Workspace,
-};
+use crate::{examples::alone, process, server::Server, workspace::Workspace};
 
 const SOURCES: &str = "tests/schemathesis";
 const REQUIREMENTS: &str = "requirements.txt";
@@ -31,12 +26,8 @@ pub(crate) fn run(workspace: &Workspace, server: &str) -> Result<()> {
     let data = folder.join("data");
     remove(&data)?;
     let mut command = Command::new(workspace.program(server));
-    command
-        .args(["--no-rate-limits", "--log", "warn", "--data"])
-        .arg(&data)
-        .env_remove(DATABASE)
-        .env_remove(REDIS);
-    let server = Server::start(command)?;
+    command.args(["--no-rate-limits", "--log", "warn", "--data"]).arg(&data);
+    let server = Server::start(alone(command))?;
     let url = format!("http://{}", server.address());
 
     // What a run writes is of no use to the next one: its names are this server's.

@@ -23,6 +23,7 @@ struct Service {
 }
 
 const POSTGRES_VARIABLE: &str = "CHAT_TEST_POSTGRES_URL";
+const REDIS_VARIABLE: &str = "CHAT_TEST_REDIS_URL";
 
 /// What Kafka runs on: Java 17 or later. Which of them there are differs between releases of Debian and Ubuntu.
 const JAVA: [&str; 3] = ["openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless"];
@@ -43,7 +44,7 @@ const SERVICES: [Service; 4] = [
     },
     Service {
         name: "Redis",
-        variable: Some("CHAT_TEST_REDIS_URL"),
+        variable: Some(REDIS_VARIABLE),
         is_there: || install::is_there("redis-server") || install::is_there("valkey-server"),
         packages: || vec!["redis-server"],
     },
@@ -60,10 +61,11 @@ pub(crate) fn install() -> Result<()> {
     SERVICES.iter().try_for_each(Service::install)
 }
 
-/// As [`install()`], for PostgreSQL alone.
-pub(crate) fn install_postgres() -> Result<()> {
-    let is_postgres = |service: &&Service| service.variable == Some(POSTGRES_VARIABLE);
-    SERVICES.iter().filter(is_postgres).try_for_each(Service::install)
+/// As [`install()`], for what the examples use.
+pub(crate) fn install_for_examples() -> Result<()> {
+    let is_used =
+        |service: &&Service| [Some(POSTGRES_VARIABLE), Some(REDIS_VARIABLE)].contains(&service.variable);
+    SERVICES.iter().filter(is_used).try_for_each(Service::install)
 }
 
 impl Service {
@@ -91,35 +93,43 @@ pub(crate) fn up(workspace: &Workspace, names: &[String]) -> Result<()> {
     Err(Error::from(run.args(names).exec()).context("cargo run could not be started"))
 }
 
-/// A PostgreSQL while it is needed.
+/// A server while it is needed.
 #[derive(Debug)]
-pub(crate) struct Postgres {
+pub(crate) struct Running {
     url: String,
     /// None where the server was given. Its output is kept open: it has more to say.
     program: Option<(Child, BufReader<ChildStdout>)>,
 }
 
-impl Postgres {
-    /// Takes the one that was given, or starts one. The servers' program is built already.
-    pub(crate) fn start(workspace: &Workspace) -> Result<Self> {
-        if let Some(url) = env::var(POSTGRES_VARIABLE).ok().filter(|url| !url.is_empty()) {
+impl Running {
+    /// A PostgreSQL: the one that was given, or a new one. The servers' program is built already.
+    pub(crate) fn postgres(workspace: &Workspace) -> Result<Self> {
+        Self::start(workspace, "postgres", POSTGRES_VARIABLE)
+    }
+
+    /// A Redis, likewise.
+    pub(crate) fn redis(workspace: &Workspace) -> Result<Self> {
+        Self::start(workspace, "redis", REDIS_VARIABLE)
+    }
+
+    fn start(workspace: &Workspace, name: &str, variable: &str) -> Result<Self> {
+        if let Some(url) = env::var(variable).ok().filter(|url| !url.is_empty()) {
             return Ok(Self { url, program: None });
         }
         let mut command = Command::new(workspace.program("chat-test-services"));
-        let mut child =
-            command.arg("postgres").stdout(Stdio::piped()).spawn().context("chat-test-services")?;
+        let mut child = command.arg(name).stdout(Stdio::piped()).spawn().context("chat-test-services")?;
         let mut output = BufReader::new(child.stdout.take().context("no standard output")?);
-        let mut postgres = Self { url: String::new(), program: None };
+        let mut running = Self { url: String::new(), program: None };
         let mut line = String::new();
         let read = output.read_line(&mut line);
         // From now on it ends with this value.
-        postgres.program = Some((child, output));
+        running.program = Some((child, output));
         read?;
-        match line.trim_end().strip_prefix(&format!("export {POSTGRES_VARIABLE}=")) {
-            Some(url) => url.clone_into(&mut postgres.url),
-            None => bail!("chat-test-services did not say where PostgreSQL is"),
+        match line.trim_end().strip_prefix(&format!("export {variable}=")) {
+            Some(url) => url.clone_into(&mut running.url),
+            None => bail!("chat-test-services did not say where {name} is"),
         }
-        Ok(postgres)
+        Ok(running)
     }
 
     /// Its address, with a password.
@@ -128,7 +138,7 @@ impl Postgres {
     }
 }
 
-impl Drop for Postgres {
+impl Drop for Running {
     fn drop(&mut self) {
         if let Some((program, _)) = &mut self.program {
             // The server goes with its program, however that ends.

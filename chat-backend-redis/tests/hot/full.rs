@@ -1,7 +1,7 @@
 //! A server whose memory is full.
 
 use chat_backend_redis::HotLogConfig;
-use chat_core::tiered::HotLog as _;
+use chat_core::tiered::HotBatch;
 use chat_test_services::Redis;
 
 use super::place::{Base, Place, draft, names, seq};
@@ -15,8 +15,10 @@ async fn what_is_archived_leaves_a_server_whose_memory_is_full() {
     let place = Place::closed(&config(server.url()), settings).await;
     place.begin(Base::at(0)).await;
     place.fill(names(1..=100)).await;
+    let gate = place.gate().await;
     server.ask("CONFIG SET maxmemory 100kb").await.unwrap();
-    let refused = place.log.append(&[place.batch(vec![draft("more")]).await]).await;
+    let batch = HotBatch { room: place.room.clone(), gate: Some(gate), drafts: vec![draft("more")] };
+    let refused = place.log.append(&[batch]).await;
     assert!(refused.is_err(), "{refused:?}");
     place.archive(100).await;
     let room = place.now().await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{
@@ -12,11 +12,13 @@ use super::{
 };
 use crate::{
     AppendOutcome, Authority, Cursor, Draft, Epoch, Error, Fingerprint, MessageId, Position, Refusal, Result,
-    RoomId, Seq, check_body,
+    RoomId, Seq, UserId, check_body,
 };
 
 /// So long what the hot log wants to know is looked up: rooms to open, gates that change, names and targets in the archive.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// An archive that did not say who may write is asked again after this time, as long as it is known from before.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// What a sender is told to wait when that was not enough, or too much waits to be archived.
 const BUSY_RETRY: Duration = Duration::from_millis(500);
 
@@ -131,6 +133,7 @@ impl Shared {
                 }
             }
         }
+        self.renew_admissions(rooms);
         let answers =
             if unknown.is_empty() { Ok(Vec::new()) } else { self.archive.admissions(&unknown).await };
         let answers = match answers {
@@ -173,6 +176,39 @@ impl Shared {
                 settle(work, outcomes, |_| Refusal::RoomMissing);
             }
         }
+    }
+
+    /// Asks about writers again who were asked about a while ago. Nobody waits for it.
+    fn renew_admissions(&self, rooms: &BTreeMap<RoomId, Work<'_>>) {
+        let Ok(permit) = Arc::clone(&self.renewal).try_acquire_owned() else { return };
+        let mut aging: BTreeMap<(RoomId, UserId), Arc<Gated>> = BTreeMap::new();
+        for (room, work) in rooms {
+            let Some(gated) = &work.gated else { continue };
+            for waiting in work.open.iter().filter(|waiting| gated.ages(&waiting.draft.sender)) {
+                aging.insert((room.clone(), waiting.draft.sender.clone()), Arc::clone(gated));
+            }
+        }
+        if aging.is_empty() {
+            return;
+        }
+        let archive = Arc::clone(&self.archive);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let asked = Instant::now();
+            let (writers, gates): (Vec<_>, Vec<_>) = aging.into_iter().unzip();
+            match archive.admissions(&writers).await {
+                Ok(answers) => {
+                    for ((writer, gated), answer) in writers.iter().zip(gates).zip(answers) {
+                        gated.learn(&writer.1, answer, asked);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, writers = writers.len(), "writers could not be asked about again");
+                    // What they write next asks again.
+                    sleep(RENEWAL_PAUSE).await;
+                }
+            }
+        });
     }
 
     async fn open_closed(

@@ -21,6 +21,9 @@ const IDLE: Duration = Duration::from_secs(1);
 const IDLE_AFTER: u32 = 20;
 /// Failed attempts are repeated after this time, doubled each time up to the other one, a little different by chance.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A take that was not answered may have been done: nobody works on what it took. Whoever had one takes over for a while what
+/// others did not finish within this time. A room that is archived twice is stored once.
+const REGAINED: Duration = Duration::from_secs(2);
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_secs(5);
 /// So many rooms at most wait to have their names learned; others are remembered when they are next in need.
@@ -58,8 +61,13 @@ pub(super) fn start(shared: &Arc<Shared>) {
 async fn work(shared: Weak<Shared>) {
     let name = format!("{:032x}", fastrand::u128(..));
     let (mut failures, mut empty) = (0, 0);
+    let mut unanswered: Option<Instant> = None;
     while let Some(shared) = shared.upgrade() {
-        let took = shared.hot.take(&name, shared.settings.take()).await;
+        let mut take = shared.settings.take();
+        if unanswered.is_some_and(|at| at.elapsed() < take.idle) {
+            take.idle = take.idle.min(REGAINED);
+        }
+        let took = shared.hot.take(&name, take).await;
         match took {
             Ok(pending) if pending.is_empty() => {
                 (failures, empty) = (0, empty + 1);
@@ -76,7 +84,7 @@ async fn work(shared: Weak<Shared>) {
                 finish(&shared, &pending).await;
             }
             Err(error) => {
-                failures += 1;
+                (failures, unanswered) = (failures + 1, Some(Instant::now()));
                 meter::failed();
                 warn!(%error, failures, "nothing could be taken to be archived");
                 drop(shared);

@@ -12,8 +12,11 @@ use tokio::time::Instant;
 use super::{Admission, Gate, GateState};
 use crate::{RoomId, UserId};
 
-/// While a room's gate stays the same, so long. It bounds what a change past [`TieredRooms`](super::TieredRooms) can do.
-const SETTLED: Duration = Duration::from_secs(60);
+/// While a room's gate stays the same, so long: an archive that is away for less keeps nobody from writing who did so before.
+const SETTLED: Duration = Duration::from_secs(600);
+/// Who writes after this time is asked about again, without waiting for it. It bounds what a change past
+/// [`TieredRooms`](super::TieredRooms) can do.
+const RENEWED: Duration = Duration::from_secs(15);
 /// While a change of the room is under way or its node went away: G6 allows a second.
 const UNSETTLED: Duration = Duration::from_millis(900);
 /// So many rooms are remembered, the least used are forgotten.
@@ -57,6 +60,12 @@ impl Gated {
     pub(super) fn admission(&self, user: &UserId) -> Option<Option<Admission>> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         users.get(user).filter(|(_, asked)| asked.elapsed() < self.valid).map(|(admission, _)| *admission)
+    }
+
+    /// Whether it is time to ask about this user again, who is known.
+    pub(super) fn ages(&self, user: &UserId) -> bool {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.get(user).is_some_and(|(_, asked)| asked.elapsed() >= RENEWED)
     }
 
     /// What the archive answered to a question that was asked at `asked`.

@@ -15,7 +15,7 @@
 //!
 //! # What it needs
 //! Everything that changes rooms and members must go through [`Storage::rooms`] of this: the hot log believes what it
-//! learned of a member for up to a minute otherwise. Nothing else may append to the archive's log.
+//! learned of a writer until it asks again otherwise, every 15 seconds. Nothing else may append to the archive's log.
 
 mod append;
 mod archive;
@@ -38,7 +38,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use archive::{
     Admission, Archive, ArchivedRoom, ArchivedTarget, Import, ImportEntry, ImportOutcome, Life, LifeOutcome,
@@ -108,6 +108,8 @@ struct Shared {
     search: Arc<dyn Search>,
     settings: TieredSettings,
     gates: Gates,
+    /// Who asks about writers before it is needed: one at a time.
+    renewal: Arc<Semaphore>,
     learner: Learner,
     /// This node has appended something.
     appended: Arc<Notify>,
@@ -135,6 +137,7 @@ impl Tiered {
             search: store.search(),
             settings,
             gates: Gates::new(),
+            renewal: Arc::new(Semaphore::new(1)),
             learner: Learner::default(),
             appended: Arc::default(),
         });

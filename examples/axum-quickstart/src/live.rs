@@ -4,11 +4,12 @@
 use std::{fmt, sync::Arc};
 
 use anyhow::Context;
-use chat_backend_redis::{ConnectError, RedisBackend, RedisConfig};
+use chat_backend_redis::{ConnectError, HotLogConfig, RedisBackend, RedisConfig};
 use chat_core::{
     Auth, Fanout, Presence,
     auth::RevocationStore,
     rate_limit::{LocalRateLimiter, RateLimiter, RateLimits},
+    tiered::HotLog,
 };
 
 use crate::store::Store;
@@ -93,6 +94,12 @@ impl Live {
         }
     }
 
+    /// What can stand in front of the store.
+    pub(crate) fn hot_log(&self, config: HotLogConfig) -> anyhow::Result<Arc<dyn HotLog>> {
+        let redis = self.redis.as_ref().context("a hot log is in Redis, and there is none")?;
+        Ok(redis.hot_log(config))
+    }
+
     pub(crate) async fn close(&self) {
         if let Some(redis) = &self.redis {
             redis.close().await;
@@ -133,9 +140,11 @@ mod tests {
         let live = Live::open(Some(&redis), &store, &limits).await.unwrap();
         let names = [live.fanout.name(), live.presence.name(), live.limiter.name()];
         assert_eq!((names, live.revocations.as_ref().unwrap().name()), (["redis"; 3], "redis"));
+        assert_eq!(live.hot_log(HotLogConfig::new()).unwrap().name(), "redis");
         live.close().await;
         assert!(live.presence.health().await.is_err(), "it is closed");
         let own = Live::open(None, &store, &limits).await.unwrap();
         assert!(Arc::ptr_eq(&own.fanout, &store.fanout) && own.revocations.is_none());
+        assert!(own.hot_log(HotLogConfig::new()).is_err(), "there is nowhere to have it");
     }
 }

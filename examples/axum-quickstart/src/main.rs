@@ -1,11 +1,12 @@
 //! A whole chat in one program: a page to talk on, guests who only give a name, rooms, and one SQLite file that keeps it
 //! all through restarts and crashes, or a PostgreSQL database, on which any number of these programs are one chat. With Redis
-//! what is live between them goes over Redis.
+//! what is live between them goes over Redis, and where it is asked for what is sent is answered by Redis too.
 //!
 //! ```sh
 //! cargo run -p example-axum-quickstart
 //! DATABASE_URL=postgres://user:password@host/database cargo run -p example-axum-quickstart
 //! REDIS_URL=redis://:password@host DATABASE_URL=postgres://… cargo run -p example-axum-quickstart
+//! HOT_LOG=true REDIS_URL=redis://:password@host DATABASE_URL=postgres://… cargo run -p example-axum-quickstart
 //! ```
 //!
 //! prints `listening on http://127.0.0.1:8080`. Open that in two browser windows.
@@ -101,9 +102,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     observe::describe_metrics();
     chat_gateway::observe::describe_metrics();
 
-    let store = Store::open(&settings.place, settings.secret).await?;
+    let mut store = Store::open(&settings.place, settings.secret).await?;
     let signer = signer(&store.secret, settings.token_lifetime)?;
     let live = Live::open(settings.redis.as_ref(), &store, &settings.rate_limits).await?;
+    if let Some(config) = settings.hot_log {
+        store.put_behind(live.hot_log(config)?)?;
+    }
     let chat = chat(&store, &live, &signer)?;
     let guests = Guests::open(chat.clone(), signer, settings.max_body_chars).await?;
     let app = routes(&chat, guests, metrics);
@@ -115,6 +119,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     println!("messages are kept in {}", store.place());
     if let Some(redis) = &settings.redis {
         println!("live events go over {redis}");
+        if store.is_behind_hot_log() {
+            println!("what is sent is answered there, and moved to where messages are kept");
+        }
     }
 
     let (drained, ending) = oneshot::channel();
@@ -131,6 +138,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         // A request that never ends must not hold up the end of the server.
         () = async { let _ = ending.await; tokio::time::sleep(shutdown::PATIENCE).await } => {}
     }
+    store.flush(shutdown::PATIENCE).await;
     live.close().await;
     store.close().await
 }

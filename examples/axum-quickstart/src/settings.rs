@@ -8,6 +8,7 @@ use std::{
 };
 
 use chat_backend_postgres::PostgresConfig;
+use chat_backend_redis::HotLogConfig;
 use chat_core::{
     MAX_BODY_CHARS,
     rate_limit::{Quota, RateLimits},
@@ -24,6 +25,9 @@ const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(5);
 pub(crate) const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 const MAX_ROOM_RATE: u32 = 100_000;
 const MAX_DRAIN_WINDOW: Duration = Duration::from_secs(60);
+const MAX_REPLICAS: u32 = 16;
+/// How long a send waits for the replicas, before its sender is told to try again.
+const REPLICA_WAIT: Duration = Duration::from_secs(1);
 
 /// A chat in one program: a page, guests, rooms, and everything that was said in one SQLite file, or in a PostgreSQL database.
 ///
@@ -62,6 +66,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PREFIX", env = "CHAT_REDIS_PREFIX")]
     redis_prefix: Option<String>,
 
+    /// Have Redis answer what is sent, and move it into the database a moment later: for many messages per second. Redis then
+    /// has to keep what it answered (`appendonly yes`), or what it loses is lost, and its readers are told
+    #[arg(long, env = "HOT_LOG")]
+    hot_log: bool,
+
+    /// With --hot-log, answer a message when so many of Redis's replicas have it too: 1 to 16
+    #[arg(long, value_name = "COUNT", env = "HOT_REPLICAS")]
+    hot_replicas: Option<String>,
+
     /// Signs the guests' tokens: at least 32 bytes, made by a random generator. Without it one is made and kept in the
     /// data folder or in the database, or, with --memory, for this run: then guests of an earlier one are asked for their
     /// name again
@@ -99,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) place: Place,
     /// None where live events and the rest are the store's own.
     pub(crate) redis: Option<Redis>,
+    /// None where the store answers what is sent. Otherwise the store is a database, and there is Redis.
+    pub(crate) hot_log: Option<HotLogConfig>,
     pub(crate) secret: Option<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) log: EnvFilter,
@@ -132,6 +147,8 @@ impl Arguments {
         }
         let place = self.place().map_err(&mut note).ok();
         let redis = self.redis().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
+        let hot_log =
+            self.hot_log().map_err(|wrong| wrong.into_iter().for_each(&mut note)).unwrap_or_default();
         // Says how long it is, never what it is.
         if let Some(bytes) = self.secret.as_ref().map(String::len).filter(|bytes| *bytes < MIN_SECRET_BYTES) {
             note(format!("--secret: has {bytes} bytes, needs at least {MIN_SECRET_BYTES}"));
@@ -182,6 +199,7 @@ impl Arguments {
                     listen,
                     place,
                     redis,
+                    hot_log,
                     secret: self.secret,
                     token_lifetime,
                     log,
@@ -205,6 +223,33 @@ impl Arguments {
             };
         };
         Redis::new(url, self.redis_prefix.as_deref()).map(Some)
+    }
+
+    /// What stands in front of the database, or all that is wrong with it.
+    fn hot_log(&self) -> Result<Option<HotLogConfig>, Vec<String>> {
+        let mut wrong = Vec::new();
+        let is_given = |url: &Option<String>| url.as_deref().is_some_and(|url| !url.is_empty());
+        if self.hot_log && !is_given(&self.redis) {
+            wrong.push("--hot-log: it is in Redis; give REDIS_URL too".to_owned());
+        }
+        if self.hot_log && !is_given(&self.database) {
+            wrong.push("--hot-log: it stands in front of a database; give DATABASE_URL too".to_owned());
+        }
+        let mut config = HotLogConfig::new();
+        if let Some(given) = &self.hot_replicas {
+            match given.parse().ok().filter(|replicas| (1..=MAX_REPLICAS).contains(replicas)) {
+                Some(replicas) => config = config.with_replicas(replicas, REPLICA_WAIT),
+                None => {
+                    wrong.push(format!("--hot-replicas: {given:?} is not a number from 1 to {MAX_REPLICAS}"));
+                }
+            }
+            if !self.hot_log {
+                wrong.push(
+                    "--hot-replicas: nothing waits for them without --hot-log; give HOT_LOG too".to_owned(),
+                );
+            }
+        }
+        if wrong.is_empty() { Ok(self.hot_log.then_some(config)) } else { Err(wrong) }
     }
 
     /// Where to keep everything.
@@ -238,118 +283,4 @@ impl Arguments {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use clap::CommandFactory;
-
-    use super::*;
-
-    /// As if no variable were set: a value on the command line wins over the environment.
-    fn parse(words: &[&str]) -> Arguments {
-        let mut defaults = vec!["x", "--listen=127.0.0.1:0", "--log=info"];
-        for none in ["--database=", "--redis="] {
-            if !words.iter().any(|word| word.starts_with(none)) {
-                defaults.push(none);
-            }
-        }
-        Arguments::command().debug_assert();
-        Arguments::try_parse_from(defaults.iter().chain(words)).unwrap()
-    }
-
-    #[test]
-    fn the_defaults_work() {
-        let settings = parse(&[]).check().unwrap();
-        assert!(matches!(settings.place, Place::Folder(folder) if folder == Path::new("chat-data")));
-        assert_eq!(settings.token_lifetime, Duration::from_secs(3_600));
-        assert_eq!(settings.max_body_chars, 1_000);
-        assert_eq!(settings.drain_window, Duration::from_secs(2));
-        assert_eq!(settings.rate_limits, RateLimits::default());
-        let unlimited = parse(&["--no-rate-limits"]).check().unwrap();
-        assert_eq!(unlimited.rate_limits, RateLimits::unlimited());
-    }
-
-    #[test]
-    fn in_memory_there_is_no_folder() {
-        assert!(matches!(parse(&["--memory"]).check().unwrap().place, Place::Memory));
-        let both = parse(&["--memory", "--data=elsewhere"]).check().err().unwrap().to_string();
-        assert!(both.contains("--data: with --memory"), "{both}");
-    }
-
-    #[test]
-    fn a_database_stands_alone_and_its_password_never_shows() {
-        let url = "--database=postgres://ann:hidden@db/talk";
-        for more in [&["--schema=talk"][..], &[]] {
-            let settings = parse(&[&[url], more].concat()).check().unwrap();
-            assert!(matches!(settings.place, Place::Database(_)));
-        }
-        for (words, said) in [
-            (&[url, "--memory"][..], "leave out one of --memory and DATABASE_URL"),
-            (&[url, "--data=elsewhere"], "leave out one of --data and DATABASE_URL"),
-            (&["--schema=talk"], "--schema: there is none without a database"),
-            (&["--database=mysql:hidden"], "--database: not a URL of a PostgreSQL database"),
-        ] {
-            let problem = parse(words).check().err().unwrap().to_string();
-            assert!(problem.contains(said) && !problem.contains("hidden"), "{problem}");
-        }
-        assert!(matches!(parse(&["--database="]).check().unwrap().place, Place::Folder(_)), "empty is none");
-    }
-
-    #[test]
-    fn redis_goes_with_any_store_and_its_password_never_shows() {
-        let url = "--redis=redis://:hidden@cache:6380";
-        for store in ["--memory", "--data=elsewhere", "--database=postgres://ann@db/talk"] {
-            let redis = parse(&[url, store]).check().unwrap().redis.unwrap();
-            assert_eq!(redis.to_string(), "Redis at cache:6380, prefix chat");
-        }
-        let redis = parse(&[url, "--redis-prefix=tea"]).check().unwrap().redis.unwrap();
-        assert_eq!(redis.to_string(), "Redis at cache:6380, prefix tea");
-        for (words, said) in [
-            (&["--redis-prefix=tea"][..], &["--redis-prefix: there is none without Redis"][..]),
-            (&["--redis=mysql:hidden"], &["--redis: not a URL of Redis"]),
-            (&[url, "--redis-prefix={a}"], &["--redis-prefix: must be of letters"]),
-            (&["--redis=redis://:hidden@h:x/", "--redis-prefix={a}"], &["--redis: ", "--redis-prefix: "]),
-        ] {
-            let problem = parse(words).check().err().unwrap().to_string();
-            assert!(said.iter().all(|said| problem.contains(said)), "{problem}");
-            assert!(!problem.contains("hidden"), "{problem}");
-        }
-        assert!(parse(&["--redis="]).check().unwrap().redis.is_none(), "empty is none");
-    }
-
-    #[test]
-    fn every_wrong_setting_is_named_at_once() {
-        let mut arguments = parse(&[
-            "--secret=short",
-            "--token-lifetime=1s",
-            "--max-body-chars=0",
-            "--room-rate=0",
-            "--redis=nowhere",
-        ]);
-        arguments.listen = "nowhere".to_owned();
-        arguments.log = "a=b=c".to_owned();
-        arguments.drain_window = "soon".to_owned();
-        let text = arguments.check().err().unwrap().to_string();
-        for name in [
-            "listen",
-            "redis",
-            "secret",
-            "token-lifetime",
-            "log",
-            "max-body-chars",
-            "room-rate",
-            "drain-window",
-        ] {
-            assert!(text.contains(&format!("\n  --{name}: ")), "{name} in {text}");
-        }
-        assert!(!text.contains("short"), "the secret shows in {text}");
-    }
-
-    #[test]
-    fn help_does_not_show_a_secret_from_the_environment() {
-        let help = Arguments::command().render_long_help().to_string();
-        for name in ["CHAT_SECRET", "DATABASE_URL", "REDIS_URL"] {
-            assert!(help.contains(name) && !help.contains(&format!("{name}=")), "{help}");
-        }
-    }
-}
+mod tests;

@@ -57,6 +57,7 @@ impl Database {
             secret,
             place: self.to_string(),
             kept: Kept::Database(backend),
+            tiered: None,
         })
     }
 }

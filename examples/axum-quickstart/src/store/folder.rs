@@ -31,6 +31,7 @@ pub(super) async fn open(folder: &Path, given: Option<String>) -> anyhow::Result
         secret: given.unwrap_or(kept),
         place: file.path().display().to_string(),
         kept: Kept::File(file),
+        tiered: None,
     })
 }
 

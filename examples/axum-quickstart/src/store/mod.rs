@@ -4,7 +4,7 @@
 mod database;
 mod folder;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chat_backend_postgres::PostgresBackend;
@@ -12,7 +12,9 @@ use chat_backend_sqlite::SqliteBackend;
 use chat_core::{
     Fanout, MessageLog, Presence, Rooms, Search, Storage as _,
     memory::{MemoryFanout, MemoryPresence, MemoryStore},
+    tiered::{HotLog, Tiered, TieredSettings},
 };
+use tracing::{info, warn};
 
 use self::database::Database;
 
@@ -42,6 +44,8 @@ pub(crate) struct Store {
     /// For people.
     place: String,
     kept: Kept,
+    /// Where a hot log stands in front of it.
+    tiered: Option<Tiered>,
 }
 
 /// What has to be closed.
@@ -66,6 +70,7 @@ impl Store {
                     secret: secret.map_or_else(new_secret, Ok)?,
                     place: "memory".to_owned(),
                     kept: Kept::Nothing,
+                    tiered: None,
                 })
             }
             Place::Folder(folder) => folder::open(folder, secret).await,
@@ -76,6 +81,46 @@ impl Store {
     /// For people.
     pub(crate) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Has `hot` answer what is sent from now on, and what it took moved here a moment later.
+    pub(crate) fn put_behind(&mut self, hot: Arc<dyn HotLog>) -> anyhow::Result<()> {
+        let Kept::Database(database) = &self.kept else {
+            anyhow::bail!("a hot log stands in front of a database, and this is {}", self.place);
+        };
+        let tiered = Tiered::start(hot, database.archive(), database, TieredSettings::default());
+        self.log = tiered.message_log();
+        self.rooms = tiered.rooms();
+        self.search = tiered.search();
+        self.tiered = Some(tiered);
+        Ok(())
+    }
+
+    pub(crate) fn is_behind_hot_log(&self) -> bool {
+        self.tiered.is_some()
+    }
+
+    /// Moves here what the hot log took, for at most so long. What is left is safe where it is: another process moves it, or
+    /// this one after its next start.
+    pub(crate) async fn flush(&self, patience: Duration) {
+        let Some(tiered) = &self.tiered else { return };
+        let why = match tokio::time::timeout(patience, tiered.flush()).await {
+            Ok(Ok(())) => return info!("everything that was sent is in the database"),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it takes longer than {patience:?}"),
+        };
+        // Redis does not answer either, perhaps, and it says so soon.
+        match tiered.lag().await {
+            Ok(lag) => warn!(
+                why,
+                rooms = lag.rooms,
+                entries = lag.entries,
+                "entries wait in Redis to be moved into the database"
+            ),
+            Err(error) => {
+                warn!(why, %error, "entries may wait in Redis to be moved into the database");
+            }
+        }
     }
 
     pub(crate) async fn close(&self) -> anyhow::Result<()> {

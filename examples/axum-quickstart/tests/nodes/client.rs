@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::{
     node::Guest,
-    notes::{Ack, Notes, Outgoing},
+    notes::{Ack, Notes, Outgoing, field},
 };
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -245,7 +245,11 @@ impl Talker {
                 connection.to_join.insert(room, Instant::now() + Duration::from_millis(100));
             }
             ("resync", _) if frame.get("page").is_none() => {}
-            ("resync" | "reset" | "error", _) => notes.problem(frame.to_string()),
+            ("reset", _) => {
+                let room = field(frame, "room");
+                notes.reset(&mut connection.streams, room, frame);
+            }
+            ("resync" | "error", _) => notes.problem(frame.to_string()),
             ("left", _) => {
                 connection.streams.retain(|room, _| frame["room"] != room.as_str());
                 notes.events.push(frame.clone());

@@ -4,8 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 mod client;
+mod compare;
 mod crash;
 mod faults;
+mod hot_crash;
+mod hot_faults;
+mod hot_losses;
+mod hot_stage;
 mod node;
 mod notes;
 mod redis_faults;

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Ground {
     pub(crate) database_url: String,
     pub(crate) redis_url: Option<String>,
+    /// Redis answers what is sent.
+    pub(crate) hot_log: bool,
     /// As somebody has them who sets nothing.
     pub(crate) rate_limits: bool,
     /// Where it writes its log, all of it.
@@ -41,9 +43,16 @@ impl Node {
     /// Starts it on a free port.
     pub(crate) async fn start(ground: Ground) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_example-axum-quickstart"));
-        for variable in
-            ["CHAT_DATA", "CHAT_MEMORY", "CHAT_SCHEMA", "CHAT_SECRET", "CHAT_REDIS_PREFIX", "REDIS_URL"]
-        {
+        for variable in [
+            "CHAT_DATA",
+            "CHAT_MEMORY",
+            "CHAT_SCHEMA",
+            "CHAT_SECRET",
+            "CHAT_REDIS_PREFIX",
+            "HOT_LOG",
+            "HOT_REPLICAS",
+            "REDIS_URL",
+        ] {
             command.env_remove(variable);
         }
         let log = match ground.log {
@@ -57,6 +66,9 @@ impl Node {
         command.args(["--listen", "127.0.0.1:0", "--log", &log]);
         if !ground.rate_limits {
             command.arg("--no-rate-limits");
+        }
+        if ground.hot_log {
+            command.arg("--hot-log");
         }
         if let Some(url) = ground.redis_url {
             command.env("REDIS_URL", url);

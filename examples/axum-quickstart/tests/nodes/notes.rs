@@ -46,8 +46,28 @@ impl Ack {
     }
 }
 
+/// What the server had the client forget of a room.
+#[derive(Debug)]
+pub(crate) struct Reset {
+    pub(crate) room: RoomId,
+    pub(crate) forgotten: Vec<StoredMessage>,
+    /// So many answers had come before.
+    pub(crate) acks: usize,
+}
+
+/// What a client takes as right.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Allows {
+    /// The log begins another life now and then, and goes on where it was.
+    pub(crate) lives: bool,
+    /// Something is lost, and told by a reset.
+    pub(crate) losses: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
+    pub(crate) allows: Allows,
+    pub(crate) resets: Vec<Reset>,
     pub(crate) connections: usize,
     /// Does not connect for now.
     pub(crate) stays_away: bool,
@@ -101,7 +121,10 @@ impl Notes {
         let message = message(entry);
         let (room, cursor) = (message.room.clone(), message.position.cursor.clone());
         let last = streams.get(&room);
-        if last.is_none_or(|last| last.epoch != cursor.epoch || last.seq.next() != cursor.seq) {
+        let follows = |last: &Cursor| {
+            last.seq.next() == cursor.seq && (last.epoch == cursor.epoch || self.allows.lives)
+        };
+        if !last.is_some_and(follows) {
             self.problem(format!("{room}: {cursor} came after {last:?}"));
         }
         streams.insert(room.clone(), cursor.clone());
@@ -124,12 +147,34 @@ impl Notes {
                 at
             }
             (Some("recovered"), Some(cursor)) => cursor,
+            (Some("reset"), Some(_)) => return self.reset(streams, room, frame),
             (_, asked) => {
                 self.problem(format!("{room} was joined after {asked:?} and answered {frame}"));
                 return;
             }
         };
         streams.insert(room, at);
+    }
+
+    /// Forgets the room and goes on from the page.
+    pub(crate) fn reset(&mut self, streams: &mut BTreeMap<RoomId, Cursor>, room: RoomId, frame: &Value) {
+        if !self.allows.losses {
+            self.problem(frame.to_string());
+        }
+        let page = &frame["page"];
+        let entries: Vec<StoredMessage> =
+            page["entries"].as_array().into_iter().flatten().map(message).collect();
+        let at: Cursor = field(page, "cursor");
+        let before = entries.first().map(|first| first.seq().previous());
+        let since = before.map_or_else(|| at.clone(), |seq| Cursor::new(at.epoch.clone(), seq));
+        self.since.insert(room.clone(), since);
+        self.applied.insert(room.clone(), at.clone());
+        streams.insert(room.clone(), at);
+        let (forgotten, kept) =
+            std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.room == room);
+        self.entries = kept;
+        self.entries.extend(entries);
+        self.resets.push(Reset { room, forgotten, acks: self.acks.len() });
     }
 
     pub(crate) fn acknowledged(&mut self, mut ack: Ack) {
@@ -163,7 +208,7 @@ impl Notes {
     }
 }
 
-fn field<T: DeserializeOwned>(value: &Value, name: &str) -> T {
+pub(crate) fn field<T: DeserializeOwned>(value: &Value, name: &str) -> T {
     serde_json::from_value(value[name].clone()).unwrap_or_else(|error| panic!("{name} of {value}: {error}"))
 }
 

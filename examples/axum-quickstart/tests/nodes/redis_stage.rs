@@ -40,6 +40,7 @@ impl RedisStage {
         let grounds = [behind_way, redis.url().to_owned()].map(|redis_url| Ground {
             database_url: database.url().to_owned(),
             redis_url: Some(redis_url),
+            hot_log: false,
             rate_limits: setting.rate_limits,
             log: setting
                 .logs

@@ -1,9 +1,9 @@
 //! Two processes on one PostgreSQL server, two people at each of them, and what must be true of all they saw.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
-use chat_core::{AppendOutcome, Cursor, Draft, MessageLog, ReadQuery, RoomId, Seq, StoredMessage, UserId};
+use chat_core::{AppendOutcome, ClientMessageId, Draft, MessageLog, RoomId, Seq, StoredMessage};
 use chat_simulation::{History, Report};
 use chat_test_services::{Database, Postgres, Proxy};
 use serde_json::json;
@@ -12,11 +12,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::Client,
+    compare::{compare, whole_log},
     node::{Ground, Guest, Node},
 };
 
 /// After what was away answers again, everybody has to be served within this.
 const SERVICE_IS_BACK: Duration = Duration::from_secs(5);
+/// When everything was answered, Redis does not keep it for itself for longer than this.
+const ARCHIVED: Duration = Duration::from_secs(8);
 /// For what has to come at some time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +37,8 @@ pub(crate) struct Stage {
     /// The test's own, where it breaks the server.
     server: Option<Postgres>,
     marks: usize,
+    /// What is stored is answered by Redis, and reaches the database within this.
+    archived_within: Option<Duration>,
 }
 
 impl Stage {
@@ -51,6 +56,7 @@ impl Stage {
 
     /// Two processes, each on what is said here.
     pub(crate) async fn on(database: Database, proxy: Proxy, [one, two]: [Ground; 2]) -> Self {
+        let archived_within = one.hot_log.then_some(ARCHIVED);
         let (one, two) = tokio::join!(Node::start(one), Node::start(two));
         let nodes = [one, two];
         let mut guests = Vec::new();
@@ -70,10 +76,16 @@ impl Stage {
             let mut servers = nodes.each_ref().map(|node| node.address);
             servers.rotate_left(n / 2);
             let client = Client::start(guest, &servers, &rooms);
+            client.notes().allows.lives = archived_within.is_some();
             client.until("joining", PATIENCE, |notes| notes.applied.len() == ROOMS.len()).await;
             clients.push(client);
         }
-        Self { clients, nodes, rooms, proxy, database, server: None, marks: 0 }
+        Self { clients, nodes, rooms, proxy, database, server: None, marks: 0, archived_within }
+    }
+
+    /// Redis may keep what was answered for so long before it is in the database.
+    pub(crate) const fn archived_within(&mut self, within: Duration) {
+        self.archived_within = Some(within);
     }
 
     /// The server that this test may break.
@@ -143,13 +155,40 @@ impl Stage {
         for client in people {
             self.marks += 1;
             let mark = format!("mark {}", self.marks);
-            client.say(&self.rooms[0], &mark);
-            marks.push(mark);
+            marks.push((client, client.say(&self.rooms[0], &mark), mark));
         }
         for client in people {
-            for mark in &marks {
-                client.until(mark, PATIENCE, |notes| notes.heard(mark).is_some()).await;
+            for (sender, id, mark) in &marks {
+                self.hears(client, sender, id, mark).await;
             }
+        }
+    }
+
+    /// Waits until the client has heard the mark, or was told to begin behind it.
+    async fn hears(&self, client: &Client, sender: &Client, id: &ClientMessageId, mark: &str) {
+        let room = &self.rooms[0];
+        let begun = Instant::now();
+        loop {
+            let at = sender
+                .notes()
+                .acks
+                .iter()
+                .rev()
+                .find(|ack| ack.client_id == *id)
+                .map(|ack| ack.position.cursor.seq);
+            {
+                let notes = client.notes();
+                if notes.heard(mark).is_some() || at.is_some_and(|at| notes.since[room].seq >= at) {
+                    return;
+                }
+                assert!(
+                    begun.elapsed() < PATIENCE,
+                    "{}: {mark} of {}, at {at:?}: {notes:?}",
+                    client.guest.user,
+                    sender.guest.user
+                );
+            }
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -183,6 +222,9 @@ impl Stage {
         let config = PostgresConfig::from_url(self.database.url()).unwrap().with_max_connections(2);
         let backend = PostgresBackend::connect(config).await.unwrap();
         let log = backend.message_log();
+        if let Some(within) = self.archived_within {
+            self.is_archived(&*log, within).await;
+        }
         let history = History::new(false);
         let mut stored = Vec::new();
         for room in &self.rooms {
@@ -190,13 +232,34 @@ impl Stage {
         }
         backend.close().await;
         for client in &self.clients {
-            compare(&history, client, &self.rooms, &stored);
+            compare(&history, client, &self.rooms, &stored, self.archived_within.is_some());
         }
         for (room, entries) in self.rooms.iter().zip(&stored) {
             let head = &entries.last().unwrap().position.cursor;
             history.check_log(room, &head.epoch, head.seq, Seq::FIRST, entries);
         }
         history.report()
+    }
+
+    /// Waits until everything that anybody has seen is in the database.
+    async fn is_archived(&self, log: &dyn MessageLog, within: Duration) {
+        let begun = Instant::now();
+        for room in &self.rooms {
+            loop {
+                let head = log.heads(std::slice::from_ref(room)).await.unwrap().remove(0).unwrap().cursor.seq;
+                let seen: Vec<Option<Seq>> =
+                    self.clients.iter().map(|client| client.notes().head(room)).collect();
+                if seen.iter().all(|seen| *seen == Some(head)) {
+                    break;
+                }
+                assert!(
+                    begun.elapsed() < within,
+                    "{room}: {head} is archived, {seen:?} were seen, after {within:?}"
+                );
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+        println!("everything was archived {:.1?} after the last answer", begun.elapsed());
     }
 
     /// Tells the history what is stored in a room, once everybody has heard all of it.
@@ -215,54 +278,5 @@ impl Stage {
             entries.iter().map(|entry| AppendOutcome::New(entry.position.clone())).collect();
         history.stored(&drafts, &outcomes);
         entries
-    }
-}
-
-/// What one client saw.
-fn compare(history: &History, client: &Client, rooms: &[RoomId], stored: &[Vec<StoredMessage>]) {
-    let user: UserId = UserId::new(&client.guest.user).unwrap();
-    let notes = client.notes();
-    for ack in &notes.acks {
-        history.acknowledged(&ack.room, &user, &ack.client_id, &ack.position);
-        if ack.durability != "persisted" {
-            history.violation("G1", format!("{ack:?}"));
-        }
-    }
-    for entry in &notes.entries {
-        history.applied(&user, entry, Duration::ZERO);
-    }
-    for problem in &notes.problems {
-        history.violation("G5", format!("{user}: {problem}"));
-    }
-    for (room, stored) in rooms.iter().zip(stored) {
-        let seqs: Vec<u64> =
-            notes.entries.iter().filter(|entry| entry.room == *room).map(|entry| entry.seq().get()).collect();
-        let since = notes.since[room].seq.get();
-        if seqs != (since + 1..=stored.len() as u64).collect::<Vec<_>>() {
-            history.violation("G5", format!("{user} was given {seqs:?} of {room} after {since}"));
-        }
-        // What is stored of this person was also answered, and the other way round.
-        let own = |entry: &&StoredMessage| entry.sender == user && entry.is_countable();
-        let there: BTreeSet<_> = stored.iter().filter(own).map(|entry| &entry.client_id).collect();
-        let answered: BTreeSet<_> =
-            notes.acks.iter().filter(|ack| ack.room == *room).map(|ack| &ack.client_id).collect();
-        if there != answered {
-            let differ: Vec<_> = there.symmetric_difference(&answered).collect();
-            history.violation("G1", format!("{user} in {room}: stored or answered, not both: {differ:?}"));
-        }
-    }
-}
-
-async fn whole_log(log: &dyn MessageLog, room: &RoomId) -> Vec<StoredMessage> {
-    let head = log.heads(std::slice::from_ref(room)).await.unwrap().remove(0).unwrap();
-    let mut after = Cursor::new(head.cursor.epoch, Seq::ZERO);
-    let mut entries: Vec<StoredMessage> = Vec::new();
-    loop {
-        let page = log.read(room, ReadQuery::after(after).with_limit(1_000)).await.unwrap();
-        entries.extend(page.entries);
-        after = entries.last().unwrap().position.cursor.clone();
-        if page.reaches_head {
-            return entries;
-        }
     }
 }

@@ -43,11 +43,11 @@ fn the_archive_is_asked_for_names_as_long_as_they_are_not_learned() {
     assert_eq!(world.one(HotDraft { refused: true, ..says("1") }), ask);
     assert_eq!(world.one(asked("1", 200)), ask);
     world.store(asked("1", 201));
-    now(world.hot.learn(&room(), &life("other"), seq(200), &[]));
-    now(world.hot.learn(&room(), &life("a"), seq(100), &[key("7")]));
+    now(world.hot.learn(&room(), &life("other"), seq(0), seq(200), &[]));
+    now(world.hot.learn(&room(), &life("a"), seq(0), seq(100), &[key("7")]));
     assert_eq!(now(world.hot.unlearned(&room())), Some(Unlearned { after: seq(100), upto: seq(200) }));
     assert_eq!(world.one(says("2")), ask);
-    now(world.hot.learn(&room(), &life("a"), seq(200), &[key("8")]));
+    now(world.hot.learn(&room(), &life("a"), seq(100), seq(200), &[key("8")]));
     assert_eq!(now(world.hot.unlearned(&room())), None);
     world.store(says("2"));
     for name in ["7", "8"] {
