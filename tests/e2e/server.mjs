@@ -11,7 +11,7 @@ export async function startServer(...options) {
   if (!program) {
     throw new Error('CHAT_QUICKSTART_BIN must name the quickstart program: `cargo xtask test` builds it and sets this');
   }
-  const { DATABASE_URL, REDIS_URL, ...env } = process.env;
+  const { DATABASE_URL, REDIS_URL, HOT_LOG, ...env } = process.env;
   const child = spawn(program, [...listen, '--log', 'warn', ...options], { stdio: ['ignore', 'pipe', 'inherit'], env });
   const exited = once(child, 'exit');
   const said = (async () => {
