@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::debug;
 
 use super::{
     Admission, HotAppended, HotBatch, HotDraft, HotOutcome, Shared,
@@ -111,10 +111,10 @@ impl Shared {
         // Where the archive does not answer, the rooms that need it are refused, and no other ones.
         self.open_closed(ask.closed, rooms, outcomes).await;
         if let Err(error) = self.ask_for_copies(&ask.copies, rooms, outcomes).await {
-            refuse(ask.copies.iter().map(|(room, _)| room), rooms, outcomes, &error);
+            refuse_first(ask.copies.iter().map(|(room, _)| room), rooms, outcomes, &error);
         }
         if let Err(error) = self.ask_for_targets(&ask.targets, rooms, outcomes).await {
-            refuse(ask.targets.iter(), rooms, outcomes, &error);
+            refuse_first(ask.targets.iter(), rooms, outcomes, &error);
         }
         Ok(())
     }
@@ -134,8 +134,11 @@ impl Shared {
             }
         }
         self.renew_admissions(rooms);
-        let answers =
-            if unknown.is_empty() { Ok(Vec::new()) } else { self.archive.admissions(&unknown).await };
+        let answers = if unknown.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.asking.ask(self.archive.admissions(&unknown)).await
+        };
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) => {
@@ -203,7 +206,7 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, writers = writers.len(), "writers could not be asked about again");
+                    debug!(%error, writers = writers.len(), "writers could not be asked about again");
                     // What they write next asks again.
                     sleep(RENEWAL_PAUSE).await;
                 }
@@ -248,7 +251,7 @@ impl Shared {
         if names.is_empty() {
             return Ok(());
         }
-        let mut copies = self.archive.copies(&names).await?.into_iter();
+        let mut copies = self.asking.ask(self.archive.copies(&names)).await?.into_iter();
         let asked_rooms: Vec<RoomId> = asked.iter().map(|(room, _)| room.clone()).collect();
         let whereabouts = self.whereabouts(&asked_rooms).await?;
         for ((room, first), place) in asked.iter().zip(whereabouts) {
@@ -286,7 +289,7 @@ impl Shared {
         if targets.is_empty() {
             return Ok(());
         }
-        let mut answers = self.archive.targets(&targets).await?.into_iter();
+        let mut answers = self.asking.ask(self.archive.targets(&targets)).await?.into_iter();
         for room in asked {
             let Some(work) = rooms.get_mut(room) else { continue };
             for waiting in &mut work.open {
@@ -368,6 +371,24 @@ fn repeat(draft: &Draft, first: Position, fingerprint: Fingerprint) -> AppendOut
     }
 }
 
+/// Refuses the first of what is left of these rooms' drafts: the one that needs what the archive does not answer.
+fn refuse_first<'r>(
+    asked: impl Iterator<Item = &'r RoomId>,
+    rooms: &mut BTreeMap<RoomId, Work<'_>>,
+    outcomes: &mut [Option<AppendOutcome>],
+    error: &Error,
+) {
+    debug!(error = %error.with_causes(), "the archive was asked in vain; sends that need it are refused");
+    for room in asked {
+        if let Some(work) = rooms.get_mut(room)
+            && !work.open.is_empty()
+        {
+            let first = work.open.remove(0);
+            note(outcomes, first.place, AppendOutcome::Refused(Refusal::Busy));
+        }
+    }
+}
+
 /// Refuses what is left of these rooms' drafts, since the archive does not answer.
 fn refuse<'r>(
     asked: impl Iterator<Item = &'r RoomId>,
@@ -375,7 +396,7 @@ fn refuse<'r>(
     outcomes: &mut [Option<AppendOutcome>],
     error: &Error,
 ) {
-    warn!(error = %error.with_causes(), "the archive was asked in vain; sends that need it are refused");
+    debug!(error = %error.with_causes(), "the archive was asked in vain; sends that need it are refused");
     for room in asked {
         if let Some(work) = rooms.get_mut(room) {
             settle(work, outcomes, |_| Refusal::Busy);

@@ -20,6 +20,7 @@
 mod append;
 mod archive;
 mod archiver;
+mod asking;
 mod flush;
 mod gates;
 mod hot;
@@ -49,7 +50,7 @@ pub use hot::{
     Unlearned,
 };
 
-use self::{archiver::Learner, gates::Gates, opening::Whereabouts};
+use self::{archiver::Learner, asking::Asking, gates::Gates, opening::Whereabouts};
 use crate::{
     AppendOutcome, Backend, Draft, Durability, Error, Head, MessageLog, Page, ReadQuery, Result, Retention,
     RoomId, Rooms, Search, Storage,
@@ -108,6 +109,7 @@ struct Shared {
     search: Arc<dyn Search>,
     settings: TieredSettings,
     gates: Gates,
+    asking: Asking,
     /// Who asks about writers before it is needed: one at a time.
     renewal: Arc<Semaphore>,
     learner: Learner,
@@ -137,6 +139,7 @@ impl Tiered {
             search: store.search(),
             settings,
             gates: Gates::new(),
+            asking: Asking::default(),
             renewal: Arc::new(Semaphore::new(1)),
             learner: Learner::default(),
             appended: Arc::default(),
