@@ -17,6 +17,7 @@
 //! Everything that changes rooms and members must go through [`Storage::rooms`] of this: the hot log believes what it
 //! learned of a writer until it asks again otherwise, every 15 seconds. Nothing else may append to the archive's log.
 
+mod admit;
 mod append;
 mod archive;
 mod archiver;
