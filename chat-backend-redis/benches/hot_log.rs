@@ -139,6 +139,7 @@ async fn opened(log: &Arc<dyn HotLog>, room: RoomId) -> (RoomId, Gate, Epoch) {
         oldest: Seq::FIRST,
         last_id: None,
         keep: false,
+        lost_after: Seq::ZERO,
     };
     assert!(log.open(opening).await.unwrap());
     let batch = HotBatch { room: room.clone(), gate: None, drafts: vec![draft(0)] };

@@ -76,7 +76,7 @@ impl RedisHotLog {
     }
 
     pub(super) async fn open_room(&self, opening: Opening) -> Done<bool> {
-        let Opening { room, token, life, base, archived, oldest, last_id, keep } = opening;
+        let Opening { room, token, life, base, archived, oldest, last_id, keep, lost_after } = opening;
         // The next millisecond is greater, whatever stands behind it in the id.
         let least = last_id.map_or(0, |id| id.timestamp().as_millis() + 1);
         let arguments = [
@@ -88,6 +88,7 @@ impl RedisHotLog {
             text(least),
             number(usize::from(keep)),
             text(self.config.dead_letters),
+            text(lost_after.get()),
         ];
         Ok(integer(&self.call(&OPEN, &room, arguments).await?)? == 1)
     }

@@ -67,7 +67,17 @@ impl Place {
         let Base { base, archived, oldest, last_id, keep } = base;
         let [base, archived, oldest] = [base, archived, oldest].map(seq);
         let life = Epoch::generate();
-        Opening { room: self.room.clone(), token, life, base, archived, oldest, last_id, keep }
+        Opening {
+            room: self.room.clone(),
+            token,
+            life,
+            base,
+            archived,
+            oldest,
+            last_id,
+            keep,
+            lost_after: Seq::ZERO,
+        }
     }
 
     /// Opens the room; answers its life.

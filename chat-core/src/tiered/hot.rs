@@ -253,8 +253,10 @@ pub struct Opening {
     pub oldest: Seq,
     /// Ids given out must be greater.
     pub last_id: Option<MessageId>,
-    /// Go on with the entries that are left. Otherwise they are put aside as lost, with this reason.
+    /// Go on with the entries that are left. Otherwise those that wait are put aside as lost …
     pub keep: bool,
+    /// … behind this position: up to and with it the archive has the same ones.
+    pub lost_after: Seq,
 }
 
 /// A membership or a room is being changed.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::{ArchivedRoom, Claim, HotRoom, HotState, Life, LifeOutcome, Opening, Shared};
-use crate::{Cursor, Epoch, Error, Head, Result, Retry, RoomId};
+use crate::{Cursor, Epoch, Error, Head, Result, Retry, RoomId, Seq};
 
 /// So long an opening may take, with all that stands in its way: a claim of somebody who went away, and then its own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -142,6 +142,7 @@ impl Shared {
                 oldest: known.head.oldest,
                 last_id: known.last_id,
                 keep,
+                lost_after: left.as_ref().map_or(Seq::ZERO, |left| same_up_to(left, &known)),
             }));
         }
         Err(Error::Timeout { operation: "opening a room" })
@@ -174,6 +175,12 @@ impl Shared {
         }
         Ok(found)
     }
+}
+
+/// Up to which position what is left is what the archive has, too.
+fn same_up_to(left: &HotRoom, known: &ArchivedRoom) -> Seq {
+    let last = Cursor::new(left.life.clone(), left.head);
+    if known.goes_on(&last) { known.head.cursor.seq } else { Seq::ZERO }
 }
 
 /// Whether what is left goes on from what is archived: no life has begun behind its end, it has everything that is not

@@ -1,5 +1,5 @@
 -- Opens a room. ARGV: from the third one the room, the token of its claim, life, base, archived, oldest, the least time to give out, 1 to
--- keep what is left, how many dead letters are kept.
+-- keep what is left, how many dead letters are kept, behind which position what waits is in no archive.
 -- Answers 1, or 0 if the claim is gone or the room is open.
 -- Cost: some twenty steps, and where nothing is kept as much as it takes to trim and drop a window.
 
@@ -29,7 +29,7 @@ if ARGV[10] == '1' and base == r.head then
     r.arch = math.min(archived, base)
 else
     -- What waits and is in no archive is put aside as it is, however much that is, and a letter says where.
-    local S, from = TAG .. 's:' .. room, math.max(waits(r), archived + 1)
+    local S, from = TAG .. 's:' .. room, math.max(waits(r), tonumber(ARGV[12]) + 1)
     if from <= r.head then
         local aside = TAG .. 'lost:' .. room .. ':' .. r.life
         redis.call('XTRIM', S, 'MINID', from)

@@ -116,7 +116,7 @@ impl State {
             }
             left => {
                 if let Some(left) = left {
-                    self.put_aside(&opening.room, &left);
+                    self.put_aside(&opening.room, &left, opening.lost_after);
                 }
                 Room::begin(&opening)
             }
@@ -125,14 +125,15 @@ impl State {
         true
     }
 
-    fn put_aside(&mut self, room: &RoomId, left: &Room) {
+    fn put_aside(&mut self, room: &RoomId, left: &Room, after: crate::Seq) {
         let letter = |entry| DeadLetter {
             room: room.clone(),
             life: left.life.clone(),
             entry,
             reason: LOST.to_owned(),
         };
-        self.lost.extend(left.waiting_entries(usize::MAX).into_iter().map(letter));
+        let waiting = left.waiting_entries(usize::MAX).into_iter();
+        self.lost.extend(waiting.filter(|entry| entry.seq > after).map(letter));
         keep_newest(&mut self.lost);
     }
 

@@ -92,7 +92,17 @@ impl World {
     fn opening(&self, name: &str, archived: u64, token: Bytes) -> Opening {
         let (base, archived) = (seq(archived), seq(archived));
         let (room, life) = (room(), life(name));
-        Opening { room, token, life, base, archived, oldest: Seq::FIRST, last_id: None, keep: false }
+        Opening {
+            room,
+            token,
+            life,
+            base,
+            archived,
+            oldest: Seq::FIRST,
+            last_id: None,
+            keep: false,
+            lost_after: Seq::ZERO,
+        }
     }
 
     fn begin(&self, name: &str, base: u64, keep: bool) -> bool {
