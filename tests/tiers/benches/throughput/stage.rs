@@ -72,12 +72,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(
-        store: &impl Storage,
+        store: &(impl Storage + Sync),
         archive: Arc<dyn Archive>,
         settings: TieredSettings,
     ) -> Self {
-        let server = Redis::shared().await.unwrap();
         let store = Parts { log: store.message_log(), rooms: store.rooms(), search: store.search() };
+        let server = Redis::shared().await.unwrap();
         let redis = RedisConfig::from_url(server.url()).unwrap().with_prefix(server.prefix());
         Self { store, archive, settings, redis }
     }
