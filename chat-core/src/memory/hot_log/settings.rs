@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How much a [`MemoryHotLog`] holds.
+/// How much a [`MemoryHotLog`](super::MemoryHotLog) holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryHotLogSettings {
