@@ -34,6 +34,11 @@ pub(crate) async fn report() {
         let stage = Stage::new(&postgres, postgres.archive(), TieredSettings::default()).await;
         let (here, there) = (stage.node().await, stage.node().await);
         create_rooms(&here, ROOMS).await;
+        // Rooms are opened by their first message.
+        for number in 0..ROOMS {
+            let id = ClientMessageId::generate();
+            here.system(system()).send_text(&room(number), id, "hello").await.unwrap();
+        }
         let readers = read(&there).await;
         let archive = follow(postgres.archive());
         let sent = send(here, rate).await;
