@@ -13,15 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use chat_backend_redis::{RedisBackend, RedisConfig};
 use chat_core::{
-    Auth, Backend, Chat, ClientMessageId, CustomKind, Event, JoinRequest, JsonText, MemberChange, NewRoom,
-    Result, Role, RoomId, UserId,
-    auth::{AuthError, Credentials, Principal},
+    Chat, ClientMessageId, CustomKind, Event, JoinRequest, JsonText, MemberChange, NewRoom, Role, RoomId,
+    UserId,
+    auth::Credentials,
     fanout::{FanoutEvent, FanoutItem, Publication, Topic},
     memory::MemoryStore,
     rate_limit::{LocalRateLimiter, RateLimits},
+    testkit::TokenIsUser,
 };
 use chat_test_services::Redis;
 use fred::{
@@ -36,32 +36,6 @@ const EVENTS: usize = 50_000;
 const TURNS: usize = 5;
 /// Of an event: what a short message takes.
 const BYTES: usize = 200;
-
-#[derive(Debug)]
-struct ByName;
-
-#[async_trait]
-impl Backend for ByName {
-    fn name(&self) -> &'static str {
-        "by-name"
-    }
-
-    async fn health(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Auth for ByName {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
-        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
-        Ok(Principal::new(UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?))
-    }
-
-    async fn revalidate(&self, _: &Principal) -> Result<()> {
-        Ok(())
-    }
-}
 
 fn main() {
     let wanted = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(EVENTS);
@@ -206,7 +180,7 @@ async fn chat(server: &Redis, events: usize) -> Duration {
             .fanout(backend.fanout())
             .presence(backend.presence())
             .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
-            .auth(ByName)
+            .auth(TokenIsUser)
             .build()
             .unwrap()
     };

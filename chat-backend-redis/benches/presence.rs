@@ -9,45 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use chat_backend_redis::{RedisBackend, RedisConfig};
-use chat_core::{
-    Auth, Backend, Chat, Result, UserId,
-    auth::{AuthError, Credentials, Principal},
-    memory::MemoryStore,
-};
+use chat_core::{Chat, auth::Credentials, memory::MemoryStore, testkit::TokenIsUser};
 use chat_test_services::Redis;
 use futures::{StreamExt as _, stream};
 use tokio::time::sleep;
 
 const SESSIONS: usize = 100_000;
 const SECONDS: usize = 60;
-
-#[derive(Debug)]
-struct ByName;
-
-#[async_trait]
-impl Backend for ByName {
-    fn name(&self) -> &'static str {
-        "by-name"
-    }
-
-    async fn health(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Auth for ByName {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
-        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
-        Ok(Principal::new(UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?))
-    }
-
-    async fn revalidate(&self, _: &Principal) -> Result<()> {
-        Ok(())
-    }
-}
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse().ok());
@@ -66,7 +35,7 @@ async fn measure(sessions: usize, seconds: usize) {
             .storage(&store)
             .fanout(backend.fanout())
             .presence(backend.presence())
-            .auth(ByName)
+            .auth(TokenIsUser)
             .build()
             .unwrap();
         nodes.push(chat);

@@ -15,13 +15,14 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Auth, Backend, Chat, ClientMessageId, Content, Event, Fanout, MemberChange, NewRoom, Result, Role,
-    RoomId, Session, SessionEvents, Settings, UserId,
-    auth::{Credentials, Principal},
+    Backend, Chat, ClientMessageId, Content, Event, Fanout, MemberChange, NewRoom, Result, Role, RoomId,
+    Session, SessionEvents, Settings,
+    auth::Credentials,
     fanout::{FanoutItem, Publication, Subscription, Topic},
     memory::MemoryStore,
     rate_limit::RateLimits,
     session::{JoinOutcome, JoinRequest},
+    testkit::TokenIsUser,
 };
 use chat_test_services::Redis;
 use futures::{
@@ -81,32 +82,6 @@ impl Fanout for Lossy {
     }
 }
 
-/// Takes the token for the user's id.
-#[derive(Debug)]
-struct ByName;
-
-#[async_trait]
-impl Backend for ByName {
-    fn name(&self) -> &'static str {
-        "by-name"
-    }
-
-    async fn health(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Auth for ByName {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
-        Ok(Principal::new(UserId::new(credentials.token.as_ref().unwrap().expose()).unwrap()))
-    }
-
-    async fn revalidate(&self, _: &Principal) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// What one session was given: the positions by room, in the order of their coming.
 type Given = Arc<Mutex<BTreeMap<RoomId, Vec<u64>>>>;
 
@@ -152,7 +127,7 @@ async fn what_the_fan_out_loses_reaches_all_of_1000_sessions_once_and_in_order()
             .fanout(fanout)
             .presence(backend.presence())
             .limiter(backend.rate_limiter(RateLimits::unlimited()))
-            .auth(ByName)
+            .auth(TokenIsUser)
             .settings(settings.clone());
         nodes.push(chat.build().unwrap());
     }

@@ -31,9 +31,11 @@ pub mod revocation;
 pub mod rooms;
 pub mod run;
 pub mod search;
+mod token_is_user;
 
 pub use harness::{
     ArchiveHarness, ArchiveNode, BindingHarness, FanoutHarness, FanoutInterruptionHarness,
     FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness, Restore, RestoreHarness,
     RevocationHarness, SearchHarness, SearchNode,
 };
+pub use token_is_user::TokenIsUser;

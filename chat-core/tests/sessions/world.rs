@@ -2,43 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use chat_core::{
-    Actor, Auth, Backend, Chat, ChatBuilder, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome,
-    MessageLog, NewRoom, Result, Role, RoomId, Rooms, Session, SessionEvents, Settings, Storage as _,
-    Timestamp, UserId,
-    auth::{AuthError, Credentials, Principal},
+    Actor, Chat, ChatBuilder, ClientMessageId, Cursor, Event, MemberChange, MemberOutcome, MessageLog,
+    NewRoom, Role, RoomId, Rooms, Session, SessionEvents, Settings, Storage as _, UserId,
+    auth::Credentials,
     memory::{MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
     session::JoinOutcome,
+    testkit::TokenIsUser,
 };
-
-/// Takes the token for the user's id.
-#[derive(Debug)]
-struct ByName;
-
-#[async_trait]
-impl Backend for ByName {
-    fn name(&self) -> &'static str {
-        "by-name"
-    }
-
-    async fn health(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Auth for ByName {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
-        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
-        let user = UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?;
-        Ok(Principal::new(user).with_issued_at(Timestamp::from_secs(1_000)))
-    }
-
-    async fn revalidate(&self, _: &Principal) -> Result<()> {
-        Ok(())
-    }
-}
 
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
@@ -74,7 +45,7 @@ impl World {
             .storage(&self.store)
             .fanout(self.fanout.clone())
             .presence(self.presence.clone())
-            .auth(ByName)
+            .auth(TokenIsUser)
             .revocations(MemoryRevocations::new())
             .settings(settings)
     }

@@ -2,45 +2,17 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use chat_backend_redis::{HotLogConfig, RedisBackend, RedisConfig};
 use chat_core::{
-    Auth, Backend, Chat, MemberChange, MessageLog, NewRoom, Result, Role, RoomId, Rooms, Search, Settings,
-    Storage, UserId,
-    auth::{AuthError, Credentials, Principal},
+    Chat, MemberChange, MessageLog, NewRoom, Role, RoomId, Rooms, Search, Settings, Storage, UserId,
     rate_limit::{LocalRateLimiter, RateLimits},
+    testkit::TokenIsUser,
     tiered::{Archive, Tiered, TieredSettings},
 };
 use chat_test_services::Redis;
 
 /// Of a message: a short one.
 pub(crate) const BYTES: usize = 100;
-
-#[derive(Debug)]
-struct ByName;
-
-#[async_trait]
-impl Backend for ByName {
-    fn name(&self) -> &'static str {
-        "by-name"
-    }
-
-    async fn health(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Auth for ByName {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal> {
-        let token = credentials.token.as_ref().ok_or(AuthError::Missing)?;
-        Ok(Principal::new(UserId::new(token.expose()).map_err(|_| AuthError::Malformed)?))
-    }
-
-    async fn revalidate(&self, _: &Principal) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// The parts of a store that every node shares.
 struct Parts {
@@ -94,7 +66,7 @@ impl Stage {
             .fanout(redis.fanout())
             .presence(redis.presence())
             .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
-            .auth(ByName)
+            .auth(TokenIsUser)
             .settings(settings)
             .build()
             .unwrap()
