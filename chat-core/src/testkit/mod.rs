@@ -31,9 +31,10 @@ pub mod revocation;
 pub mod rooms;
 pub mod run;
 pub mod search;
+pub mod unread_cache;
 
 pub use harness::{
     ArchiveHarness, ArchiveNode, BindingHarness, FanoutHarness, FanoutInterruptionHarness,
     FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness, Restore, RestoreHarness,
-    RevocationHarness, SearchHarness, SearchNode,
+    RevocationHarness, SearchHarness, SearchNode, UnreadCacheHarness,
 };
