@@ -6,6 +6,7 @@ use chat_core::{
     auth::{RevocationStore, SessionBindings},
     rate_limit::{RateLimiter, RateLimits},
     tiered::HotLog,
+    unread::UnreadCache,
 };
 use fred::{clients::Client, interfaces::ClientLike as _};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use crate::{
     presence::RedisPresence,
     rate_limit::RedisRateLimiter,
     revocations::RedisRevocations,
+    unread::RedisUnreadCache,
 };
 
 /// What all nodes of a chat share in Redis. Cheap to clone; every clone is the same.
@@ -86,6 +88,12 @@ impl RedisBackend {
     #[must_use]
     pub fn hot_log(&self, config: HotLogConfig) -> Arc<dyn HotLog> {
         Arc::new(RedisHotLog::new(Arc::clone(&self.shared), config))
+    }
+
+    /// Unread counts, remembered for all nodes with the same prefix.
+    #[must_use]
+    pub fn unread_cache(&self) -> Arc<dyn UnreadCache> {
+        Arc::new(RedisUnreadCache::new(Arc::clone(&self.shared)))
     }
 
     /// Remembers in Redis whom `auth` lets in, for all nodes with the same prefix.

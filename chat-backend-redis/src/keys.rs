@@ -46,6 +46,12 @@ impl Keys {
         ["tokens", "before"].map(|what| format!("{}:revoked:{{{tag}}}:{what}", self.prefix))
     }
 
+    /// What is known of a user's unread entries, and the holds on it.
+    pub(crate) fn unread(&self, user: &str) -> [String; 2] {
+        let tag = digest(user.as_bytes());
+        ["counts", "holds"].map(|what| format!("{}:unread:{{{tag}}}:{what}", self.prefix))
+    }
+
     /// The record of a partition of the hot log: the names of all its keys begin with what is before the last letter.
     pub(crate) fn hot(&self, partition: u16) -> String {
         format!("{{{}:hot:{partition}}}:m", self.prefix)
@@ -96,6 +102,8 @@ mod tests {
         for user in ["ann", "}{", "{}", "a{b}c", "}"] {
             let [tokens, before] = keys.revoked(user);
             assert_eq!(slot(&tokens), slot(&before), "{user}");
+            let [counts, holds] = keys.unread(user);
+            assert_eq!(slot(&counts), slot(&holds), "{user}");
         }
     }
 
@@ -104,6 +112,7 @@ mod tests {
         let keys = Keys::new("chat");
         assert_eq!(keys.presence()[0], "{chat:presence}:nodes");
         assert_eq!(keys.revoked("ann")[0], "chat:revoked:{49915e0d7d4b402e3017d010bc1c0e83}:tokens");
+        assert_eq!(keys.unread("ann")[1], "chat:unread:{49915e0d7d4b402e3017d010bc1c0e83}:holds");
         assert_eq!(keys.rate("sends", "ann"), "chat:rate:sends:ann");
         assert_eq!(keys.hot(7), "{chat:hot:7}:m");
         assert_eq!(keys.binding("ann", "p1"), "chat:binding:814ad9c690cd45a5ed7d4290aaa342df");

@@ -15,6 +15,7 @@ mod presence;
 mod rate_limit;
 mod revocations;
 mod script;
+mod unread;
 mod url;
 mod watch;
 

@@ -13,8 +13,9 @@ use chat_core::{
     rate_limit::{Quota, RateLimiter, RateLimits},
     testkit::{
         BindingHarness, FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness, PresenceHarness,
-        RateLimitHarness, RevocationHarness,
+        RateLimitHarness, RevocationHarness, UnreadCacheHarness,
     },
+    unread::UnreadCache,
 };
 use live::{Place, Servers};
 
@@ -93,6 +94,13 @@ impl RateLimitHarness for Servers {
     }
 }
 
+#[async_trait]
+impl UnreadCacheHarness for Servers {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn UnreadCache>> {
+        self.backends(count).await.iter().map(|backend| backend.unread_cache()).collect()
+    }
+}
+
 mod single {
     use super::{Place, Servers};
 
@@ -105,6 +113,7 @@ mod single {
     chat_core::revocation_tests!(Servers::at(Place::Single));
     chat_core::binding_tests!(Servers::at(Place::Single));
     chat_core::rate_limit_tests!(Servers::at(Place::Single));
+    chat_core::unread_cache_tests!(Servers::at(Place::Single));
 }
 
 mod cluster {
@@ -119,4 +128,5 @@ mod cluster {
     chat_core::revocation_tests!(Servers::at(Place::Cluster));
     chat_core::binding_tests!(Servers::at(Place::Cluster));
     chat_core::rate_limit_tests!(Servers::at(Place::Cluster));
+    chat_core::unread_cache_tests!(Servers::at(Place::Cluster));
 }

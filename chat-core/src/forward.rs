@@ -20,6 +20,7 @@ use crate::{
         RoomChange, RoomsPage,
     },
     search::{SearchPage, SearchQuery},
+    unread::{KnownUnread, NewUnread, UnreadCache, UnreadHold},
 };
 
 /// Implements one trait for one pointer; the lint finds a method with a default body that was forgotten here.
@@ -124,6 +125,13 @@ forward!(RateLimiter {
     async fn check(key: RateKey) -> Result<RateDecision>;
 });
 
+forward!(UnreadCache {
+    async fn recall(user: &UserId, rooms: &[RoomId]) -> Result<Vec<KnownUnread>>;
+    async fn remember(user: &UserId, counts: &[NewUnread]) -> Result<()>;
+    async fn hold(user: &UserId, room: &RoomId) -> Result<UnreadHold>;
+    async fn release(user: &UserId, room: &RoomId, hold: &UnreadHold) -> Result<()>;
+});
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,11 +143,14 @@ mod tests {
         fn parts<L: MessageLog, R: Rooms, F: Fanout, P: Presence, S: Search>() {}
         fn guards<A: Auth, Z: Authorize, V: RevocationStore, M: RateLimiter>() {}
         fn bindings<B: SessionBindings>() {}
+        fn caches<C: UnreadCache>() {}
         parts::<Arc<dyn MessageLog>, Arc<dyn Rooms>, Arc<dyn Fanout>, Arc<dyn Presence>, Arc<dyn Search>>();
         parts::<Box<dyn MessageLog>, Box<dyn Rooms>, Box<dyn Fanout>, Box<dyn Presence>, Box<dyn Search>>();
         guards::<Arc<dyn Auth>, Arc<dyn Authorize>, Arc<dyn RevocationStore>, Arc<dyn RateLimiter>>();
         bindings::<Arc<dyn SessionBindings>>();
         bindings::<Box<dyn SessionBindings>>();
+        caches::<Arc<dyn UnreadCache>>();
+        caches::<Box<dyn UnreadCache>>();
         guards::<Box<dyn Auth>, Box<dyn Authorize>, Box<dyn RevocationStore>, Box<dyn RateLimiter>>();
     }
 

@@ -28,6 +28,7 @@ mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tiered;
+pub mod unread;
 
 pub use auth::{Auth, Principal};
 pub use backend::Backend;

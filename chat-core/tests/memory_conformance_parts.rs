@@ -1,5 +1,5 @@
-//! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations, bindings and the rate
-//! limiter.
+//! The memory backend keeps the contracts of rooms, fan-out, presence, search, revocations, bindings, the rate limiter and
+//! remembered unread counts.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 use std::{sync::Arc, time::Duration};
@@ -8,12 +8,15 @@ use async_trait::async_trait;
 use chat_core::{
     Fanout, Presence, Storage as _,
     auth::{RevocationStore, SessionBindings},
-    memory::{MemoryBindings, MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore},
+    memory::{
+        MemoryBindings, MemoryFanout, MemoryPresence, MemoryRevocations, MemoryStore, MemoryUnreadCache,
+    },
     rate_limit::{LocalRateLimiter, Quota, RateLimiter, RateLimits},
     testkit::{
         BindingHarness, FanoutHarness, FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness,
-        RateLimitHarness, RevocationHarness, SearchHarness, SearchNode,
+        RateLimitHarness, RevocationHarness, SearchHarness, SearchNode, UnreadCacheHarness,
     },
+    unread::{CachedUnread, UnreadCache},
 };
 
 struct Memory;
@@ -104,6 +107,36 @@ impl RateLimitHarness for Memory {
     }
 }
 
+#[async_trait]
+impl UnreadCacheHarness for Memory {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn UnreadCache>> {
+        let cache = MemoryUnreadCache::new();
+        (0..count).map(|_| Arc::new(cache.clone()) as Arc<dyn UnreadCache>).collect()
+    }
+}
+
+/// With counts that are remembered.
+struct Remembering;
+
+#[async_trait]
+impl LogHarness for Remembering {
+    async fn nodes(&self, count: usize) -> Vec<LogNode> {
+        let (store, cache) = (MemoryStore::new(), MemoryUnreadCache::new());
+        let rooms = || CachedUnread::new(store.rooms(), store.message_log(), cache.clone());
+        (0..count).map(|_| LogNode { log: store.message_log(), rooms: Arc::new(rooms()) }).collect()
+    }
+}
+
+mod remembering {
+    use super::Remembering;
+
+    chat_core::rooms_tests!(Remembering);
+    chat_core::rooms_members_tests!(Remembering);
+    chat_core::rooms_read_tests!(Remembering);
+    chat_core::rooms_unread_tests!(Remembering);
+    chat_core::rooms_listing_tests!(Remembering);
+}
+
 chat_core::rooms_tests!(Memory);
 chat_core::rooms_members_tests!(Memory);
 chat_core::rooms_read_tests!(Memory);
@@ -118,3 +151,4 @@ chat_core::search_tests!(Memory);
 chat_core::revocation_tests!(Memory);
 chat_core::binding_tests!(Memory);
 chat_core::rate_limit_tests!(Memory);
+chat_core::unread_cache_tests!(Memory);

@@ -19,6 +19,7 @@ mod store;
 mod test_clock;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use self::{
     archive::MemoryArchive,
@@ -31,6 +32,7 @@ pub use self::{
     rooms::MemoryRooms,
     search::MemorySearch,
     store::{MemorySnapshot, MemoryStore},
+    unread::MemoryUnreadCache,
 };
 
 /// The name in health reports, metrics and errors.

@@ -17,7 +17,7 @@
 //! | label | values |
 //! |---|---|
 //! | `backend` | what the part calls itself ([`Backend::name`](crate::Backend::name)), `application` for an [`Authorize`](crate::auth::Authorize) |
-//! | `kind` | `backend` (health), `message_log`, `rooms`, `fanout`, `presence`, `search`, `auth`, `authorize`, `revocation_store`, `rate_limiter` |
+//! | `kind` | `backend` (health), `message_log`, `rooms`, `fanout`, `presence`, `search`, `auth`, `authorize`, `revocation_store`, `session_bindings`, `rate_limiter`, `unread_cache` |
 //! | `operation` | the method's name |
 //! | `code` | [`Error::code`](crate::Error::code), or `cancelled` |
 //!

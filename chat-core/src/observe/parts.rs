@@ -23,6 +23,7 @@ use crate::{
         RoomChange, RoomsPage,
     },
     search::{SearchPage, SearchQuery},
+    unread::{KnownUnread, NewUnread, UnreadCache, UnreadHold},
 };
 
 /// One call: its span, its labels, and what it is passed on to. The braces hold the span's own fields.
@@ -247,6 +248,26 @@ impl<T: SessionBindings> SessionBindings for Observed<T> {
 impl<T: RateLimiter> RateLimiter for Observed<T> {
     async fn check(&self, key: RateKey) -> Result<RateDecision> {
         observed!(self.rate_limiter.check(key), {}).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: UnreadCache> UnreadCache for Observed<T> {
+    async fn recall(&self, user: &UserId, rooms: &[RoomId]) -> Result<Vec<KnownUnread>> {
+        observed!(self.unread_cache.recall(user, rooms), { count = rooms.len() }).await
+    }
+
+    async fn remember(&self, user: &UserId, counts: &[NewUnread]) -> Result<()> {
+        observed!(self.unread_cache.remember(user, counts), { count = counts.len() }).await
+    }
+
+    async fn hold(&self, user: &UserId, room: &RoomId) -> Result<UnreadHold> {
+        observed!(self.unread_cache.hold(user, room), { %room }).await
+    }
+
+    async fn release(&self, user: &UserId, room: &RoomId, hold: &UnreadHold) -> Result<()> {
+        observed!(self.unread_cache.release(user, room, hold), { %room }).await
     }
 }
 

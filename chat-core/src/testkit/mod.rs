@@ -32,10 +32,11 @@ pub mod rooms;
 pub mod run;
 pub mod search;
 mod token_is_user;
+pub mod unread_cache;
 
 pub use harness::{
     ArchiveHarness, ArchiveNode, BindingHarness, FanoutHarness, FanoutInterruptionHarness,
     FanoutOverflowHarness, LogHarness, LogNode, PresenceHarness, RateLimitHarness, Restore, RestoreHarness,
-    RevocationHarness, SearchHarness, SearchNode,
+    RevocationHarness, SearchHarness, SearchNode, UnreadCacheHarness,
 };
 pub use token_is_user::TokenIsUser;

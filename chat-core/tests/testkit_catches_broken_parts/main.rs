@@ -7,6 +7,7 @@ mod fanout;
 mod presence;
 mod rooms;
 mod search;
+mod unread;
 
 /// Runs a case on a harness, and answers whether it failed by a panic.
 macro_rules! panics {

@@ -1,4 +1,4 @@
-//! A cluster of three Redis servers.
+//! A cluster of three Redis servers, each with a replica if that is asked for.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Who carries which slots.
 const SLOTS: [RangeInclusive<u16>; 3] = [0..=5_460, 5_461..=10_922, 10_923..=16_383];
 
-/// Three Redis or Valkey servers as one cluster, without replicas. It goes with this value.
+/// Three Redis or Valkey servers as one cluster, without replicas unless they are asked for. It goes with this value.
 ///
 /// Clients come as the user `chat`: the servers have that in common, and not the password of their own first user.
 #[derive(Debug)]
@@ -34,7 +34,21 @@ impl RedisCluster {
     /// # Errors
     /// No server can be had, and how to get one; or they do not come together.
     pub async fn private() -> Result<Self> {
-        Self::start(false).await
+        Self::start(false, false).await
+    }
+
+    /// As [`private`](Self::private), and each of the three has a replica, which takes over when it is gone for two seconds, however far
+    /// behind it is. Server 3 follows server 0, and so on.
+    ///
+    /// # Errors
+    /// As [`private`](Self::private).
+    pub async fn with_replicas() -> Result<Self> {
+        let cluster = Self::start(false, true).await?;
+        for replica in SLOTS.len()..cluster.servers.len() {
+            cluster.follows(replica).await?;
+        }
+        cluster.whole().await?;
+        Ok(cluster)
     }
 
     /// As [`private`](Self::private), with a proxy in front of each server: that is where the cluster sends its clients.
@@ -42,14 +56,14 @@ impl RedisCluster {
     /// # Errors
     /// As [`private`](Self::private).
     pub async fn behind_proxies() -> Result<Self> {
-        Self::start(true).await
+        Self::start(true, false).await
     }
 
-    async fn start(proxied: bool) -> Result<Self> {
+    async fn start(proxied: bool, replicated: bool) -> Result<Self> {
         let password = source::password();
         let mut cluster = Self { servers: Vec::new(), proxies: Vec::new(), password };
         let mut buses = Vec::new();
-        for _ in SLOTS {
+        for _ in 0..SLOTS.len() * (1 + usize::from(replicated)) {
             // Its usual place, 10,000 further on, may be one that the system gives to clients.
             let bus = port::free()?;
             let settings = [
@@ -58,6 +72,11 @@ impl RedisCluster {
                 "cluster-node-timeout 2000".to_owned(),
                 "cluster-require-full-coverage no".to_owned(),
                 format!("user chat on >{} ~* &* +@all", cluster.password),
+                "masteruser chat".to_owned(),
+                format!("masterauth {}", cluster.password),
+                "repl-diskless-sync-delay 0".to_owned(),
+                "cluster-replica-validity-factor 0".to_owned(),
+                "cluster-allow-replica-migration no".to_owned(),
             ];
             let settings = settings.each_ref().map(String::as_str);
             cluster.servers.push(Redis::neighbour_with(&settings).await?);
@@ -73,7 +92,7 @@ impl RedisCluster {
     }
 
     async fn meet(&self, buses: &[u16]) -> Result<()> {
-        for (index, (server, slots)) in self.servers.iter().zip(SLOTS).enumerate() {
+        for (index, server) in self.servers.iter().enumerate() {
             if let Some(proxy) = self.proxies.get(index) {
                 let port = proxy.address().port();
                 self.ask(index, &format!("CONFIG SET cluster-announce-port {port}")).await?;
@@ -81,7 +100,9 @@ impl RedisCluster {
             }
             let epoch = index + 1;
             self.ask(index, &format!("CLUSTER SET-CONFIG-EPOCH {epoch}")).await?;
-            self.ask(index, &format!("CLUSTER ADDSLOTSRANGE {} {}", slots.start(), slots.end())).await?;
+            if let Some(slots) = SLOTS.get(index) {
+                self.ask(index, &format!("CLUSTER ADDSLOTSRANGE {} {}", slots.start(), slots.end())).await?;
+            }
             if index > 0 {
                 let address = server.address()?;
                 let (host, port) = address.rsplit_once(':').context("an address without a port")?;
@@ -91,6 +112,20 @@ impl RedisCluster {
         self.whole().await
     }
 
+    /// Has a server follow the one that is so many before it as there are primaries, and waits until it does.
+    async fn follows(&self, replica: usize) -> Result<()> {
+        let id = self.ask(replica - SLOTS.len(), "CLUSTER MYID").await?;
+        self.ask(replica, &format!("CLUSTER REPLICATE {id}")).await?;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.ask(replica, "INFO replication").await?.contains("master_link_status:up") {
+            if Instant::now() > deadline {
+                bail!("the replica does not follow:\n{}", self.servers[replica].log_tail());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// Waits until every server says that every slot is carried, and by whom.
     ///
     /// # Errors
@@ -98,10 +133,11 @@ impl RedisCluster {
     pub async fn whole(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         for index in 0..self.servers.len() {
+            let known = format!("cluster_known_nodes:{}", self.servers.len());
             loop {
                 let info = self.ask(index, "CLUSTER INFO").await.unwrap_or_default();
                 let has = |line| info.lines().any(|other| other == line);
-                if has("cluster_state:ok") && has("cluster_slots_ok:16384") && has("cluster_known_nodes:3") {
+                if has("cluster_state:ok") && has("cluster_slots_ok:16384") && has(&known) {
                     break;
                 }
                 if Instant::now() > deadline {
@@ -130,7 +166,7 @@ impl RedisCluster {
         Ok(format!("redis-cluster://chat:{}@{first}?{}", self.password, others.join("&")))
     }
 
-    /// The three servers; the first one has the lowest slots.
+    /// The three servers; the first one has the lowest slots. Behind them their replicas, if there are any.
     #[must_use]
     pub fn servers(&self) -> &[Redis] {
         &self.servers
@@ -161,7 +197,7 @@ impl RedisCluster {
         self.ask(to, "CLUSTER BUMPEPOCH").await?;
         for slot in slots {
             // Who gets it first: then nobody else claims it with an older epoch.
-            for server in [to].into_iter().chain((0..self.servers.len()).filter(|server| *server != to)) {
+            for server in [to].into_iter().chain((0..SLOTS.len()).filter(|server| *server != to)) {
                 self.ask(server, &format!("CLUSTER SETSLOT {slot} NODE {id}")).await?;
             }
         }
@@ -249,6 +285,20 @@ mod tests {
         cluster.move_slots([7, 8], 2).await.unwrap();
         cluster.whole().await.unwrap();
         assert!(cluster.url().unwrap().starts_with("redis-cluster://chat:"));
+    }
+
+    #[tokio::test]
+    async fn a_replica_takes_over_from_the_server_that_it_follows() {
+        let cluster = RedisCluster::with_replicas().await.unwrap();
+        assert_eq!(cluster.servers().len(), 6);
+        cluster.servers()[1].kill().await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !cluster.ask(4, "INFO replication").await.unwrap().contains("role:master") {
+            assert!(Instant::now() < deadline, "it still follows");
+            sleep(Duration::from_millis(50)).await;
+        }
+        cluster.servers()[1].start().await.unwrap();
+        cluster.whole().await.unwrap();
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use chat_core::{
     memory::MemoryStore,
     testkit::{LogHarness, LogNode, SearchHarness, SearchNode},
     tiered::{Archive, Tiered, TieredSettings},
+    unread::CachedUnread,
 };
 use chat_test_services::{Database, Postgres, Redis, RedisCluster};
 use tokio::sync::{Mutex, OnceCell};
@@ -46,6 +47,8 @@ pub struct Tiers {
     behind: Behind,
     /// So many entries stay in Redis when they are archived; with few of them everything is archived at once.
     window: u64,
+    /// Unread counts are remembered in Redis.
+    remembers: bool,
     /// Connections live as long as the case.
     kept: Mutex<Vec<Kept>>,
 }
@@ -53,7 +56,7 @@ pub struct Tiers {
 #[derive(Debug)]
 struct Kept {
     tiered: Tiered,
-    _redis: RedisBackend,
+    redis: RedisBackend,
     postgres: Option<PostgresBackend>,
 }
 
@@ -72,7 +75,14 @@ impl Tiers {
     /// Tiers of these parts.
     #[must_use]
     pub fn new(front: Front, behind: Behind, window: u64) -> Self {
-        Self { front, behind, window, kept: Mutex::default() }
+        Self { front, behind, window, remembers: false, kept: Mutex::default() }
+    }
+
+    /// With unread counts that are remembered in Redis.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.remembers = true;
+        self
     }
 
     /// Nodes that share everything.
@@ -105,7 +115,7 @@ impl Tiers {
                 }
             };
             nodes.push(tiered.clone());
-            self.kept.lock().await.push(Kept { tiered, _redis: redis, postgres });
+            self.kept.lock().await.push(Kept { tiered, redis, postgres });
         }
         nodes
     }
@@ -118,7 +128,16 @@ fn node(tiered: &Tiered) -> LogNode {
 #[async_trait]
 impl LogHarness for Tiers {
     async fn nodes(&self, count: usize) -> Vec<LogNode> {
-        self.tiered(count).await.iter().map(node).collect()
+        let nodes = self.tiered(count).await;
+        if !self.remembers {
+            return nodes.iter().map(node).collect();
+        }
+        let kept = self.kept.lock().await;
+        let remembering = |kept: &Kept| {
+            let LogNode { log, rooms } = node(&kept.tiered);
+            LogNode { rooms: Arc::new(CachedUnread::new(rooms, log.clone(), kept.redis.unread_cache())), log }
+        };
+        kept[kept.len() - count..].iter().map(remembering).collect()
     }
 }
 

@@ -30,6 +30,24 @@ mod postgres {
     chat_core::search_tests!(Tiers::new(Front::Single, Behind::Postgres, 1_000));
 }
 
+/// With unread counts that are remembered.
+mod remembering {
+    use super::*;
+
+    fn tiers(front: Front, behind: Behind) -> Tiers {
+        Tiers::new(front, behind, 3).remembering()
+    }
+
+    chat_core::rooms_members_tests!(tiers(Front::Single, Behind::Postgres));
+    chat_core::rooms_read_tests!(tiers(Front::Single, Behind::Postgres));
+    chat_core::rooms_unread_tests!(tiers(Front::Single, Behind::Postgres));
+
+    mod cluster {
+        use super::*;
+        chat_core::rooms_unread_tests!(tiers(Front::Cluster, Behind::Memory));
+    }
+}
+
 mod cluster {
     use super::*;
     chat_core::message_log_tests!(Tiers::new(Front::Cluster, Behind::Memory, 3));

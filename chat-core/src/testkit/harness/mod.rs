@@ -7,6 +7,7 @@ mod log;
 mod presence;
 mod rate;
 mod search;
+mod unread;
 
 pub use self::{
     archive::{ArchiveHarness, ArchiveNode},
@@ -16,4 +17,5 @@ pub use self::{
     presence::PresenceHarness,
     rate::RateLimitHarness,
     search::{SearchHarness, SearchNode},
+    unread::UnreadCacheHarness,
 };

@@ -7,6 +7,7 @@ mod message_log;
 mod presence;
 mod rooms;
 mod search;
+mod unread;
 
 /// Makes tests of cases; the groups' macros call it.
 #[doc(hidden)]

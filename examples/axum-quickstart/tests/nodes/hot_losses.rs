@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chat_test_services::RedisSentinel;
+use chat_test_services::{Redis, RedisCluster, RedisSentinel};
 use tokio::time::{Instant, sleep};
 
 use crate::{hot_stage::HotStage, stage::PATIENCE};
@@ -51,13 +51,8 @@ async fn what_a_hot_log_forgets_is_told_to_whoever_has_seen_it() {
     tokio::join!(is_flushed(), is_killed_without_a_file());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_replica_that_takes_over_does_not_have_is_told_to_whoever_has_seen_it() {
-    let servers = RedisSentinel::private().await.unwrap();
-    let mut stage = HotStage::on([servers.url(), servers.url()], None).await;
-    stage.may_lose();
-    // It is not let in any more, and stays behind.
-    let [primary, replica] = servers.servers() else { panic!("a primary and a replica") };
+/// The replica is not let in any more.
+async fn stays_behind(replica: &Redis) {
     assert_eq!(replica.ask("CONFIG SET masterauth wrong").await.unwrap(), "OK");
     replica.ask("CLIENT KILL TYPE master").await.unwrap();
     let begun = Instant::now();
@@ -65,6 +60,16 @@ async fn what_a_replica_that_takes_over_does_not_have_is_told_to_whoever_has_see
         assert!(begun.elapsed() < PATIENCE, "the replica still follows");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_that_takes_over_does_not_have_is_told_to_whoever_has_seen_it() {
+    let servers = RedisSentinel::private().await.unwrap();
+    let mut stage = HotStage::on([servers.url(), servers.url()], None).await;
+    stage.may_lose();
+    let [primary, replica] = servers.servers() else { panic!("a primary and a replica") };
+    let begun = Instant::now();
+    stays_behind(replica).await;
     stage.more_is_said(20).await;
     let held = stage.hold_archive().await;
     stage.more_is_said(5).await;
@@ -75,5 +80,45 @@ async fn what_a_replica_that_takes_over_does_not_have_is_told_to_whoever_has_see
         sleep(Duration::from_millis(20)).await;
     }
     stage.is_well(Instant::now(), "a replica took over that was behind").await;
+    stage.judge_losses().await;
+}
+
+/// Where the rooms are: `tea` in partition 0, `coffee` in partition 1.
+const TEA_AND_COFFEE: [&str; 2] = ["{chat:hot:0}:m", "{chat:hot:1}:m"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_cluster_whose_server_is_replaced_by_a_replica_that_was_behind_only_its_rooms_lose_anything() {
+    let servers = RedisCluster::with_replicas().await.unwrap();
+    // One room to each of two servers.
+    for (server, record) in TEA_AND_COFFEE.into_iter().enumerate() {
+        let slot = servers.ask(0, &format!("CLUSTER KEYSLOT {record}")).await.unwrap();
+        servers.move_slots([slot.parse().unwrap()], server).await.unwrap();
+    }
+    let url = servers.url().unwrap();
+    let mut stage = HotStage::on([url.clone(), url], None).await;
+    stage.may_lose();
+    let (primary, replica) = (&servers.servers()[1], &servers.servers()[4]);
+    stays_behind(replica).await;
+    stage.more_is_said(20).await;
+    let held = stage.hold_archive().await;
+    stage.more_is_said(5).await;
+    let begun = Instant::now();
+    primary.kill().await.unwrap();
+    held.release().await;
+    while !replica.ask("INFO replication").await.unwrap().contains("role:master") {
+        assert!(begun.elapsed() < PATIENCE, "the replica does not take over");
+        sleep(Duration::from_millis(20)).await;
+    }
+    println!("the replica took over after {:.1?}", begun.elapsed());
+    stage.is_well(Instant::now(), "a replica took over that was behind").await;
+    // The one that was replaced comes back as a replica of its successor.
+    primary.start().await.unwrap();
+    servers.whole().await.unwrap();
+    stage.more_is_said(10).await;
+    let coffee = &stage.rooms[1];
+    for client in &stage.clients {
+        let rooms: Vec<_> = client.notes().resets.iter().map(|reset| reset.room.clone()).collect();
+        assert!(rooms.iter().all(|room| room == coffee), "{rooms:?}");
+    }
     stage.judge_losses().await;
 }
