@@ -119,6 +119,8 @@ pub const HOLD_TIME: std::time::Duration = std::time::Duration::from_secs(600);
 /// is changed, where it cannot be told *before*: other nodes would go on with the old count. Where their outcome is not known, or it cannot be
 /// told afterwards, that user's entries of the room are counted beneath for [`HOLD_TIME`].
 ///
+/// While entries are trimmed behind a hot log, which is two steps, one call may count them and the next one not, and the other way round.
+///
 /// Marks and memberships must be changed through this on all nodes. The counts in [`rooms_of`](Rooms::rooms_of) are part of one answer of the
 /// store, and not taken from the cache.
 pub struct CachedUnread<C> {

@@ -1,16 +1,21 @@
 //! Sends payloads: one at a time per topic, with all that came for it while the one before was under way. What goes to
-//! different topics is under way at the same time.
+//! different topics is under way at the same time, and goes together where one server has all topics: a command for each would cost
+//! this node more than all else that it does for a message.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use chat_core::{
     Result,
     fanout::{Publication, Topic},
 };
-use fred::{bytes_utils::Str, interfaces::PubsubInterface as _};
+use fred::{
+    bytes_utils::Str,
+    interfaces::{ClientLike as _, PubsubInterface as _},
+    types::Value,
+};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +23,9 @@ use super::{
     channel::Channels,
     payload::{self, Packer},
 };
-use crate::{RedisError, RedisErrorKind, backend::Shared};
+use crate::{RedisError, RedisErrorKind, backend::Shared, script::Script};
+
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../scripts/publish.lua")));
 
 /// Calls that wait to be looked at; later ones wait for a place.
 const WAITING: usize = 1_024;
@@ -26,6 +33,8 @@ const WAITING: usize = 1_024;
 const MAX_HELD: usize = 16 << 20;
 /// Text that is gathered for one payload.
 const GATHERED: usize = 256 * 1_024;
+/// Payloads that go together, of as much text as one may have.
+const TOGETHER: usize = 64;
 
 const BATCH: &str = "chat_redis_publish_events";
 
@@ -88,11 +97,16 @@ struct Open {
     failure: Option<RedisError>,
 }
 
-/// A payload that was sent: its topic, and how many events of which calls were in it.
-struct Landed {
+/// A payload that is sent: its topic, and how many events of which calls are in it.
+struct Flight {
     topic: Topic,
     calls: Vec<(u64, usize)>,
     size: usize,
+}
+
+/// Payloads that were sent together.
+struct Landed {
+    flights: Vec<Flight>,
     done: Done<()>,
 }
 
@@ -144,12 +158,43 @@ impl Sender {
             });
             lane.events.push((number, text));
         }
-        ready.into_iter().for_each(|topic| self.send(topic));
+        self.send_all(ready);
     }
 
-    /// Sends what waits for a topic, as far as it goes into one payload.
-    fn send(&mut self, topic: Topic) {
-        let Some(lane) = self.lanes.get_mut(&topic) else { return };
+    /// Sends what waits for these topics, each as far as it goes into one payload.
+    fn send_all(&mut self, topics: Vec<Topic>) {
+        // On a cluster each of them may be at another server.
+        let most = match self.shared.client() {
+            Ok(client) if !client.is_clustered() => TOGETHER,
+            _ => 1,
+        };
+        let (mut flights, mut payloads, mut size) = (Vec::new(), Vec::new(), 0);
+        for topic in topics {
+            let Some((flight, channel, payload)) = self.pack(topic) else { continue };
+            if flights.len() >= most || size > 0 && size + payload.len() > GATHERED {
+                self.launch(std::mem::take(&mut flights), std::mem::take(&mut payloads));
+                size = 0;
+            }
+            size += payload.len();
+            flights.push(flight);
+            payloads.push((Str::from(channel), Str::from(payload)));
+        }
+        if !flights.is_empty() {
+            self.launch(flights, payloads);
+        }
+    }
+
+    fn launch(&mut self, flights: Vec<Flight>, payloads: Vec<(Str, Str)>) {
+        let shared = Arc::clone(&self.shared);
+        self.flights.push(Box::pin(async move {
+            let done = send(&shared, &payloads).await;
+            Landed { flights, done }
+        }));
+    }
+
+    /// Puts together what waits for a topic, as far as it goes into one payload: with the channel it goes to.
+    fn pack(&mut self, topic: Topic) -> Option<(Flight, String, String)> {
+        let lane = self.lanes.get_mut(&topic)?;
         let mut size = 0;
         let fits = |(_, text): &&(u64, String)| {
             let fits = size == 0 || size + text.len() <= GATHERED;
@@ -170,42 +215,39 @@ impl Sender {
         metrics::histogram!(BATCH).record(events.len() as f64);
         let payload = self.packer.pack(&topic, events.iter().map(|(_, text)| text.as_str()));
         let channel = self.channels.name(&topic);
-        let shared = Arc::clone(&self.shared);
-        self.flights.push(Box::pin(async move {
-            let done = send(&shared, channel, payload).await;
-            Landed { topic, calls, size, done }
-        }));
+        Some((Flight { topic, calls, size }, channel, payload))
     }
 
     fn landed(&mut self, landed: Landed) {
-        let Landed { topic, calls, size, done } = landed;
-        self.held -= size;
-        for (number, count) in calls {
-            let Some(call) = self.calls.get_mut(&number) else { continue };
-            call.left -= count;
-            if let Err(error) = &done {
-                call.failure = Some(error.clone());
+        let mut ready = Vec::new();
+        for Flight { topic, calls, size } in landed.flights {
+            self.held -= size;
+            for (number, count) in calls {
+                let Some(call) = self.calls.get_mut(&number) else { continue };
+                call.left -= count;
+                if let Err(error) = &landed.done {
+                    call.failure = Some(error.clone());
+                }
+                if call.left == 0
+                    && let Some(call) = self.calls.remove(&number)
+                {
+                    let _ = call.done.send(call.failure.map_or(Ok(()), Err));
+                }
             }
-            if call.left == 0
-                && let Some(call) = self.calls.remove(&number)
-            {
-                let _ = call.done.send(call.failure.map_or(Ok(()), Err));
+            if self.lanes.get(&topic).is_some_and(|lane| lane.events.is_empty()) {
+                self.lanes.remove(&topic);
+            } else {
+                ready.push(topic);
             }
         }
-        if self.lanes.get(&topic).is_some_and(|lane| lane.events.is_empty()) {
-            self.lanes.remove(&topic);
-        } else {
-            self.send(topic);
-        }
+        self.send_all(ready);
     }
 }
 
 /// Tries once more when the connection broke: listeners know a payload that comes twice by its number, and one that
 /// never comes by its gap.
-async fn send(shared: &Shared, channel: String, payload: String) -> Done<()> {
-    let (channel, payload) = (Str::from(channel), Str::from(payload));
-    let first = shared.client()?.spublish::<(), _, _>(channel.clone(), payload.clone()).await;
-    let error = match first.map_err(RedisError::from) {
+async fn send(shared: &Shared, payloads: &[(Str, Str)]) -> Done<()> {
+    let error = match send_once(shared, payloads).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
@@ -213,10 +255,16 @@ async fn send(shared: &Shared, channel: String, payload: String) -> Done<()> {
         tracing::warn!(%error, "events were not published");
         return Err(error);
     }
-    let second = shared.client()?.spublish::<(), _, _>(channel, payload).await;
-    second.map_err(|error| {
-        let error = RedisError::from(error);
-        tracing::warn!(%error, "events were not published");
-        error
-    })
+    send_once(shared, payloads).await.inspect_err(|error| tracing::warn!(%error, "events were not published"))
+}
+
+async fn send_once(shared: &Shared, payloads: &[(Str, Str)]) -> Done<()> {
+    let client = shared.client()?;
+    if let [(channel, payload)] = payloads {
+        return Ok(client.spublish::<(), _, _>(channel.clone(), payload.clone()).await?);
+    }
+    let text = |text: &Str| Value::String(text.clone());
+    let arguments: Vec<Value> =
+        payloads.iter().flat_map(|(channel, payload)| [text(channel), text(payload)]).collect();
+    PUBLISH.call(client, &[], arguments).await.map(drop)
 }

@@ -12,7 +12,7 @@ use futures::future::join_all;
 
 use super::{
     RedisHotLog,
-    partition::{Done, number, token},
+    partition::{Call, Done, number, token},
     scripts::APPEND,
     wire::{Reader, corrupt, list},
 };
@@ -45,24 +45,11 @@ mod particular {
 
 impl RedisHotLog {
     pub(super) async fn append_all(&self, batches: &[HotBatch]) -> Result<Vec<HotAppended>> {
-        let mut calls = Vec::new();
-        for (partition, places) in self.partitions.split(batches.iter().map(|batch| &batch.room)) {
-            let mut call: Vec<usize> = Vec::new();
-            let mut drafts = 0;
-            for place in places {
-                let more = batches[place].drafts.len();
-                if !call.is_empty() && drafts + more > DRAFTS_AT_ONCE {
-                    calls.push((partition, std::mem::take(&mut call)));
-                    drafts = 0;
-                }
-                drafts += more;
-                call.push(place);
-            }
-            calls.push((partition, call));
-        }
-        let done = join_all(calls.into_iter().map(|(partition, places)| async move {
-            let answers = self.append_some(partition, places.iter().map(|place| &batches[*place])).await;
-            answers.map(|answers| places.into_iter().zip(answers))
+        let rooms = batches.iter().map(|batch| (&batch.room, batch.drafts.len()));
+        let calls = self.partitions.calls(rooms, DRAFTS_AT_ONCE).map_err(|error| error.during("append"))?;
+        let done = join_all(calls.into_iter().map(|call| async move {
+            let answers = self.append_some(&call, batches).await;
+            answers.map(|answers| call.into_iter().flat_map(|(_, places)| places).zip(answers))
         }));
         let mut appended: Vec<Option<HotAppended>> = batches.iter().map(|_| None).collect();
         for answers in done.await {
@@ -78,29 +65,28 @@ impl RedisHotLog {
         all.ok_or_else(|| corrupt("an outcome for each room").during("append"))
     }
 
-    /// The rooms of one partition, in one step.
-    async fn append_some(
-        &self,
-        partition: usize,
-        batches: impl ExactSizeIterator<Item = &HotBatch> + Clone + Send,
-    ) -> Done<Vec<HotAppended>> {
-        let mut arguments =
-            vec![self.config.max_backlog.to_string().into(), token().into(), number(batches.len())];
+    /// The rooms of one call, in one step.
+    async fn append_some(&self, call: &Call, batches: &[HotBatch]) -> Done<Vec<HotAppended>> {
+        let called = || call.iter().flat_map(|(_, places)| places).map(|place| &batches[*place]);
+        let mut arguments = vec![self.config.max_backlog.to_string().into(), token().into()];
         // One piece of memory for all that is put together.
-        let mut packed = BytesMut::with_capacity(batches.clone().map(packed_size).sum());
+        let mut packed = BytesMut::with_capacity(called().map(packed_size).sum());
         // The ends of new ids.
         let mut randoms = Vec::new();
-        for batch in batches.clone() {
-            let gate = batch.gate.as_ref().map_or_else(|| "".into(), |gate| Value::Bytes(gate.0.clone()));
-            arguments.extend([batch.room.as_str().into(), gate, number(batch.drafts.len())]);
-            for draft in &batch.drafts {
-                let random = fastrand::u64(..1 << RANDOM_BITS);
-                randoms.push(random);
-                pack(draft, random, &mut packed, &mut arguments);
+        for (_, places) in call {
+            arguments.push(number(places.len()));
+            for batch in places.iter().map(|place| &batches[*place]) {
+                let gate = batch.gate.as_ref().map_or_else(|| "".into(), |gate| Value::Bytes(gate.0.clone()));
+                arguments.extend([batch.room.as_str().into(), gate, number(batch.drafts.len())]);
+                for draft in &batch.drafts {
+                    let random = fastrand::u64(..1 << RANDOM_BITS);
+                    randoms.push(random);
+                    pack(draft, random, &mut packed, &mut arguments);
+                }
             }
         }
-        let answers = list(self.partitions.call_safely(partition, &APPEND, arguments).await?)?;
-        if answers.len() != batches.len() {
+        let answers = list(self.partitions.call_safely(call, &APPEND, arguments).await?)?;
+        if answers.len() != called().count() {
             return Err(corrupt("an outcome for each room"));
         }
         let mut randoms = randoms.into_iter();
@@ -108,7 +94,7 @@ impl RedisHotLog {
             let randoms: Vec<u64> = randoms.by_ref().take(batch.drafts.len()).collect();
             appended(&randoms, Reader::new(answer)?)
         };
-        batches.zip(answers).map(of).collect()
+        called().zip(answers).map(of).collect()
     }
 }
 

@@ -17,6 +17,9 @@ const ATTEMPTS: usize = 3;
 
 pub(super) type Done<T> = Result<T, RedisError>;
 
+/// What goes in one script: partitions, each with the places of its rooms in a list.
+pub(super) type Call = Vec<(usize, Vec<usize>)>;
+
 /// The partitions of one prefix.
 #[derive(Debug)]
 pub(super) struct Partitions {
@@ -56,38 +59,83 @@ impl Partitions {
 
     /// Runs a script on a partition.
     pub(super) async fn call(&self, partition: usize, script: &Script, arguments: Vec<Value>) -> Done<Value> {
-        self.run(partition, script, arguments, None).await
+        self.run(&[partition], script, arguments, None).await
     }
 
-    /// Runs a script on a partition, and waits until replicas have what it wrote, if that is wanted.
+    /// The places of rooms in a list, in as few calls as can be: not more of what counts in one than `most`, unless one room has more.
+    /// On a cluster each partition is called for itself, since it has a slot of its own.
+    pub(super) fn calls<'a>(
+        &self,
+        rooms: impl Iterator<Item = (&'a RoomId, usize)> + Clone,
+        most: usize,
+    ) -> Done<Vec<Call>> {
+        let apart = self.shared.client()?.is_clustered();
+        let counts: Vec<usize> = rooms.clone().map(|(_, count)| count).collect();
+        let (mut calls, mut counted): (Vec<Call>, usize) = (Vec::new(), 0);
+        for (partition, places) in self.split(rooms.map(|(room, _)| room)) {
+            let mut ends = apart;
+            for place in places {
+                let fits = !ends && counted + counts[place] <= most;
+                match calls.last_mut().filter(|_| fits) {
+                    Some(call) => {
+                        match call.last_mut().filter(|last| last.0 == partition) {
+                            Some((_, places)) => places.push(place),
+                            None => call.push((partition, vec![place])),
+                        }
+                        counted += counts[place];
+                    }
+                    None => {
+                        calls.push(vec![(partition, vec![place])]);
+                        counted = counts[place];
+                    }
+                }
+                ends = false;
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Runs a script on partitions that may go together, and waits until replicas have what it wrote, if that is wanted.
     pub(super) async fn call_safely(
         &self,
-        partition: usize,
+        call: &Call,
         script: &Script,
         arguments: Vec<Value>,
     ) -> Done<Value> {
-        self.run(partition, script, arguments, self.replicas.as_ref()).await
+        let partitions: Vec<usize> = call.iter().map(|(partition, _)| *partition).collect();
+        self.run(&partitions, script, arguments, self.replicas.as_ref()).await
+    }
+
+    /// Runs a script on partitions that may go together.
+    pub(super) async fn call_all(&self, call: &Call, script: &Script, arguments: Vec<Value>) -> Done<Value> {
+        let partitions: Vec<usize> = call.iter().map(|(partition, _)| *partition).collect();
+        self.run(&partitions, script, arguments, None).await
     }
 
     async fn run(
         &self,
-        partition: usize,
+        partitions: &[usize],
         script: &Script,
         arguments: Vec<Value>,
         replicas: Option<&Replicas>,
     ) -> Done<Value> {
         let client = self.shared.client()?;
-        let record = std::slice::from_ref(&self.records[partition]);
+        let records: Vec<String> =
+            partitions.iter().map(|partition| self.records[*partition].clone()).collect();
         let mut all = Vec::with_capacity(arguments.len() + 2);
         all.extend([number(self.count()), number(usize::from(client.is_clustered()))]);
         all.extend(arguments);
         for _ in 0..ATTEMPTS {
             let answer = match replicas {
-                Some(replicas) => replicas.call(&self.shared, script, &record[0], &all).await?,
-                None => script.call(client, record, &all).await?,
+                Some(replicas) => replicas.call(&self.shared, script, &records, &all).await?,
+                None => script.call(client, &records, &all).await?,
             };
             match answer.as_bytes() {
-                Some(b"?") => self.identify(partition).await?,
+                Some(b"?") => {
+                    for partition in partitions {
+                        self.identify(*partition).await?;
+                    }
+                }
                 Some(b"!") => return Err(other_number()),
                 _ => return Ok(answer),
             }

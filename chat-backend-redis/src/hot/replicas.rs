@@ -37,14 +37,14 @@ impl Replicas {
         &self,
         shared: &Shared,
         script: &Script,
-        key: &str,
+        keys: &[String],
         arguments: &[Value],
     ) -> Done<Value> {
         let open = || Connection::open(&shared.config, &shared.config.server, Use::Commands);
         let connection = self.connection.get_or_try_init(open).await?;
-        match self.send(shared, connection, "EVALSHA", script.digest(), key, arguments).await {
+        match self.send(shared, connection, "EVALSHA", script.digest(), keys, arguments).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.send(shared, connection, "EVAL", script.source(), key, arguments).await
+                self.send(shared, connection, "EVAL", script.source(), keys, arguments).await
             }
             done => done,
         }
@@ -56,9 +56,10 @@ impl Replicas {
         connection: &Connection,
         command: &'static str,
         script: &str,
-        key: &str,
+        keys: &[String],
         arguments: &[Value],
     ) -> Done<Value> {
+        let key = keys.first().ok_or_else(|| RedisError::corrupt("a script without keys"))?;
         let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
         let options = Options {
             max_attempts: Some(1),
@@ -68,7 +69,9 @@ impl Replicas {
             fail_fast: true,
             ..Options::default()
         };
-        let mut script: Vec<Value> = vec![script.into(), 1.into(), key.into()];
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let mut script: Vec<Value> = vec![script.into(), count.into()];
+        script.extend(keys.iter().map(Value::from));
         script.extend_from_slice(arguments);
         let millis = i64::try_from(self.wait.as_millis()).unwrap_or(i64::MAX);
         let wait: Vec<Value> = vec![i64::from(self.count).into(), millis.into()];

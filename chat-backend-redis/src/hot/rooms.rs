@@ -40,15 +40,16 @@ impl RedisHotLog {
     }
 
     pub(super) async fn states(&self, rooms: &[RoomId]) -> Done<Vec<HotState>> {
-        let parts = self.partitions.split(rooms.iter());
-        let parts = parts
-            .iter()
-            .flat_map(|(partition, places)| places.chunks(ROOMS_AT_ONCE).map(|places| (*partition, places)));
-        let answers = try_join_all(parts.map(|(partition, places)| async move {
-            let names = places.iter().map(|place| rooms[*place].as_str().into()).collect();
-            let states = list(self.partitions.call(partition, &ROOMS, names).await?)?;
+        let calls = self.partitions.calls(rooms.iter().map(|room| (room, 1)), ROOMS_AT_ONCE)?;
+        let answers = try_join_all(calls.into_iter().map(|call| async move {
+            let mut arguments = Vec::new();
+            for (_, places) in &call {
+                arguments.push(number(places.len()));
+                arguments.extend(places.iter().map(|place| Value::from(rooms[*place].as_str())));
+            }
+            let states = list(self.partitions.call_all(&call, &ROOMS, arguments).await?)?;
             let states = states.map(|value| state(Reader::new(value)?)).collect::<Done<Vec<_>>>()?;
-            Done::Ok(places.iter().copied().zip(states))
+            Done::Ok(call.into_iter().flat_map(|(_, places)| places).zip(states))
         }));
         let mut states: Vec<Option<HotState>> = vec![None; rooms.len()];
         for (place, state) in answers.await?.into_iter().flatten() {

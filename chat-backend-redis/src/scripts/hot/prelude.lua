@@ -1,7 +1,8 @@
 -- What the scripts of the hot log share. It stands before each of them.
 --
 -- Rooms are spread over partitions; all keys of a partition are in one slot of a cluster, so that one call serves many of its
--- rooms. KEYS[1] is the partition's record, whose name ends in 'm'; the names of all other keys begin with what is before that:
+-- rooms. KEYS[1] is the partition's record, whose name ends in 'm' (where there is no cluster, some scripts take several partitions at once, a
+-- key for each); the names of all other keys begin with what is before that:
 --
 --   m          hash:   replid (the server's history that the record belongs to), era (changes with it), of (how many partitions
 --                      there are), backlog (entries that wait to be archived), touched (written where replicas are waited for)
@@ -35,15 +36,24 @@
 -- each script first compares that: where it is another one, or the record is gone, it answers '?', and identify.lua begins another era,
 -- which closes every room. It costs 2 microseconds for each call, however many rooms it serves.
 
-local META = KEYS[1]
-local TAG = string.sub(META, 1, -2)
-local known = redis.call('HMGET', META, 'replid', 'era', 'of')
-local ERA = known[2]
-if not ERA or not string.find(redis.call('INFO', 'replication'), 'master_replid:' .. known[1], 1, true) then
-    return '?'
+local META, TAG, ERA, history
+
+-- Turns to a partition. Answers what is wrong with it, or nothing.
+local function enter(record)
+    META, TAG = record, string.sub(record, 1, -2)
+    local known = redis.call('HMGET', META, 'replid', 'era', 'of')
+    ERA = known[2]
+    history = history or redis.call('INFO', 'replication')
+    if not ERA or not string.find(history, 'master_replid:' .. known[1], 1, true) then
+        return '?'
+    end
+    if known[3] ~= ARGV[1] then
+        return '!'
+    end
 end
-if known[3] ~= ARGV[1] then
-    return '!'
+local wrong = enter(KEYS[1])
+if wrong then
+    return wrong
 end
 
 -- Refuses where keys of the slot are on their way to another server: not all of these are ever there, and of several keys the servers
