@@ -63,14 +63,14 @@ test('who comes back says where they were, and gets what was said since, once an
   await server.room('resume', 'ann', 'bob');
   const [ann, bob] = [await server.client('ann'), await server.client('bob')];
   await ask(bob, 'join-room', { roomId: 'resume' });
-  await ask(ann, 'send-message', { roomId: 'resume', text: 'before' });
+  await say(ann, 'resume', 'before');
   await until('the first', () => bob.messages.length === 1);
   bob.io.engine.close();
-  for (const text of ['one', 'two', 'three']) await ask(ann, 'send-message', { roomId: 'resume', text });
+  for (const text of ['one', 'two', 'three']) await say(ann, 'resume', text);
   await event(bob, 'connect');
   const joined = await ask(bob, 'join-room', { roomId: 'resume', after: bob.messages[0].cursor });
   assert.equal(joined.data.recovered, true);
-  await ask(ann, 'send-message', { roomId: 'resume', text: 'after' });
+  await say(ann, 'resume', 'after');
   await until('all', () => bob.messages.length >= 5);
   assert.deepEqual(texts(bob), ['before', 'one', 'two', 'three', 'after']);
 });
@@ -137,7 +137,7 @@ test('who is removed is told nothing more', async () => {
   const [ann, bob] = [await server.client('ann'), await server.client('bob')];
   for (const socket of [ann, bob]) await ask(socket, 'join-room', { roomId: 'removed' });
   await server.rest('ann', 'DELETE', '/rooms/removed/members/bob');
-  await ask(ann, 'send-message', { roomId: 'removed', text: 'he is gone' });
+  await say(ann, 'removed', 'he is gone');
   await until('one’s own', () => ann.messages.length === 1);
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.deepEqual(bob.messages, []);
