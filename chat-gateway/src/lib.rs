@@ -9,9 +9,13 @@ mod document;
 pub mod json;
 mod limits;
 pub mod observe;
+mod pace;
 mod problem;
 #[cfg(feature = "axum")]
 mod rest;
+#[cfg(feature = "socketio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "socketio")))]
+pub mod socketio;
 pub mod sse;
 
 #[cfg(feature = "axum")]

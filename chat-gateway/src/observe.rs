@@ -49,6 +49,8 @@ pub fn describe_metrics() {
 pub(crate) enum Transport {
     WebSocket,
     Sse,
+    #[cfg(feature = "socketio")]
+    SocketIo,
 }
 
 impl Transport {
@@ -56,6 +58,8 @@ impl Transport {
         match self {
             Self::WebSocket => "websocket",
             Self::Sse => "sse",
+            #[cfg(feature = "socketio")]
+            Self::SocketIo => "socketio",
         }
     }
 }

@@ -23,7 +23,9 @@ pub(crate) const EVERYTHING: [&str; 6] =
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
 const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const BROWSER_TESTS: &str = "tests/e2e";
+const SOCKETIO_TESTS: &str = "tests/socketio";
 pub(crate) const QUICKSTART: &str = "example-axum-quickstart";
+const SOCKETIO: &str = "example-axum-socketio";
 const REST_TOOLS: &str = "tools for requests from the document";
 const REST: &str = "REST against its document";
 
@@ -56,6 +58,17 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
         process::run(cargo(root, ["test", "--workspace", "--doc", "--all-features"]))
     })?;
     steps.run("the page's own tests", || node_tests(&node, &root.join(PAGE_TESTS), Path::new(""), |_| {}))?;
+    if install::npm_is_there() {
+        steps.run("Socket.IO's own client", || {
+            let (folder, server) = (root.join(SOCKETIO_TESTS), workspace.program(SOCKETIO));
+            npm_packages(&folder)?;
+            node_tests(&node, &folder, &folder, |node| {
+                node.env("CHAT_SOCKETIO_BIN", &server);
+            })
+        })?;
+    } else {
+        steps.leave_out("Socket.IO's own client", "there is no npm");
+    }
     if options.no_schemathesis {
         steps.leave_out(REST, "--no-schemathesis");
     } else {

@@ -18,10 +18,10 @@ use crate::{
         execute::{execute, subject},
         frame,
         incoming::{Incoming, Outgoing},
-        pace::Pace,
         writer::{Reply, Wire, Writer},
     },
     observe::{self, Counted, Transport},
+    pace::Pace,
 };
 
 /// Replies that may wait for the writer; then the client is read no further.

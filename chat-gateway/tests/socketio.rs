@@ -1,0 +1,143 @@
+//! Socket.IO as its packets go over the wire, where a real client would behave too well. `tests/socketio` has the real one.
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
+
+use std::time::Duration;
+
+use chat_core::{
+    Body, Chat, ClientMessageId, MemberChange, NewRoom, Role, RoomId, StoredMessage, UserId,
+    memory::MemoryStore, testkit::TokenIsUser,
+};
+use chat_gateway::{
+    Limits, Problem,
+    socketio::{self, Answer, Asked, Dialect, Done, Emit, PACKETS, Request},
+};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep},
+};
+
+#[derive(Debug)]
+struct Lounge;
+
+impl Dialect for Lounge {
+    fn request(&self, asked: &Asked<'_>) -> Result<Request, Problem> {
+        match asked.event {
+            "enter" => Ok(Request::Join { room: asked.field("room")?, after: None }),
+            "count" => {
+                let user = asked.user().clone();
+                Ok(Request::Call(Box::pin(async move { Ok(json!(user.as_str().len())) })))
+            }
+            _ => Err(asked.unknown()),
+        }
+    }
+
+    fn answer(&self, asked: &Asked<'_>, done: Result<Done, Problem>) -> Answer {
+        match done {
+            Ok(Done::Called(value)) => Answer::Ack(value),
+            Ok(_) if !asked.wants_ack => Answer::Event(Emit::new("entered", &Value::Null)),
+            Ok(_) => Answer::Ack(json!("ok")),
+            Err(problem) => Answer::Ack(json!(problem.code)),
+        }
+    }
+
+    fn entry(&self, entry: &StoredMessage) -> Option<Emit> {
+        let Some(Body::Text(text)) = entry.content.body() else { return None };
+        Some(Emit::new("said", &text))
+    }
+}
+
+/// One client of long polling, which asks when the test says so.
+struct Polling {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Polling {
+    async fn open(at: &str, user: &str) -> Self {
+        let http = reqwest::Client::new();
+        let url = format!("{at}/socket.io/?EIO=4&transport=polling");
+        let hello = http.get(&url).send().await.unwrap().text().await.unwrap();
+        let hello: Value = serde_json::from_str(hello.strip_prefix('0').unwrap()).unwrap();
+        let polling = Self { http, url: format!("{url}&sid={}", hello["sid"].as_str().unwrap()) };
+        polling.say(&format!(r#"40{{"token":"{user}"}}"#)).await;
+        assert!(polling.poll().await.starts_with("40"));
+        polling
+    }
+
+    async fn say(&self, packet: &str) {
+        let response = self.http.post(&self.url).body(packet.to_owned()).send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "ok");
+    }
+
+    /// What comes next, without pings.
+    async fn poll(&self) -> String {
+        loop {
+            let packets = self.http.get(&self.url).send().await.unwrap().text().await.unwrap();
+            let packets: Vec<_> = packets.split('\u{1e}').filter(|packet| *packet != "2").collect();
+            if !packets.is_empty() {
+                return packets.join("\u{1e}");
+            }
+        }
+    }
+}
+
+async fn serve(limits: Limits) -> (Chat, String) {
+    let chat = Chat::builder().memory().storage(&MemoryStore::new()).auth(TokenIsUser).build().unwrap();
+    let system = chat.system(UserId::new("system").unwrap());
+    let room = RoomId::new("lounge").unwrap();
+    system.create_room(NewRoom::new(room.clone())).await.unwrap();
+    let member = MemberChange::add(UserId::new("ann").unwrap(), Role::Member);
+    system.change_member(&room, member).await.unwrap();
+    let (layer, io) = socketio::layer(&limits);
+    socketio::mount(&io, chat.clone(), Lounge, limits);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, axum::Router::new().layer(layer)).into_future());
+    (chat, at)
+}
+
+#[tokio::test]
+async fn events_are_answered_in_the_application_s_words() {
+    let (_chat, at) = serve(Limits::new()).await;
+    let ann = Polling::open(&at, "ann").await;
+    for (packet, answer) in [
+        (r#"421["enter",{"room":"lounge"}]"#, r#"431["ok"]"#),
+        (r#"42["enter",{"room":"lounge"}]"#, r#"42["entered",null]"#),
+        (r#"422["enter",{"room":"attic"}]"#, r#"432["not_a_member"]"#),
+        (r#"423["enter"]"#, r#"433["invalid_request"]"#),
+        (r#"424["count"]"#, "434[3]"),
+        (r#"425["dance",1,2,3]"#, r#"435["unknown_command"]"#),
+    ] {
+        ann.say(packet).await;
+        assert_eq!(ann.poll().await, answer, "{packet}");
+    }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_too_long_is_let_go() {
+    let (chat, at) = serve(Limits::new().with_write_timeout(Duration::from_millis(300))).await;
+    let ann = Polling::open(&at, "ann").await;
+    ann.say(r#"421["enter",{"room":"lounge"}]"#).await;
+    assert_eq!(ann.poll().await, r#"431["ok"]"#);
+    let system = chat.system(UserId::new("system").unwrap());
+    let user = [UserId::new("ann").unwrap()];
+    assert!(system.presence(&user).await.unwrap()[0].online);
+    let room = RoomId::new("lounge").unwrap();
+    for number in 0..=PACKETS + 1 {
+        system.send_text(&room, ClientMessageId::generate(), &format!("{number}")).await.unwrap();
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    while system.presence(&user).await.unwrap()[0].online {
+        assert!(Instant::now() < end, "still there");
+        sleep(Duration::from_millis(20)).await;
+    }
+    // What fitted is still there for the taking, and then the word that it is over.
+    let mut taken = Vec::new();
+    while taken.last().is_none_or(|packet| packet != "41") {
+        taken.extend(ann.poll().await.split('\u{1e}').map(str::to_owned));
+    }
+    let said = (0..taken.len() - 1).map(|number| format!(r#"42["said","{number}"]"#));
+    assert_eq!(taken, said.chain(["41".to_owned()]).collect::<Vec<_>>());
+    assert!(taken.len() > PACKETS / 2, "{}", taken.len());
+}
