@@ -65,9 +65,10 @@ test('who comes back says where they were, and gets what was said since, once an
   await ask(bob, 'join-room', { roomId: 'resume' });
   await say(ann, 'resume', 'before');
   await until('the first', () => bob.messages.length === 1);
+  const again = event(bob, 'connect');
   bob.io.engine.close();
   for (const text of ['one', 'two', 'three']) await say(ann, 'resume', text);
-  await event(bob, 'connect');
+  await again;
   const joined = await ask(bob, 'join-room', { roomId: 'resume', after: bob.messages[0].cursor });
   assert.equal(joined.data.recovered, true);
   await say(ann, 'resume', 'after');
