@@ -145,7 +145,10 @@ impl KafkaConfig {
             return setting("brokers", "must be host:port, several with commas between them");
         }
         if self.properties.keys().any(|name| RESERVED.contains(&name.as_str())) {
-            return setting("properties", "must leave alone what the library's promises rest on, such as acks");
+            return setting(
+                "properties",
+                "must leave alone what the library's promises rest on, such as acks",
+            );
         }
         if self.topics.all().into_iter().any(|name| check_name(name).is_err()) {
             return setting("topics", crate::topics::NAME_RULE);

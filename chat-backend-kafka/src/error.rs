@@ -49,10 +49,9 @@ impl KafkaErrorKind {
             | Code::NetworkException
             | Code::BrokerNotAvailable
             | Code::UnknownBroker => Self::Connection,
-            Code::MessageTimedOut
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::TimedOutQueue => Self::Timeout,
+            Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::TimedOutQueue => {
+                Self::Timeout
+            }
             Code::QueueFull => Self::Busy,
             Code::LeaderNotAvailable
             | Code::NotLeaderForPartition

@@ -61,7 +61,8 @@ impl TopicNames {
     pub fn specs(&self, partitions: i32, replication: i32) -> [TopicSpec; 4] {
         const HOUR: Duration = Duration::from_secs(3_600);
         let spec = |name: &str, partitions, retention| {
-            let spec = TopicSpec::new(name, partitions).with_replication(replication).with_retention(retention);
+            let spec =
+                TopicSpec::new(name, partitions).with_replication(replication).with_retention(retention);
             if replication >= 3 { spec.with_min_in_sync(2) } else { spec }
         };
         [
