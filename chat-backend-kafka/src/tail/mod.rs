@@ -155,11 +155,16 @@ impl Tail {
             State::Troubled(error) => Err(error.clone()),
         }
     }
+
+    /// Ends it; what was read already may still be handed on.
+    pub(crate) fn close(&self) {
+        self.shared.bell.close();
+    }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        self.shared.bell.close();
+        self.close();
     }
 }
 
