@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Error, Fanout, Result,
+    Backend, Error, Fanout, Result, Retry,
     fanout::{FanoutEvent, Publication, Subscription, Topic, Topics},
 };
 use tokio::time::timeout;
@@ -101,7 +101,7 @@ impl KafkaFanout {
     fn end(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.tail.close();
-        self.topics.end_all(KafkaError::closed().during("listen"));
+        self.topics.end_all(Error::backend(crate::NAME, "listen", Retry::Never, KafkaError::closed()));
     }
 
     /// Whether the workers tell of it.
