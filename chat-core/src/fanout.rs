@@ -15,8 +15,8 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, ConnectionId, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId, StoredMessage, UserId,
-    auth::Revocation, presence::UserPresence,
+    Backend, ClientMessageId, ConnectionId, Cursor, CustomKind, JsonText, Member, Result, Room, RoomId,
+    SendFailure, StoredMessage, UserId, auth::Revocation, presence::UserPresence,
 };
 
 pub use self::topics::{Interest, Topics};
@@ -80,6 +80,17 @@ pub enum FanoutEvent {
     Superseded {
         /// The connection that is to be ended: it never gets the binding back.
         connection: ConnectionId,
+    },
+    /// A message of this user's that a durable queue had accepted is not stored. On the user's own topic.
+    SendFailed {
+        /// For which room it was.
+        room: RoomId,
+        /// Its sender's name for it.
+        client_id: ClientMessageId,
+        /// Who sent it.
+        user: UserId,
+        /// Why it is not stored.
+        reason: SendFailure,
     },
     /// The application's own short-lived event; never stored, never repeated.
     Signal {

@@ -49,8 +49,8 @@ pub use message::{
     InvalidBody, JsonText, MAX_BODY_CHARS, Position, ReactionOp, Reactions, StoredMessage,
 };
 pub use message_log::{
-    AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention, View,
-    check_body,
+    AppendOutcome, Durability, Head, MessageLog, Page, Place, ReadFrom, ReadQuery, Refusal, Retention,
+    SendFailure, View, check_body,
 };
 #[doc(hidden)]
 pub use mutation::Mutation;

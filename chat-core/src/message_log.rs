@@ -1,11 +1,13 @@
 //! The durable, ordered log of every room: the truth behind everything else.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, RoomId, Seq,
-    StoredMessage, Timestamp,
+    StoredMessage, Timestamp, UserId,
 };
 
 /// What an append made of one draft.
@@ -19,6 +21,11 @@ pub enum AppendOutcome {
     Conflict(Position),
     /// Not stored.
     Refused(Refusal),
+    /// In a durable queue, not yet stored: where it is, or that it is not, will be told by an event
+    /// ([`FanoutEvent::Message`](crate::fanout::FanoutEvent::Message),
+    /// [`FanoutEvent::SendFailed`](crate::fanout::FanoutEvent::SendFailed)). Only of logs whose
+    /// [`durability`](MessageLog::durability) is [`Durability::Accepted`].
+    Accepted,
 }
 
 impl AppendOutcome {
@@ -27,13 +34,14 @@ impl AppendOutcome {
     pub const fn stored(&self) -> Option<&Position> {
         match self {
             Self::New(position) | Self::Duplicate(position) => Some(position),
-            Self::Conflict(_) | Self::Refused(_) => None,
+            Self::Conflict(_) | Self::Refused(_) | Self::Accepted => None,
         }
     }
 }
 
 /// Why the log did not take a draft. Checked in the same atomic step that would have stored it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no such room.
@@ -59,6 +67,36 @@ pub enum Refusal {
     #[error("the room takes nothing for the moment")]
     Busy,
 }
+
+/// Why a message is not stored that a durable queue had accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// Its client id names another message, which is here.
+    Conflict(Position),
+    /// The log did not take it.
+    Refused(Refusal),
+}
+
+impl SendFailure {
+    /// The error that the sender would have been given, had it waited for the log.
+    #[must_use]
+    pub fn to_error(&self, room: &RoomId, user: &UserId) -> Error {
+        let (room, user) = (room.clone(), user.clone());
+        match self.clone() {
+            Self::Conflict(first) => Error::Conflict { first },
+            Self::Refused(Refusal::RoomMissing) => Error::RoomNotFound { room },
+            Self::Refused(Refusal::NotAMember) => Error::NotAMember { room, user },
+            Self::Refused(Refusal::Body(body)) => Error::Body(body),
+            Self::Refused(Refusal::Busy) => Error::Busy { retry_after: BUSY_RETRY },
+            Self::Refused(refusal) => Error::Refused(refusal),
+        }
+    }
+}
+
+/// What a sender is told to wait whose room takes nothing for the moment: an archive has to come back first.
+const BUSY_RETRY: Duration = Duration::from_secs(2);
 
 /// From where a page is read.
 #[derive(Debug, Clone, PartialEq, Eq)]

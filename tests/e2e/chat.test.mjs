@@ -27,11 +27,16 @@ test('who has seen one’s message stands under it', async () => {
   await ann.say('two');
   await ann.sees('two');
   assert.equal(await ann.page.getByTestId('seen').count(), 0);
+  const selection = () => ann.page.evaluate(() => getSelection().toString());
+  await ann.message('two').locator('.mark[aria-label=sent]').waitFor();
+  await ann.message('two').getByTestId('message-text').evaluate((text) => getSelection().selectAllChildren(text));
+  assert.equal(await selection(), 'two');
   await bob.room('Receipts').click();
   await bob.sees('two');
   const seen = ann.message('two').getByTestId('seen');
   await seen.waitFor();
   assert.match(await seen.textContent(), /^Seen by .?Bob/);
+  assert.equal(await selection(), 'two', 'what is selected in a message stays so');
   // Bob turns to another room; what is written meanwhile is not seen yet.
   await bob.room('Lobby').click();
   await ann.say('three');

@@ -1,11 +1,11 @@
 mod members;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     AppendOutcome, Authority, Body, ClientMessageId, Content, Cursor, Draft, Durability, Error,
     MAX_BODY_CHARS, Member, MessageId, NewRoom, Page, Position, ReactionKey, ReactionOp, ReadMarker,
-    ReadQuery, Refusal, Result, Room, RoomChange, RoomId, UserId,
+    ReadQuery, Result, Room, RoomChange, RoomId, SendFailure, UserId,
     auth::{Access, Action, Decision, Principal},
     chat::{Inner, hooks},
     fanout::{FanoutEvent, Publication, Topic},
@@ -18,14 +18,12 @@ use crate::{
 
 /// Most users whose presence is asked for at once.
 const MAX_PRESENCE_USERS: usize = 200;
-/// What a sender is told to wait whose room takes nothing for the moment: an archive has to come back first.
-const BUSY_RETRY: Duration = Duration::from_secs(2);
 
-/// A stored send.
+/// A send that succeeded: stored, or in a durable queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Where the message is.
-    pub position: Position,
+    /// Where the message is; `None` for one in a durable queue ([`Durability::Accepted`]), which has no place yet.
+    pub position: Option<Position>,
     /// It was there before: this is the first one's position.
     pub duplicate: bool,
     /// How safe it is.
@@ -144,16 +142,16 @@ impl Actor {
     async fn append(&self, draft: Draft) -> Result<Sent> {
         let (room, user) = (draft.room.clone(), draft.sender.clone());
         let durability = self.inner.parts.log.durability();
-        match self.inner.group_commit.append(draft).await? {
-            AppendOutcome::New(position) => Ok(Sent { position, duplicate: false, durability }),
-            AppendOutcome::Duplicate(position) => Ok(Sent { position, duplicate: true, durability }),
-            AppendOutcome::Conflict(first) => Err(Error::Conflict { first }),
-            AppendOutcome::Refused(Refusal::RoomMissing) => Err(Error::RoomNotFound { room }),
-            AppendOutcome::Refused(Refusal::NotAMember) => Err(Error::NotAMember { room, user }),
-            AppendOutcome::Refused(Refusal::Body(body)) => Err(Error::Body(body)),
-            AppendOutcome::Refused(Refusal::Busy) => Err(Error::Busy { retry_after: BUSY_RETRY }),
-            AppendOutcome::Refused(refusal) => Err(Error::Refused(refusal)),
-        }
+        let (position, duplicate) = match self.inner.group_commit.append(draft).await? {
+            AppendOutcome::New(position) => (Some(position), false),
+            AppendOutcome::Duplicate(position) => (Some(position), true),
+            AppendOutcome::Accepted => (None, false),
+            AppendOutcome::Conflict(first) => return Err(SendFailure::Conflict(first).to_error(&room, &user)),
+            AppendOutcome::Refused(refusal) => {
+                return Err(SendFailure::Refused(refusal).to_error(&room, &user));
+            }
+        };
+        Ok(Sent { position, duplicate, durability })
     }
 
     /// [`send`](Self::send) of a text.

@@ -183,7 +183,8 @@ impl Lane {
                 AppendOutcome::New(position) => messages.push(StoredMessage::new(draft, position.clone())),
                 // Whoever stored it may have died before it told others: a hint makes them look.
                 AppendOutcome::Duplicate(position) => repeats.push((draft.room, position.cursor.clone())),
-                AppendOutcome::Conflict(_) | AppendOutcome::Refused(_) => {}
+                // What is only accepted is announced by whoever stores it.
+                AppendOutcome::Accepted | AppendOutcome::Conflict(_) | AppendOutcome::Refused(_) => {}
             }
         }
         for message in &messages {

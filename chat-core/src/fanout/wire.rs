@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::FanoutEvent;
 
 /// The kinds of [`FanoutEvent`] that this release knows: of these nothing is passed over without a word.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "message",
     "head",
     "typing",
@@ -17,6 +17,7 @@ const KINDS: [&str; 10] = [
     "member_changed",
     "revoked",
     "superseded",
+    "send_failed",
     "signal",
 ];
 

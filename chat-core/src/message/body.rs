@@ -60,7 +60,8 @@ impl From<JsonText> for String {
 }
 
 /// A body that no room takes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum InvalidBody {
     /// Nothing but white space.

@@ -163,13 +163,17 @@ impl Shared {
             .collect();
         let archived = if absent.is_empty() { Vec::new() } else { self.archive.rooms(&absent).await? };
         let left = rooms.iter().zip(&states).filter(|(_, state)| **state == HotState::Left);
-        let mut opened = self.open_all(left.map(|(room, _)| room.clone()).collect()).await;
+        let mut opened = BTreeMap::new();
+        for (room, open) in self.open_all(left.map(|(room, _)| room.clone()).collect()).await {
+            opened.insert(room, open?);
+        }
         let mut archived = archived.into_iter();
         let mut found = Vec::with_capacity(rooms.len());
         for (room, state) in rooms.iter().zip(states) {
             found.push(match state {
                 HotState::Open(open) => Some(Whereabouts::Hot(open)),
-                HotState::Left => opened.remove(room).transpose()?.flatten().map(Whereabouts::Hot),
+                // A room may be asked for more than once.
+                HotState::Left => opened.get(room).cloned().flatten().map(Whereabouts::Hot),
                 HotState::Absent => archived.next().flatten().map(Whereabouts::Archived),
             });
         }

@@ -8,5 +8,6 @@ mod ends;
 mod follow;
 mod lives;
 mod page_budget;
+mod queued;
 mod slow_rooms;
 mod world;

@@ -248,7 +248,7 @@ impl MessageLog for BrokenLog {
                 AppendOutcome::New(at) => AppendOutcome::New(self.position_out(&draft.room, at)),
                 AppendOutcome::Duplicate(at) => AppendOutcome::Duplicate(self.position_out(&draft.room, at)),
                 AppendOutcome::Conflict(at) => AppendOutcome::Conflict(self.position_out(&draft.room, at)),
-                refused @ AppendOutcome::Refused(_) => refused,
+                other @ (AppendOutcome::Refused(_) | AppendOutcome::Accepted) => other,
             };
             outcomes.push(outcome);
         }

@@ -64,7 +64,9 @@ pub(super) fn add(document: &mut OpenApi) {
 }
 
 fn add_to(operation: &mut Operation, step: &Step) {
-    let answers = operation.responses.responses.iter_mut().filter(|(status, _)| status.starts_with('2'));
+    // What is only accepted has no place yet that a link could lead to.
+    let is_done = |status: &str| status.starts_with('2') && status != "202";
+    let answers = operation.responses.responses.iter_mut().filter(|(status, _)| is_done(status));
     for (_, answer) in answers {
         if let RefOr::T(answer) = answer {
             answer.links.insert(step.to.to_owned(), link(step).into());

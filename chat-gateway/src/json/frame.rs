@@ -18,9 +18,8 @@ use crate::{
     Problem,
     json::{
         close::Goodbye,
-        view::{
-            self, EntryView, MemberView, PageView, PresenceView, RoomView, SentView, SummaryView, Time, all,
-        },
+        sent::SentView,
+        view::{self, EntryView, MemberView, PageView, PresenceView, RoomView, SummaryView, Time, all},
     },
     problem::millis,
 };
@@ -165,6 +164,15 @@ enum Frame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reply: Option<u64>,
     },
+    SendFailed {
+        room: &'a RoomId,
+        client_id: &'a ClientMessageId,
+        code: &'a str,
+        message: &'a str,
+        retryable: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         reply: Option<u64>,
@@ -248,6 +256,9 @@ pub(crate) fn notice(live: &Broadcast<FanoutEvent>) -> Option<Bytes> {
             FanoutEvent::Presence(presence) => Frame::Presence { reply: None, users: vec![presence.into()] },
             FanoutEvent::RoomChanged(room) => Frame::Room { room: room.into() },
             FanoutEvent::MemberChanged { room, member } => Frame::Member { room, member: member.into() },
+            FanoutEvent::SendFailed { room, client_id, user, reason } => {
+                return send_failed(room, client_id, &reason.to_error(room, user).into());
+            }
             _ => return Bytes::new(),
         }
         .into_bytes()
@@ -321,6 +332,12 @@ pub(crate) fn closing(goodbye: &Goodbye) -> Bytes {
 
 pub(crate) fn sent(reply: Option<u64>, client_id: &ClientMessageId, sent: &Sent) -> Bytes {
     Frame::Sent { reply, sent: SentView::new(client_id, sent) }.into_bytes()
+}
+
+fn send_failed(room: &RoomId, client_id: &ClientMessageId, problem: &Problem) -> Bytes {
+    let Problem { code, message, retryable, .. } = problem;
+    let retry_after_ms = problem.retry_after_ms();
+    Frame::SendFailed { room, client_id, code, message, retryable: *retryable, retry_after_ms }.into_bytes()
 }
 
 pub(crate) fn history(reply: Option<u64>, page: &Page) -> Bytes {

@@ -7,6 +7,7 @@ mod execute;
 pub(crate) mod frame;
 mod incoming;
 mod pace;
+pub(crate) mod sent;
 mod serve;
 pub(crate) mod view;
 mod writer;

@@ -3,9 +3,9 @@
 #[cfg(feature = "axum")]
 use chat_core::ReadMarker;
 use chat_core::{
-    Authority, Body, ClientMessageId, Content, Cursor, CustomKind, Durability, EntryKind, JsonText, Member,
-    MessageId, Page, ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Sent, Seq,
-    StoredMessage, Timestamp, UserId,
+    Authority, Body, ClientMessageId, Content, Cursor, CustomKind, EntryKind, JsonText, Member, MessageId,
+    Page, ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Seq, StoredMessage, Timestamp,
+    UserId,
     presence::UserPresence,
     rooms::{Metadata, RoomSummary},
 };
@@ -352,51 +352,6 @@ pub(crate) struct MarkerView<'a> {
 impl<'a> From<&'a ReadMarker> for MarkerView<'a> {
     fn from(marker: &'a ReadMarker) -> Self {
         Self { user: &marker.user, cursor: &marker.cursor, at: marker.at.map(Time) }
-    }
-}
-
-/// What `sent` says of a stored message: where it is.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChatSent))]
-pub(crate) struct SentView<'a> {
-    /// The sender's name for it.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::ClientMessageId))]
-    client_id: &'a ClientMessageId,
-    /// Its identity.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::MessageId))]
-    id: MessageId,
-    /// Its place in the room.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::Cursor))]
-    cursor: &'a Cursor,
-    /// The number behind the cursor.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::SequenceNumber))]
-    seq: Seq,
-    /// When it was stored.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::Time))]
-    created_at: Time,
-    /// It was there before: this is where the first one is.
-    duplicate: bool,
-    /// How safe it is.
-    #[cfg_attr(feature = "openapi", schema(value_type = values::HowDurable))]
-    durability: &'static str,
-}
-
-impl<'a> SentView<'a> {
-    pub(crate) fn new(client_id: &'a ClientMessageId, sent: &'a Sent) -> Self {
-        Self {
-            client_id,
-            id: sent.position.id,
-            cursor: &sent.position.cursor,
-            seq: sent.position.cursor.seq,
-            created_at: Time(sent.position.created_at),
-            duplicate: sent.duplicate,
-            durability: match sent.durability {
-                Durability::Volatile => "volatile",
-                Durability::Accepted => "accepted",
-                Durability::Persisted => "persisted",
-            },
-        }
     }
 }
 

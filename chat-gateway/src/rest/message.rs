@@ -1,6 +1,6 @@
 //! One message that is there: changed, taken back, reacted to. Each is an entry of its own in the log.
 
-use axum::response::Response;
+use axum::{http::StatusCode, response::Response};
 use chat_core::{Actor, ClientMessageId, Content, MessageId, ReactionKey, ReactionOp, RoomId};
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use super::{
 };
 #[cfg(feature = "openapi")]
 use crate::document::{Changes, Edits, values};
-use crate::{Problem, json::view::SentView};
+use crate::{Problem, json::sent::SentView};
 
 /// The sender's name for a change that made twice is as good as once.
 #[derive(Deserialize)]
@@ -31,7 +31,8 @@ async fn append(
 ) -> Result<Response, Problem> {
     let client_id = client_id.unwrap_or_else(ClientMessageId::generate);
     let sent = actor.send(room, client_id.clone(), content).await?;
-    Ok(respond::ok(&SentView::new(&client_id, &sent)))
+    let status = if sent.position.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(respond::json(status, &SentView::new(&client_id, &sent)))
 }
 
 /// Edit a message
@@ -46,7 +47,11 @@ async fn append(
         ("message" = values::MessageId, Path, description = "Which message."),
     ),
     request_body = super::messages::described::NewBody,
-    responses((status = 200, description = "It is stored.", body = SentView<'static>), Edits),
+    responses(
+        (status = 200, description = "It is stored.", body = SentView<'static>),
+        (status = 202, description = "It is in a durable queue.", body = SentView<'static>),
+        Edits,
+    ),
 ))]
 pub(super) async fn edit(
     Caller(actor): Caller,
@@ -70,7 +75,11 @@ pub(super) async fn edit(
         ("message" = values::MessageId, Path, description = "Which message."),
         Named,
     ),
-    responses((status = 200, description = "It is stored.", body = SentView<'static>), Changes),
+    responses(
+        (status = 200, description = "It is stored.", body = SentView<'static>),
+        (status = 202, description = "It is in a durable queue.", body = SentView<'static>),
+        Changes,
+    ),
 ))]
 pub(super) async fn delete(
     Caller(actor): Caller,
@@ -99,7 +108,11 @@ pub(super) async fn delete(
         ("key" = values::ReactionKey, Path, description = "Which reaction."),
         Named,
     ),
-    responses((status = 200, description = "It is stored.", body = SentView<'static>), Changes),
+    responses(
+        (status = 200, description = "It is stored.", body = SentView<'static>),
+        (status = 202, description = "It is in a durable queue.", body = SentView<'static>),
+        Changes,
+    ),
 ))]
 pub(super) async fn add_reaction(
     Caller(actor): Caller,
@@ -122,7 +135,11 @@ pub(super) async fn add_reaction(
         ("key" = values::ReactionKey, Path, description = "Which reaction."),
         Named,
     ),
-    responses((status = 200, description = "It is stored.", body = SentView<'static>), Changes),
+    responses(
+        (status = 200, description = "It is stored.", body = SentView<'static>),
+        (status = 202, description = "It is in a durable queue.", body = SentView<'static>),
+        Changes,
+    ),
 ))]
 pub(super) async fn remove_reaction(
     Caller(actor): Caller,

@@ -12,10 +12,7 @@ use super::{
 use crate::document::{ReadsLog, Sends, values};
 use crate::{
     Problem,
-    json::{
-        read_query,
-        view::{PageView, SentView},
-    },
+    json::{read_query, sent::SentView, view::PageView},
 };
 
 #[derive(Deserialize)]
@@ -177,6 +174,7 @@ pub(super) mod described {
     responses(
         (status = 200, description = "It was there already.", body = SentView<'static>),
         (status = 201, description = "It is stored.", body = SentView<'static>),
+        (status = 202, description = "It is in a durable queue, and will be stored.", body = SentView<'static>),
         Sends,
     ),
 ))]
@@ -193,6 +191,10 @@ pub(super) async fn send(
         None => Content::Chat { body },
     };
     let sent = actor.send(&room, client_id.clone(), content).await?;
-    let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    let status = match &sent.position {
+        None => StatusCode::ACCEPTED,
+        Some(_) if sent.duplicate => StatusCode::OK,
+        Some(_) => StatusCode::CREATED,
+    };
     Ok(respond::json(status, &SentView::new(&client_id, &sent)))
 }

@@ -26,7 +26,7 @@ async fn with_other_room(server: &Server) {
 async fn say_in(server: &Server, room: &RoomId, text: &str) -> String {
     let bob = server.chat.system(user("bob"));
     let sent = bob.send_text(room, ClientMessageId::generate(), text).await.unwrap();
-    sent.position.cursor.to_string()
+    sent.position.unwrap().cursor.to_string()
 }
 
 fn seqs(page: &Value) -> Vec<u64> {

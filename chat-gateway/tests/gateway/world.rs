@@ -135,7 +135,7 @@ impl Server {
     pub(crate) async fn say(&self, text: &str) -> String {
         let system = self.chat.system(user("bob"));
         let sent = system.send_text(&room(), ClientMessageId::generate(), text).await.unwrap();
-        sent.position.cursor.to_string()
+        sent.position.unwrap().cursor.to_string()
     }
 }
 

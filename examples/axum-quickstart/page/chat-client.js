@@ -10,7 +10,7 @@
 //   client.on('resync', ({ page }) => page && startFrom(page)); // too much was missed: older messages are on pages behind it
 //   client.on('reset', ({ page }) => startFrom(page));
 //   client.on('entry', ({ entry }) => show(entry)); // each entry of the room once, in the room's order
-//   client.on('outbox', ({ clientId, state, error }) => mark(clientId, state, error)); // sending, sent or failed
+//   client.on('outbox', ({ clientId, state, error }) => mark(clientId, state, error)); // sending, accepted, sent or failed
 //   client.start();
 //   client.join('general');
 //   const clientId = client.send('general', { text: 'hello' }); // goes out now, or as soon as there is a connection
@@ -24,7 +24,8 @@
 // - It takes a connection that was silent for two heartbeats for dead.
 // - It joins its rooms again with the cursor of the last entry applied. Of a room it keeps that cursor and its number only.
 // - It sends the commands that write one after the other in each room, each with one `clientId` for ever, until the server has
-//   stored or refused it. At most `maxUnsent` wait; one more has failed at once, with `outbox_full`.
+//   stored or refused it. What the server has only accepted into a queue is sent again after a break, until its entry is there.
+//   At most `maxUnsent` wait; one more has failed at once, with `outbox_full`.
 
 /**
  * @typedef {object} Options
@@ -57,9 +58,10 @@
  * @typedef {{id: string, cursor: string, seq: number, createdAt: string, duplicate?: boolean, durability?: string}} StoredAt
  *
  * @typedef {Body & {clientId: string, room: string, type: 'send' | 'edit' | 'delete' | 'react', name?: string, target?: string,
- *   key?: string, op?: 'add' | 'remove', createdAt: string, state: 'sending' | 'sent' | 'failed', error?: ChatError,
- *   position?: StoredAt}} Written A command that writes. A failed one waits for `retry` or `discard`. `createdAt` is by this
- *   device's clock: to show it, not to order by it.
+ *   key?: string, op?: 'add' | 'remove', createdAt: string, state: 'sending' | 'accepted' | 'sent' | 'failed', error?: ChatError,
+ *   position?: StoredAt}} Written A command that writes. A failed one waits for `retry` or `discard`. An accepted one is in the
+ *   server's durable queue: it has no position yet, and is `sent` with its entry. `createdAt` is by this device's clock: to
+ *   show it, not to order by it.
  *
  * @typedef {'connecting' | 'connected' | 'waiting' | 'stopped'} State
  * @typedef {object} Events What listeners are given, by the event's type. All but `state`, `outbox` and `storage` are frames.
@@ -164,6 +166,7 @@ export class ChatClient extends EventTarget {
       tell: (type, detail) => this.dispatchEvent(new CustomEvent(type, { detail })),
       refused: (error) => this.#connection?.end(error),
       found: (room, entry) => this.#found(room, entry),
+      follows: (room) => this.#rooms.has(room),
     };
     this.#timers = { next: new Timer(clock), stable: new Timer(clock), renewal: new Timer(clock) };
     this.#outbox = new Outbox(this.#line, storage, maxUnsent);
@@ -359,11 +362,13 @@ export class ChatClient extends EventTarget {
   }
 
   #onFrame(frame) {
+    if (frame.type === 'noticesLost') this.#outbox.sendAcceptedAgain();
     if (PASSED_ON.has(frame.type)) this.#line.tell(frame.type, frame);
     else if (OF_A_ROOM.has(frame.type)) this.#rooms.get(frame.entry?.room ?? frame.room)?.onFrame(frame);
     else if (frame.type === 'heads') {
       for (const [room, cursor] of Object.entries(frame.heads ?? {})) this.#rooms.get(room)?.expect(cursor);
     } else if (frame.type === 'expiring') this.#renew(this.#connection, 0);
+    else if (frame.type === 'sendFailed') this.#outbox.failLate(frame, new ChatError(frame));
     else if (frame.type === 'error' && frame.clientId) this.#outbox.refuse(frame.clientId, new ChatError(frame));
   }
 
@@ -692,7 +697,22 @@ class Outbox {
   }
 
   rest() {
-    for (const { errand } of this.#items.values()) errand.rest();
+    for (const item of this.#items.values()) {
+      item.errand.rest();
+      item.accepted = false;
+    }
+  }
+
+  /** A failure of what was accepted is told once. Had it been missed: what is sent again is answered again. */
+  sendAcceptedAgain() {
+    for (const item of this.#items.values()) item.accepted = false;
+    this.flush();
+  }
+
+  /** What was accepted is not stored after all. */
+  failLate({ room, clientId }, error) {
+    const item = this.#items.get(clientId);
+    if (item?.frame.room === room) this.#fail(item, error);
   }
 
   /** Gives up what is under way: the server took it for a mistake of this client. */
@@ -702,7 +722,7 @@ class Outbox {
 
   #item(item) {
     item.errand = new Errand(this.#line, () => item.frame, {
-      answer: (sent) => this.#confirm(item, sent),
+      answer: (sent) => (sent.cursor === undefined ? this.#accept(item) : this.#confirm(item, sent)),
       error: (error) => this.#fail(item, error),
     });
     return item;
@@ -722,7 +742,7 @@ class Outbox {
 
   #pump(room) {
     const connection = this.#line.connection();
-    const item = [...this.#items.values()].find(({ frame, error }) => frame.room === room && !error);
+    const item = [...this.#items.values()].find(({ frame, error, accepted }) => frame.room === room && !error && !accepted);
     if (!connection || !item || item.errand.isActive) return;
     const limit = connection.hello.limits?.frameBytes;
     // The server would close the connection over it, and over it again after every reconnect.
@@ -739,9 +759,23 @@ class Outbox {
     this.#remove(item);
   }
 
+  /** It has no position yet. In a room that is followed its entry will come, and says that it is stored. */
+  #accept(item) {
+    if (!this.#line.follows(item.frame.room)) {
+      this.#tell(item, { state: 'accepted' });
+      this.#remove(item);
+      return;
+    }
+    const isNews = !item.wasAccepted;
+    Object.assign(item, { accepted: true, wasAccepted: true });
+    item.errand.rest();
+    if (isNews) this.#tell(item);
+    this.#pump(item.frame.room);
+  }
+
   #fail(item, error) {
     item.errand.rest();
-    item.error = error;
+    Object.assign(item, { error, accepted: false, wasAccepted: false });
     this.#save();
     this.#tell(item);
     this.#pump(item.frame.room);
@@ -987,8 +1021,9 @@ export function jitter(attempt, random = Math.random) {
   return random() * Math.min(BACKOFF_CAP_MS, BACKOFF_MS * 2 ** Math.min(attempt, 16));
 }
 
-function describe({ frame, createdAt, error }) {
-  return { ...frame, createdAt, state: error ? 'failed' : 'sending', error };
+function describe({ frame, createdAt, error, wasAccepted }) {
+  const waiting = wasAccepted ? 'accepted' : 'sending';
+  return { ...frame, createdAt, state: error ? 'failed' : waiting, error };
 }
 
 function parse(data) {

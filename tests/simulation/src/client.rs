@@ -228,10 +228,11 @@ impl Client {
         let Ok(answer) = timeout(self.impatience(15, 15_000), send).await else { return Ok(()) };
         match answer {
             Ok(sent) => {
-                self.world.history.acknowledged(&room, &self.user, &client_id, &sent.position);
+                let position = sent.position.unwrap_or_else(|| panic!("this log stores before it answers"));
+                self.world.history.acknowledged(&room, &self.user, &client_id, &position);
                 self.outbox.pop_front();
                 if is_chat {
-                    self.mine.push((room.clone(), sent.position.id));
+                    self.mine.push((room.clone(), position.id));
                 }
                 if is_chat && self.world.dice.chance(5) {
                     self.send_another_payload(&actor, &room, client_id).await;

@@ -1,8 +1,9 @@
 //! One event of every kind, with every optional part.
 
 use crate::{
-    Authority, Body, ConnectionId, Content, Cursor, CustomKind, Edited, JsonText, Member, MessageId, NewRoom,
-    Position, ReactionKey, Reactions, Role, Room, RoomKey, StoredMessage, Timestamp, TokenId,
+    Authority, Body, ClientMessageId, ConnectionId, Content, Cursor, CustomKind, Edited, InvalidBody,
+    JsonText, Member, MessageId, NewRoom, Position, ReactionKey, Reactions, Refusal, Role, Room, RoomKey,
+    SendFailure, StoredMessage, Timestamp, TokenId,
     auth::{Revocation, RevocationScope},
     fanout::FanoutEvent,
     presence::UserPresence,
@@ -64,6 +65,19 @@ fn rooms() -> Vec<FanoutEvent> {
     vec![FanoutEvent::RoomChanged(Room::create(new, at(1))), FanoutEvent::RoomChanged(closed)]
 }
 
+fn failures() -> impl Iterator<Item = SendFailure> {
+    let refusals = [
+        Refusal::RoomMissing,
+        Refusal::RoomInactive,
+        Refusal::NotAMember,
+        Refusal::TargetMissing,
+        Refusal::TargetNotOwn,
+        Refusal::Body(InvalidBody::TooLong { max_chars: 9 }),
+        Refusal::Busy,
+    ];
+    refusals.into_iter().map(SendFailure::Refused).chain([SendFailure::Conflict(position(2))])
+}
+
 /// One event of every kind; the match keeps the list complete.
 pub(super) fn every_kind() -> Vec<FanoutEvent> {
     let (ann, r) = (user("ann"), room("r"));
@@ -94,9 +108,15 @@ pub(super) fn every_kind() -> Vec<FanoutEvent> {
         FanoutEvent::Revoked(revoked(token)),
         FanoutEvent::Revoked(revoked(RevocationScope::IssuedBefore(at(8)))),
         FanoutEvent::Superseded { connection: ConnectionId::generate() },
-        FanoutEvent::Signal { room: r, user: ann, name, data },
+        FanoutEvent::Signal { room: r.clone(), user: ann.clone(), name, data },
     ]);
-    for kind in 0..10 {
+    events.extend(failures().map(|reason| FanoutEvent::SendFailed {
+        room: r.clone(),
+        client_id: ClientMessageId::new("c").unwrap(),
+        user: ann.clone(),
+        reason,
+    }));
+    for kind in 0..11 {
         assert!(events.iter().any(|event| number_of_kind(event) == kind), "no event of kind {kind}");
     }
     events
@@ -115,5 +135,6 @@ const fn number_of_kind(event: &FanoutEvent) -> u8 {
         FanoutEvent::Revoked(_) => 7,
         FanoutEvent::Signal { .. } => 8,
         FanoutEvent::Superseded { .. } => 9,
+        FanoutEvent::SendFailed { .. } => 10,
     }
 }

@@ -51,6 +51,7 @@ documented! {
     Expiring "expiringFrame"
     Closing "closingFrame"
     Sent "sentFrame"
+    SendFailed "sendFailedFrame"
     History "historyFrame"
     Rooms "roomsFrame"
     Members "membersFrame"

@@ -414,3 +414,73 @@ test('of positions without a number only a few wait', async () => {
   for (let answered = 0; answered < chat.sent('read').length; answered++) chat.answer(chat.sent('read')[answered], { type: 'ok' });
   assert.deepEqual(chat.sent('read').map((frame) => frame.cursor), [...[23, 24, 25, 26, 27, 28, 29, 30].map(cursor), cursor(49)]);
 });
+
+const accept = (chat, frame) => chat.answer(frame, { type: 'sent', clientId: frame.clientId, duplicate: false, durability: 'accepted' });
+const failLate = (chat, clientId, more) =>
+  chat.socket.say({ type: 'sendFailed', room: 'general', clientId, code: 'not_a_member', message: 'not a member', retryable: false, ...more });
+
+test('what is only accepted holds up nothing, and is sent with its entry', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const [first, second] = ['one', 'two'].map((text) => chat.client.send('general', { text }));
+  await settled();
+  accept(chat, chat.last('send'));
+  await settled();
+  assert.deepEqual(texts(chat), ['one', 'two'], 'the next one does not wait for the store');
+  assert.deepEqual(chat.states(first), ['sending', 'accepted']);
+  assert.equal(chat.client.unsent('general')[0].state, 'accepted');
+  accept(chat, chat.last('send'));
+  chat.say(11, { sender: 'ann', clientId: first });
+  chat.say(12, { sender: 'ann', clientId: second });
+  assert.deepEqual(chat.states(first), ['sending', 'accepted', 'sent']);
+  assert.equal(chat.of('outbox').at(-1).position.cursor, cursor(12));
+  assert.deepEqual(chat.client.unsent(), []);
+});
+
+test('what was accepted and is refused after all has failed, and may be tried again', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  accept(chat, chat.last('send'));
+  failLate(chat, clientId, { room: 'another' });
+  failLate(chat, 'of another device');
+  assert.deepEqual(chat.states(clientId), ['sending', 'accepted']);
+  failLate(chat, clientId);
+  assert.deepEqual(chat.states(clientId), ['sending', 'accepted', 'failed']);
+  assert.equal(chat.of('outbox').at(-1).error.code, 'not_a_member');
+  assert.ok(chat.client.retry(clientId));
+  await settled();
+  assert.deepEqual(texts(chat), ['one', 'one']);
+  accept(chat, chat.last('send'));
+  assert.equal(chat.client.unsent('general')[0].state, 'accepted');
+});
+
+test('what is accepted and not seen is sent again after a break and after lost notices, without being told anew', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('general', { text: 'one' });
+  await settled();
+  accept(chat, chat.last('send'));
+  chat.socket.say({ type: 'noticesLost' });
+  await settled();
+  assert.deepEqual(texts(chat), ['one', 'one']);
+  accept(chat, chat.last('send'));
+  chat.socket.cut();
+  await chat.timers.advance(500);
+  await chat.welcome();
+  assert.deepEqual(chat.sent('send').map((frame) => frame.clientId), [clientId]);
+  assert.deepEqual(chat.states(clientId), ['sending', 'accepted']);
+  chat.confirm(chat.last('send'), 11, { duplicate: true });
+  assert.deepEqual(chat.states(clientId), ['sending', 'accepted', 'sent']);
+});
+
+test('in a room that is not followed, accepted is the last word', async () => {
+  const chat = setup();
+  await chat.inRoom(10);
+  const clientId = chat.client.send('another', { text: 'one' });
+  await settled();
+  accept(chat, chat.last('send'));
+  assert.deepEqual(chat.states(clientId), ['sending', 'accepted']);
+  assert.deepEqual(chat.client.unsent(), []);
+});

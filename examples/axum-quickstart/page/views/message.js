@@ -1,6 +1,6 @@
 // One message as it stands in the history, and the other things that stand there.
 
-import { el, icon } from './dom.js';
+import { arrange, el, icon } from './dom.js';
 import { clock, dayTitle, displayName, errorText, fullTime, hueOf, nameIn, nameList, nameTag } from './format.js';
 import { avatar } from './people.js';
 import { isOnlyEmoji, richText } from './text.js';
@@ -43,16 +43,30 @@ export function fillMessage(row, item, place) {
   row.dataset.state = state;
   if (item.seq) row.dataset.seq = item.seq;
   if (item.id) row.dataset.id = item.id;
-  const body = el('div.message-body');
-  if (first && !own) {
-    const tag = place.hasNamesake && el('span.tag', {}, nameTag(item.sender));
-    body.append(el('div.sender', { title: item.sender }, el('bdi', {}, displayName(item.sender)), tag));
-  }
-  body.append(el('div.bubble', {}, textOf(item), foot(item, place)));
-  if (item.reactions?.length && !item.deleted) body.append(reactionRow(item, place));
-  if (state === 'failed') body.append(failedRow(item));
-  if (place.seenBy.length > 0) body.append(seenLine(place.seenBy));
-  row.replaceChildren(...(first && !own ? [avatar(item.sender), body] : [body]));
+  const kept = keep(row, item);
+  const isNamed = first && !own;
+  const tag = isNamed && place.hasNamesake && el('span.tag', {}, nameTag(item.sender));
+  arrange(kept.bubble, [kept.text, foot(item, place)]);
+  arrange(kept.body, [
+    isNamed && el('div.sender', { title: item.sender }, el('bdi', {}, displayName(item.sender)), tag),
+    kept.bubble,
+    item.reactions?.length > 0 && !item.deleted && reactionRow(item, place),
+    state === 'failed' && failedRow(item),
+    place.seenBy.length > 0 && seenLine(place.seenBy),
+  ].filter(Boolean));
+  arrange(row, [isNamed && avatar(item.sender), kept.body].filter(Boolean));
+}
+
+const parts = new WeakMap();
+
+/** What stands in a row as long as the message says the same: what somebody has selected in it stays selected. */
+function keep(row, item) {
+  const says = JSON.stringify([item.deleted, item.text, item.json]);
+  const known = parts.get(row);
+  if (known?.says === says) return known;
+  const kept = { says, text: textOf(item), bubble: el('div.bubble'), body: el('div.message-body') };
+  parts.set(row, kept);
+  return kept;
 }
 
 /** What a screen reader says of a message that gets the focus. */

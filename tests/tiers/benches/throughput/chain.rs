@@ -105,7 +105,7 @@ async fn send(chat: Chat, rate: u64) -> Sent {
             let id = ClientMessageId::generate();
             let seq = loop {
                 match system.send_text(&room(number), id.clone(), &text).await {
-                    Ok(sent) => break sent.position.cursor.seq,
+                    Ok(sent) => break sent.position.unwrap().cursor.seq,
                     Err(error) => assert!(error.is_retryable(), "{error}"),
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

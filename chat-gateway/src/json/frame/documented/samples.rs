@@ -6,8 +6,8 @@ use bytes::Bytes;
 use chat_core::{
     Authority, Body, Broadcast, Chat, ClientMessageId, Content, Cursor, CustomKind, Draft, Durability,
     Edited, Epoch, Head, JsonText, LivePage, MAX_BODY_CHARS, Member, MemberChange, MessageId, NewRoom, Page,
-    Position, ReactionKey, ReactionOp, Reactions, Role, Room, RoomId, RoomKey, Sent, Seq, Settings,
-    StoredMessage, Timestamp, UserId,
+    Position, ReactionKey, ReactionOp, Reactions, Refusal, Role, Room, RoomId, RoomKey, SendFailure, Sent,
+    Seq, Settings, StoredMessage, Timestamp, UserId,
     auth::{Credentials, JwtAuth, JwtClaims, JwtConfig, JwtSigner},
     fanout::FanoutEvent,
     presence::UserPresence,
@@ -161,6 +161,13 @@ fn notices() -> Vec<Bytes> {
     events.extend(rooms().map(FanoutEvent::RoomChanged));
     events
         .extend(all_members().into_iter().map(|member| FanoutEvent::MemberChanged { room: room(), member }));
+    let refusals = [Refusal::NotAMember, Refusal::Busy].map(SendFailure::Refused);
+    events.extend(refusals.map(|reason| FanoutEvent::SendFailed {
+        room: room(),
+        client_id: client_id(),
+        user: user.clone(),
+        reason,
+    }));
     let notice = |event| frame::event(&Event::Notice(Arc::new(Broadcast::new(event)))).unwrap();
     events.into_iter().map(notice).collect()
 }
@@ -225,9 +232,11 @@ fn answers(reply: Option<u64>) -> Vec<Bytes> {
     rooms.push(summary(second, all_members().remove(0), entries().pop()));
     let next = ActivityCursor { at: Timestamp::from_millis(u64::MAX), room: room() };
     let sent = [Durability::Volatile, Durability::Accepted, Durability::Persisted].map(|durability| {
-        frame::sent(reply, &client_id(), &Sent { position: position(), duplicate: true, durability })
+        frame::sent(reply, &client_id(), &Sent { position: Some(position()), duplicate: true, durability })
     });
+    let queued = Sent { position: None, duplicate: false, durability: Durability::Accepted };
     let mut frames = vec![
+        frame::sent(reply, &client_id(), &queued),
         frame::history(reply, &page(Vec::new())),
         frame::history(reply, &page(entries())),
         frame::rooms(reply, &RoomsPage { rooms: Vec::new(), next: None }),
@@ -279,7 +288,7 @@ async fn live_pages() -> [Arc<LivePage>; 2] {
     for says_something in [false, true] {
         if says_something {
             let sent = system.send_text(&room(), ClientMessageId::generate(), "hello").await.unwrap();
-            let (target, key) = (sent.position.id, ReactionKey::new("👍").unwrap());
+            let (target, key) = (sent.position.unwrap().id, ReactionKey::new("👍").unwrap());
             let reaction = Content::Reaction { target, key, op: ReactionOp::Add };
             for content in [Content::Edit { target, body: Body::text("hello all") }, reaction] {
                 system.send(&room(), ClientMessageId::generate(), content).await.unwrap();
