@@ -1,10 +1,12 @@
 //! The topics' names, and how they are set up.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _},
     types::RDKafkaErrorCode as Code,
 };
 use tokio::time::{Instant, sleep};
@@ -271,7 +273,9 @@ pub async fn verify_topics(config: &KafkaConfig, specs: &[TopicSpec]) -> Result<
 }
 
 struct Admin {
-    client: std::sync::Arc<AdminClient<DefaultClientContext>>,
+    client: AdminClient<DefaultClientContext>,
+    /// Asks what there is. The other one must not: to it, brokers that make topics on demand would answer by making them.
+    asking: Arc<BaseConsumer>,
     patience: Duration,
 }
 
@@ -279,8 +283,11 @@ impl Admin {
     fn new(config: &KafkaConfig, specs: &[TopicSpec]) -> Result<Self, ConnectError> {
         config.check()?;
         specs.iter().try_for_each(TopicSpec::check)?;
-        let client = std::sync::Arc::new(config.client().create().map_err(KafkaError::from)?);
-        Ok(Self { client, patience: config.connect_timeout() })
+        let client = config.client().create().map_err(KafkaError::from)?;
+        let mut asking = config.client();
+        asking.set("allow.auto.create.topics", "false");
+        let asking = Arc::new(asking.create().map_err(KafkaError::from)?);
+        Ok(Self { client, asking, patience: config.connect_timeout() })
     }
 
     fn options(&self) -> AdminOptions {
@@ -377,10 +384,10 @@ impl Admin {
 
     /// The partitions of a topic, each with the number of its replicas.
     async fn partitions(&self, topic: &str) -> Result<Vec<(i32, i32)>, TopicError> {
-        let (client, name, patience) = (self.client.clone(), topic.to_owned(), self.patience);
+        let (client, name, patience) = (self.asking.clone(), topic.to_owned(), self.patience);
         // The client waits for the answer on this thread.
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = client.inner().fetch_metadata(Some(&name), patience)?;
+            let metadata = client.fetch_metadata(Some(&name), patience)?;
             Ok::<_, rdkafka::error::KafkaError>(metadata.topics().first().map(|topic| {
                 let code = topic.error().map(Code::from);
                 let replicas = |partition: &rdkafka::metadata::MetadataPartition| {
