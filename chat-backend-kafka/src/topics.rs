@@ -6,7 +6,6 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
-    consumer::{BaseConsumer, Consumer as _},
     types::RDKafkaErrorCode as Code,
 };
 use tokio::time::{Instant, sleep};

@@ -38,25 +38,26 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Ends the thread where a settled share of the work ends.
 enum End {
-    Stopped,
+    /// Whether everything that was begun is done.
+    Stopped(bool),
     Failed(KafkaError),
 }
 
-/// Starts the thread. It answers when it has left the group.
+/// Starts the thread. It answers when it has left the group, and whether everything that was begun is done.
 pub(super) fn start(
     shared: Arc<Shared>,
     client: ClientConfig,
     lanes: Vec<mpsc::Sender<Vec<Item>>>,
-) -> Result<oneshot::Receiver<()>, KafkaError> {
+) -> Result<oneshot::Receiver<bool>, KafkaError> {
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let other = |error| KafkaError::new(KafkaErrorKind::Other, error);
     let runtime = runtime.map_err(other)?;
     let (left, done) = oneshot::channel();
     let run = move || {
-        runtime.block_on(run(&shared, &client, lanes));
+        let finished = runtime.block_on(run(&shared, &client, lanes));
         shared.ended();
         // Nobody may wait for it.
-        let _ = left.send(());
+        let _ = left.send(finished);
     };
     thread::Builder::new().name("chat-kafka-worker".to_owned()).spawn(run).map_err(other)?;
     Ok(done)
@@ -85,7 +86,7 @@ pub(super) fn client(config: &KafkaConfig, worker: &super::WorkerConfig) -> Clie
     client
 }
 
-async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sender<Vec<Item>>>) {
+async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sender<Vec<Item>>>) -> bool {
     let mut stop = shared.stop.subscribe();
     loop {
         let context = Context { shared: Arc::clone(shared) };
@@ -93,12 +94,15 @@ async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sende
             Ok(consumer) => Consuming::new(shared, consumer, &lanes).run().await,
             Err(error) => End::Failed(error.into()),
         };
-        let End::Failed(error) = end else { return };
+        let error = match end {
+            End::Stopped(finished) => return finished,
+            End::Failed(error) => error,
+        };
         tracing::warn!(error = ?error, "a worker's consumer failed for good and is made anew");
         shared.consumer_trouble(Some(error));
         tokio::select! {
             () = sleep(REST) => {}
-            _ = stop.wait_for(|stop| *stop != Stop::No) => return,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => return true,
         }
     }
 }
@@ -142,14 +146,11 @@ impl<'s> Consuming<'s> {
             let stop = *self.stop.borrow_and_update();
             match stop {
                 Stop::No => {}
-                Stop::Finish(end) => {
-                    self.finish(end).await;
-                    return End::Stopped;
-                }
-                Stop::Abort => return End::Stopped,
+                Stop::Finish(end) => return End::Stopped(self.finish(end).await),
+                Stop::Abort => return End::Stopped(false),
             }
             if self.dispatch().is_break() {
-                return End::Stopped;
+                return End::Stopped(false);
             }
             self.commit_if_due().await;
             let may_read = self.hold_up();
@@ -251,7 +252,7 @@ impl<'s> Consuming<'s> {
     }
 
     /// Finishes what was begun, commits it, and leaves the group.
-    async fn finish(self, end: Instant) {
+    async fn finish(self, end: Instant) -> bool {
         let partitions: Vec<_> = self.shared.ledger().partitions().collect();
         {
             let mut ledger = self.shared.ledger();
@@ -278,6 +279,7 @@ impl<'s> Consuming<'s> {
         partitions.iter().for_each(|partition| ledger.end(*partition));
         drop(ledger);
         self.shared.lose();
+        finished
     }
 }
 

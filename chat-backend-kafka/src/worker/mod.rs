@@ -58,7 +58,7 @@ const LEAVE: Duration = Duration::from_millis(500);
 pub struct Worker {
     shared: Arc<Shared>,
     tasks: Mutex<Option<JoinSet<()>>>,
-    left: Mutex<Option<oneshot::Receiver<()>>>,
+    left: Mutex<Option<oneshot::Receiver<bool>>>,
 }
 
 impl Worker {
@@ -134,13 +134,10 @@ impl Worker {
         });
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(left) = left else { return Ok(()) };
-        let late = || Error::Timeout { operation: "shutdown" };
-        // It answers as well when its thread came to an end some other way.
-        let in_time = timeout(patience + LEAVE, left).await.is_ok();
-        let was_idle = self.shared.ledger().is_idle(|_| true);
+        let finished = timeout(patience + LEAVE, left).await;
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(tasks);
-        if in_time && was_idle { Ok(()) } else { Err(late()) }
+        if matches!(finished, Ok(Ok(true))) { Ok(()) } else { Err(Error::Timeout { operation: "shutdown" }) }
     }
 
     /// Ends at once, with nothing stored, told or committed any more, and answers when the group knows. For tests of what is left by a
