@@ -24,6 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind};
 
+/// How often it is looked for new partitions, in milliseconds.
+const REFRESH: &str = "topic.metadata.refresh.interval.ms";
+
 /// How records are made smaller on their way and at the brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -108,6 +111,10 @@ impl Producer {
     pub(crate) fn start(config: &KafkaConfig, settings: ProducerSettings) -> Result<Self, ConnectError> {
         config.check()?;
         let mut client = config.client();
+        if client.get(REFRESH).is_none() {
+            // While some nodes know of added partitions and others do not, they put a room into different ones.
+            client.set(REFRESH, "10000");
+        }
         client
             .set("acks", "all")
             .set("enable.idempotence", "true")

@@ -318,7 +318,9 @@ impl Admin {
         for spec in specs {
             match self.partitions(&spec.name).await {
                 Err(TopicError::Missing { .. }) => missing.push(spec),
-                Err(TopicError::Kafka { source, .. }) if source.kind() == KafkaErrorKind::Timeout => {
+                Err(TopicError::Kafka { source, .. })
+                    if matches!(source.kind(), KafkaErrorKind::Connection | KafkaErrorKind::Timeout) =>
+                {
                     return Err(source.into());
                 }
                 other => drop(other?),

@@ -54,7 +54,8 @@ impl LogHarness for OverPostgres {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let schema = format!("chat_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let config = PostgresConfig::from_url(SHARED.get_or_init(database).await.url()).unwrap();
-        let store = PostgresBackend::connect(config.with_schema(schema).with_max_connections(4)).await.unwrap();
+        let store =
+            PostgresBackend::connect(config.with_schema(schema).with_max_connections(4)).await.unwrap();
         let kafka = Kafka::shared().await.unwrap();
         let stage = Stage::over(log::fresh(kafka), &store, 3).await;
         nodes(stage, store, count).await

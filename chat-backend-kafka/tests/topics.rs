@@ -50,7 +50,10 @@ async fn a_topic_that_is_not_as_it_must_be_is_named_and_left_alone() {
     let kept_longer = spec(3).with_retention(Duration::from_secs(61));
     match refused(ensure_topics(&config, &[kept_longer]).await) {
         TopicError::Setting { setting, wanted, found, .. } => {
-            assert_eq!((setting.as_str(), wanted.as_str(), found.as_str()), ("retention.ms", "61000", "60000"));
+            assert_eq!(
+                (setting.as_str(), wanted.as_str(), found.as_str()),
+                ("retention.ms", "61000", "60000")
+            );
         }
         other => panic!("{other}"),
     }

@@ -1,12 +1,6 @@
 //! The thread that reads. It stays in the group whatever the store does, and blocks nobody else where librdkafka blocks.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread, time::Duration};
 
 use futures::FutureExt as _;
 use rdkafka::{
@@ -112,7 +106,6 @@ struct Consuming<'s> {
     consumer: StreamConsumer<Context>,
     lanes: &'s [mpsc::Sender<Vec<Item>>],
     stop: watch::Receiver<Stop>,
-    paused: BTreeSet<i32>,
     /// Since when some lane has enough.
     full_since: Option<Instant>,
     commit_at: Instant,
@@ -131,7 +124,6 @@ impl<'s> Consuming<'s> {
             consumer,
             lanes,
             stop: shared.stop.subscribe(),
-            paused: BTreeSet::new(),
             full_since: None,
             commit_at: Instant::now(),
             next: BTreeMap::new(),
@@ -214,34 +206,34 @@ impl<'s> Consuming<'s> {
     /// Pauses the partitions whose lane is held up and resumes those whose lane goes on. Answers whether it can be read now: a
     /// worker whose store is away reads on, to stay in its group.
     fn hold_up(&mut self) -> bool {
-        let ledger = self.shared.ledger();
+        let mut ledger = self.shared.ledger();
         let full = ledger.is_full();
         let since = full.then(|| *self.full_since.get_or_insert_with(Instant::now));
         self.full_since = since;
         let slow = since.is_some_and(|since| since.elapsed() >= SLOW);
-        let held_up: BTreeSet<i32> = ledger.held_up(slow).into_iter().collect();
-        // What went to another worker is resumed there, or when it comes back.
-        self.paused.retain(|partition| ledger.term(*partition).is_some());
+        let (to_pause, to_resume) = ledger.turn(slow);
         drop(ledger);
-        let list = |partitions: &mut dyn Iterator<Item = &i32>| {
-            let mut list = TopicPartitionList::new();
-            for partition in partitions {
-                list.add_partition(&self.shared.topics.messages, *partition);
-            }
-            list
-        };
-        let to_pause = list(&mut held_up.difference(&self.paused));
-        let to_resume = list(&mut self.paused.difference(&held_up));
-        if to_pause.count() > 0 {
-            tracing::debug!(partitions = to_pause.count(), "the store is behind, and partitions are paused");
+        if !to_pause.is_empty() {
+            tracing::debug!(partitions = ?to_pause, "the store is behind, and partitions are paused");
         }
-        let paused = self.consumer.pause(&to_pause).and_then(|()| self.consumer.resume(&to_resume));
-        match paused {
-            Ok(()) => self.paused = held_up,
-            // Looked at again in the next round.
-            Err(error) => tracing::debug!(%error, "partitions are not paused or resumed"),
+        for (partitions, paused) in [
+            (&to_pause, self.consumer.pause(&self.list(&to_pause))),
+            (&to_resume, self.consumer.resume(&self.list(&to_resume))),
+        ] {
+            if let Err(error) = paused {
+                tracing::debug!(%error, "partitions are not paused or resumed");
+                self.shared.ledger().not_turned(partitions);
+            }
         }
         !full || slow
+    }
+
+    fn list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.shared.topics.messages, *partition);
+        }
+        list
     }
 
     fn wake_at(&self) -> Instant {

@@ -1,6 +1,6 @@
 //! What the consumer says of itself, on its own thread: which partitions come and go, and what was committed.
 
-use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
@@ -20,13 +20,6 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.shared.consumer_connected();
         }
-        let Some(topic) = statistics.topics.get(&self.shared.topics.messages) else { return };
-        let ledger = self.shared.ledger();
-        let own = topic.partitions.iter().filter(|(partition, _)| ledger.term(**partition).is_some());
-        let lag = own.map(|(_, partition)| partition.consumer_lag.max(0)).sum();
-        drop(ledger);
-        self.shared.lag.store(lag, Ordering::Relaxed);
-        metrics::lag(lag);
     }
 
     fn error(&self, error: Cause, reason: &str) {
@@ -46,11 +39,18 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let held = self.shared.ledger().partitions().count();
         metrics::partitions(held);
         match rebalance {
-            Rebalance::Assign(list) => tracing::info!(came = list.count(), held, "partitions came"),
+            Rebalance::Assign(list) => {
+                // Each is held at first; the consumer resumes it.
+                if let Err(error) = consumer.pause(list) {
+                    tracing::debug!(%error, "new partitions are not paused");
+                }
+                self.shared.assigned.notify_one();
+                tracing::info!(came = list.count(), held, "partitions came");
+            }
             Rebalance::Revoke(list) => tracing::info!(went = list.count(), held, "partitions went"),
             Rebalance::Error(_) => {}
         }

@@ -9,6 +9,10 @@ use super::Item;
 struct Partition {
     /// Which of the times that it was given to this worker.
     term: u64,
+    /// It is not begun with before others are done.
+    held: bool,
+    /// The consumer reads nothing of it.
+    paused: bool,
     /// What follows the last record that is done.
     done: Option<i64>,
     /// What the brokers were last told of it.
@@ -25,6 +29,12 @@ struct Lane {
     storing: bool,
     /// The store fails.
     troubled: bool,
+}
+
+impl Lane {
+    fn is_full(&self, max_batch: usize, max_bytes: usize) -> bool {
+        self.waiting.len() >= 2 * max_batch || self.bytes >= 2 * max_bytes
+    }
 }
 
 /// Records in the same lane keep their order; those of a partition are always in the same lane.
@@ -45,15 +55,33 @@ impl Ledger {
         Self { terms: 0, partitions: BTreeMap::new(), lanes, busy: BTreeMap::new(), max_batch, max_bytes }
     }
 
-    fn lane_of(&self, partition: i32) -> usize {
-        usize::try_from(partition).unwrap_or(0) % self.lanes.len()
-    }
-
-    /// A partition is this worker's from now on.
+    /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
     pub(super) fn begin(&mut self, partition: i32) {
         self.terms += 1;
-        self.partitions
-            .insert(partition, Partition { term: self.terms, done: None, told: None, committed: None });
+        let begun = Partition {
+            term: self.terms,
+            held: true,
+            paused: true,
+            done: None,
+            told: None,
+            committed: None,
+        };
+        self.partitions.insert(partition, begun);
+    }
+
+    /// It can be begun with.
+    pub(super) fn release(&mut self, partition: i32, term: u64) {
+        if let Some(partition) = self.partitions.get_mut(&partition)
+            && partition.term == term
+        {
+            partition.held = false;
+        }
+    }
+
+    /// The partitions that are held, with their terms.
+    pub(super) fn held(&self) -> Vec<(i32, u64)> {
+        let held = self.partitions.iter().filter(|(_, partition)| partition.held);
+        held.map(|(number, partition)| (*number, partition.term)).collect()
     }
 
     /// A partition is this worker's no longer, and what waits of it is not either.
@@ -64,7 +92,7 @@ impl Ledger {
 
     /// Nothing that waits of a partition is begun any more.
     pub(super) fn forget(&mut self, partition: i32) {
-        let lane = self.lane_of(partition);
+        let lane = lane_of(partition, self.lanes.len());
         let lane = &mut self.lanes[lane];
         lane.waiting.retain(|item| item.partition != partition);
         lane.bytes = lane.waiting.iter().map(Item::len_bytes).sum();
@@ -86,7 +114,7 @@ impl Ledger {
 
     /// The next record of its partition waits for its turn.
     pub(super) fn push(&mut self, item: Item) {
-        let lane = self.lane_of(item.partition);
+        let lane = lane_of(item.partition, self.lanes.len());
         let lane = &mut self.lanes[lane];
         lane.bytes += item.len_bytes();
         lane.waiting.push_back(item);
@@ -94,11 +122,7 @@ impl Ledger {
 
     /// Whether some lane has enough: two batches wait.
     pub(super) fn is_full(&self) -> bool {
-        self.lanes.iter().any(|lane| self.is_lane_full(lane))
-    }
-
-    fn is_lane_full(&self, lane: &Lane) -> bool {
-        lane.waiting.len() >= 2 * self.max_batch || lane.bytes >= 2 * self.max_bytes
+        self.lanes.iter().any(|lane| lane.is_full(self.max_batch, self.max_bytes))
     }
 
     /// A lane's next batch, if its last one is stored and there is something to store.
@@ -200,18 +224,38 @@ impl Ledger {
         }
     }
 
-    /// The partitions of lanes that can take no more for now: whose store fails, or, if `slow`, that have enough.
-    pub(super) fn held_up(&self, slow: bool) -> Vec<i32> {
-        let is_held_up = |partition: &i32| {
-            let lane = &self.lanes[self.lane_of(*partition)];
-            lane.troubled || slow && self.is_lane_full(lane)
-        };
-        self.partitions().filter(is_held_up).collect()
+    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held, or whose store fails, or,
+    /// if `slow`, whose lane has enough. They count as paused and resumed from now on.
+    pub(super) fn turn(&mut self, slow: bool) -> (Vec<i32>, Vec<i32>) {
+        let (count, max_batch, max_bytes) = (self.lanes.len(), self.max_batch, self.max_bytes);
+        let (mut to_pause, mut to_resume) = (Vec::new(), Vec::new());
+        for (number, partition) in &mut self.partitions {
+            let lane = &self.lanes[lane_of(*number, count)];
+            let stop = partition.held || lane.troubled || slow && lane.is_full(max_batch, max_bytes);
+            if stop != partition.paused {
+                partition.paused = stop;
+                if stop { &mut to_pause } else { &mut to_resume }.push(*number);
+            }
+        }
+        (to_pause, to_resume)
+    }
+
+    /// That was not to be done: it is tried again.
+    pub(super) fn not_turned(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(partition) = self.partitions.get_mut(partition) {
+                partition.paused = !partition.paused;
+            }
+        }
     }
 
     pub(super) fn lanes(&self) -> usize {
         self.lanes.len()
     }
+}
+
+fn lane_of(partition: i32, lanes: usize) -> usize {
+    usize::try_from(partition).unwrap_or(0) % lanes
 }
 
 /// The partitions of a batch, each once.
@@ -293,14 +337,29 @@ mod tests {
         let mut ledger = Ledger::new(1, 2, size_of::<Item>());
         ledger.begin(0);
         with(&mut ledger, 0, 0..1);
-        assert!(!ledger.is_full() && ledger.held_up(true).is_empty());
+        assert!(!ledger.is_full());
         with(&mut ledger, 0, 1..3);
         assert!(ledger.is_full());
-        assert_eq!((ledger.held_up(true), ledger.held_up(false)), (vec![0], vec![]));
         assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_partition_is_read_once_it_is_released_and_while_its_lane_goes_on() {
+        let nothing = (vec![], vec![]);
+        let mut ledger = Ledger::new(1, 1, 1_000_000);
+        ledger.begin(0);
+        let [hold] = ledger.held()[..] else { panic!("not held") };
+        ledger.release(0, hold.1 + 1);
+        assert_eq!((ledger.held(), ledger.turn(false)), (vec![hold], nothing.clone()));
+        ledger.release(0, hold.1);
+        assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![], vec![0]), nothing.clone()));
+        ledger.not_turned(&[0]);
+        assert_eq!(ledger.turn(false), (vec![], vec![0]));
         ledger.trouble(0, true);
-        assert_eq!(ledger.held_up(false), [0]);
+        assert_eq!(ledger.turn(false), (vec![0], vec![]));
         ledger.stored(0);
-        assert!(ledger.held_up(false).is_empty());
+        assert_eq!(ledger.turn(false), (vec![], vec![0]));
+        with(&mut ledger, 0, 0..2);
+        assert_eq!((ledger.turn(false), ledger.turn(true)), (nothing, (vec![0], vec![])));
     }
 }

@@ -7,6 +7,7 @@ mod item;
 mod lane;
 mod ledger;
 mod metrics;
+mod offsets;
 mod pauses;
 mod shared;
 mod steps;
@@ -92,6 +93,7 @@ impl Worker {
         let mut tasks = JoinSet::new();
         let lanes = shared.ledger().lanes();
         let lanes = (0..lanes).map(|lane| lane::start(&shared, lane, &mut tasks)).collect();
+        tasks.spawn(offsets::watch(Arc::clone(&shared), offsets::client(&client), config.connect_timeout()));
         let left = consumer::start(Arc::clone(&shared), client, lanes)?;
         Ok(Self { shared, tasks: Mutex::new(Some(tasks)), left: Mutex::new(Some(left)) })
     }

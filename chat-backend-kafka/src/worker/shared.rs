@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) producer: Producer,
     /// Something is stored, told, or troubled: the consumer looks again.
     pub(super) changed: Notify,
+    /// Partitions came.
+    pub(super) assigned: Notify,
     /// Counts how often something was taken away that a lane was busy with.
     pub(super) losses: watch::Sender<u64>,
     pub(super) stop: watch::Sender<Stop>,
@@ -77,6 +79,7 @@ impl Shared {
             fanout,
             producer,
             changed: Notify::new(),
+            assigned: Notify::new(),
             losses: watch::Sender::new(0),
             stop: watch::Sender::new(Stop::No),
             poison_in_a_row: AtomicU32::new(0),

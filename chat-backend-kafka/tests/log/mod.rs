@@ -1,6 +1,10 @@
 //! A queue, its workers and a store, for the tests of both.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod broken;
+pub(crate) mod load;
+pub(crate) mod topic;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -19,7 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// On topics that no other test has.
 pub(crate) fn fresh(kafka: &Kafka) -> KafkaConfig {
-    KafkaConfig::new(kafka.url()).with_topics(TopicNames::with_prefix(&kafka.prefix()))
+    KafkaConfig::new(kafka.url())
+        .with_topics(TopicNames::with_prefix(&kafka.prefix()))
+        .with_property("topic.metadata.refresh.interval.ms", "500")
 }
 
 /// Makes the topics of the queue and its workers.
