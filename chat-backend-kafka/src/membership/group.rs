@@ -24,7 +24,7 @@ use super::{
     partition::{Given, Partition},
     work::Work,
 };
-use crate::{KafkaError, KafkaErrorKind};
+use crate::{KafkaError, KafkaErrorKind, client_log};
 
 /// How long it waits for a record before it looks what else is to be done.
 const POLL: Duration = Duration::from_millis(50);
@@ -226,13 +226,7 @@ fn commit(
 
 impl ClientContext for Context {
     fn log(&self, level: Level, facility: &str, message: &str) {
-        match level {
-            Level::Emerg | Level::Alert | Level::Critical => {
-                tracing::error!(facility, "librdkafka: {message}")
-            }
-            Level::Error | Level::Warning => tracing::info!(facility, "librdkafka: {message}"),
-            Level::Notice | Level::Info | Level::Debug => tracing::debug!(facility, "librdkafka: {message}"),
-        }
+        client_log::pass_on(level, facility, message);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -255,9 +249,14 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "offsets of membership events were not committed");
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let Err(error) = result else { return };
+        tracing::debug!(%error, "offsets of membership events were not committed");
+        let mut partitions = self.partitions();
+        for of in offsets.elements() {
+            if let Some(of) = partitions.get_mut(&of.partition()) {
+                of.uncommit();
+            }
         }
     }
 }

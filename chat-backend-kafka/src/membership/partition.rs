@@ -112,6 +112,11 @@ impl Partition {
         self.committed = self.committed.max(offset);
     }
 
+    /// What was committed was not, after all.
+    pub(super) fn uncommit(&mut self) {
+        self.committed = -1;
+    }
+
     /// Begins no further attempt.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);

@@ -11,6 +11,7 @@ use rdkafka::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::bell::Bell;
+use crate::client_log;
 
 /// Notices by librdkafka's statistics when a connection broke that partitions are read over. Its reports of errors leave out what
 /// comes again within half a minute.
@@ -27,14 +28,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: Level, facility: &str, message: &str) {
-        match level {
-            Level::Emerg | Level::Alert | Level::Critical => {
-                tracing::error!(facility, "librdkafka: {message}")
-            }
-            // What it calls an error is mostly a connection that breaks, of which we tell in our own words.
-            Level::Error | Level::Warning => tracing::info!(facility, "librdkafka: {message}"),
-            Level::Notice | Level::Info | Level::Debug => tracing::debug!(facility, "librdkafka: {message}"),
-        }
+        client_log::pass_on(level, facility, message);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {

@@ -96,6 +96,8 @@ impl Watcher {
 
     fn look(&mut self) -> Result<(), KafkaError> {
         let places = self.partitions()?;
+        // One that has just been made may have no leader yet.
+        let settled: BTreeSet<Place> = places.intersection(&self.known).copied().collect();
         let new: BTreeMap<Place, i64> = places.difference(&self.known).map(|place| (*place, 0)).collect();
         if !new.is_empty() {
             tracing::info!(partitions = new.len(), "new partitions are read from their beginning");
@@ -105,7 +107,7 @@ impl Watcher {
         // A topic never gets fewer: it was made anew.
         self.lost |= self.known.len() > places.len();
         let positions = self.shared.positions().clone();
-        let ends = self.ends(&places)?;
+        let ends = self.ends(&settled)?;
         self.lost |= ends.iter().any(|(place, end)| positions.get(place).is_some_and(|next| next > end));
         if self.lost {
             self.restart(&places)?;
@@ -192,9 +194,11 @@ impl Watcher {
 
     fn tell_lag(&self, ends: &BTreeMap<Place, i64>) {
         let positions = self.shared.positions().clone();
-        let lag = |(place, end): (&Place, &i64)| (end - positions.get(place).unwrap_or(end)).max(0);
-        let lag: i64 = ends.iter().map(lag).sum();
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!(LAG).set(lag as f64);
+        for (topic, name) in self.shared.topics.iter().enumerate() {
+            let ends = ends.iter().filter(|(place, _)| place.topic == topic);
+            let lag: i64 = ends.map(|(place, end)| (end - positions.get(place).unwrap_or(end)).max(0)).sum();
+            #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            metrics::gauge!(LAG, "topic" => name.clone()).set(lag as f64);
+        }
     }
 }
