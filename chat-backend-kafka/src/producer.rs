@@ -14,7 +14,7 @@ use std::{
 use chat_core::{Error, Result};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _,
-    config::FromClientConfigAndContext as _,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError as Cause,
     message::OwnedHeaders,
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
@@ -22,7 +22,7 @@ use rdkafka::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind};
+use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind, client_log};
 
 /// How often it is looked for new partitions, in milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
@@ -290,6 +290,10 @@ struct Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::pass_on(level, facility, message);
+    }
+
     fn error(&self, error: Cause, reason: &str) {
         if error.rdkafka_error_code() == Some(Code::Fatal) {
             self.fatal.store(true, Ordering::Relaxed);

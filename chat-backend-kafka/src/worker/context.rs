@@ -4,11 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError as Cause, KafkaResult},
 };
 
 use super::{Shared, metrics};
+use crate::client_log;
 
 /// Hears about partitions.
 pub(super) struct Context {
@@ -16,6 +18,10 @@ pub(super) struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::pass_on(level, facility, message);
+    }
+
     fn stats(&self, statistics: Statistics) {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.shared.consumer_connected();

@@ -67,7 +67,7 @@ impl Stage {
         Self::over(fresh(kafka), &MemoryStore::new(), partitions).await
     }
 
-    pub(crate) async fn over(config: KafkaConfig, store: &impl Storage, partitions: i32) -> Self {
+    pub(crate) async fn over(config: KafkaConfig, store: &(impl Storage + Sync), partitions: i32) -> Self {
         make_topics(&config, partitions).await;
         Self { config, log: store.message_log(), rooms: store.rooms() }
     }
