@@ -58,14 +58,8 @@ impl Ledger {
     /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
     pub(super) fn begin(&mut self, partition: i32) {
         self.terms += 1;
-        let begun = Partition {
-            term: self.terms,
-            held: true,
-            paused: true,
-            done: None,
-            told: None,
-            committed: None,
-        };
+        let begun =
+            Partition { term: self.terms, held: true, paused: true, done: None, told: None, committed: None };
         self.partitions.insert(partition, begun);
     }
 
