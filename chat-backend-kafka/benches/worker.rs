@@ -166,7 +166,7 @@ async fn latency(kafka: &Kafka, postgres: &Postgres, a_second: usize) {
     // Without the first second, in which everybody connects.
     times.drain(..a_second);
     times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[(times.len() as f64 * share) as usize];
-    println!("at {a_second}/s: p50 {:.1} ms, p99 {:.1} ms from the send to another node", at(0.5), at(0.99));
+    let at = |percent: usize| times[times.len() * percent / 100];
+    println!("at {a_second}/s: p50 {:.1} ms, p99 {:.1} ms from the send to another node", at(50), at(99));
     worker.shutdown(Duration::from_secs(10)).await.unwrap();
 }

@@ -20,6 +20,7 @@ pub struct WorkerConfig {
     pub(crate) commit_interval: Duration,
     pub(crate) session_timeout: Duration,
     pub(crate) refresh: Duration,
+    pub(crate) growth_pause: Duration,
     pub(crate) compression: Compression,
     pub(crate) steps: Option<Arc<dyn Steps>>,
 }
@@ -52,6 +53,9 @@ impl WorkerConfig {
     /// How often it is looked for new partitions.
     pub const DEFAULT_REFRESH: Duration = Duration::from_secs(5);
 
+    /// How long an added partition is not begun with, so that every node knows of it by then. Nodes ask every 10 s.
+    pub const DEFAULT_GROWTH_PAUSE: Duration = Duration::from_secs(15);
+
     /// The defaults.
     #[must_use]
     pub fn new() -> Self {
@@ -69,6 +73,7 @@ impl WorkerConfig {
             commit_interval: Self::DEFAULT_COMMIT_INTERVAL,
             session_timeout: Self::DEFAULT_SESSION_TIMEOUT,
             refresh: Self::DEFAULT_REFRESH,
+            growth_pause: Self::DEFAULT_GROWTH_PAUSE,
             compression: Compression::Lz4,
             steps: None,
         }
@@ -154,6 +159,15 @@ impl WorkerConfig {
     #[must_use]
     pub fn with_refresh(mut self, interval: Duration) -> Self {
         self.refresh = interval.max(Duration::from_millis(50));
+        self
+    }
+
+    /// Begins with an added partition after this time, and not before what was in the others by then is done: a room that moved to it
+    /// keeps its order. It must be longer than nodes take to learn of the partition: 10 s, or what the property
+    /// `topic.metadata.refresh.interval.ms` says there.
+    #[must_use]
+    pub const fn with_growth_pause(mut self, pause: Duration) -> Self {
+        self.growth_pause = pause;
         self
     }
 

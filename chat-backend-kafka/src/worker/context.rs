@@ -111,7 +111,7 @@ pub(super) fn commit(
     of: impl Fn(i32) -> bool,
 ) -> bool {
     let is_sure = matches!(mode, CommitMode::Sync);
-    let done = shared.ledger().to_commit(is_sure, of);
+    let done = shared.ledger().uncommitted(is_sure, of);
     if done.is_empty() {
         return false;
     }

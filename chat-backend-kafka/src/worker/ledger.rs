@@ -63,12 +63,13 @@ impl Ledger {
         self.partitions.insert(partition, begun);
     }
 
-    /// It can be begun with.
-    pub(super) fn release(&mut self, partition: i32, term: u64) {
+    /// It can be begun with. Of one that nobody has begun with, what comes `first` is to be committed.
+    pub(super) fn release(&mut self, partition: i32, term: u64, first: Option<i64>) {
         if let Some(partition) = self.partitions.get_mut(&partition)
             && partition.term == term
         {
             partition.held = false;
+            partition.done = partition.done.max(first);
         }
     }
 
@@ -184,7 +185,7 @@ impl Ledger {
 
     /// How far these partitions are done, where the brokers were not told, or, if it is to be `sure`, have not confirmed it. They
     /// count as told from now on.
-    pub(super) fn to_commit(&mut self, sure: bool, of: impl Fn(i32) -> bool) -> Vec<(i32, i64)> {
+    pub(super) fn uncommitted(&mut self, sure: bool, of: impl Fn(i32) -> bool) -> Vec<(i32, i64)> {
         let mut offsets = Vec::new();
         for (number, partition) in &mut self.partitions {
             let known = if sure { partition.committed } else { partition.told };
@@ -292,14 +293,14 @@ mod tests {
         ledger.stored(0);
         assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 7)]);
         ledger.finish(&batch);
-        assert_eq!(ledger.to_commit(false, |_| true), [(0, 7)]);
-        assert!(ledger.to_commit(false, |_| true).is_empty() && !ledger.is_idle(|_| true));
-        assert_eq!(ledger.to_commit(true, |_| true), [(0, 7)]);
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
+        assert!(ledger.uncommitted(false, |_| true).is_empty() && !ledger.is_idle(|_| true));
+        assert_eq!(ledger.uncommitted(true, |_| true), [(0, 7)]);
         ledger.not_committed(0);
         assert!(ledger.is_dirty());
-        assert_eq!(ledger.to_commit(false, |_| true), [(0, 7)]);
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
         ledger.committed(0, 7);
-        assert!(ledger.to_commit(true, |_| true).is_empty() && !ledger.is_dirty());
+        assert!(ledger.uncommitted(true, |_| true).is_empty() && !ledger.is_dirty());
     }
 
     #[test]
@@ -317,13 +318,13 @@ mod tests {
         assert!(!ledger.is_idle(|partition| partition == 0));
         ledger.finish(&batch);
         assert!(ledger.is_idle(|_| true));
-        assert_eq!(ledger.to_commit(false, |_| true), [(1, 1)]);
+        assert_eq!(ledger.uncommitted(false, |_| true), [(1, 1)]);
         ledger.stored(0);
         assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(1, 1)]);
         // Given back, it is begun anew, and what was under way of it before counts no more.
         ledger.begin(0);
         ledger.finish(&batch);
-        assert!(ledger.to_commit(false, |_| true).is_empty());
+        assert!(ledger.uncommitted(false, |_| true).is_empty());
     }
 
     #[test]
@@ -343,9 +344,10 @@ mod tests {
         let mut ledger = Ledger::new(1, 1, 1_000_000);
         ledger.begin(0);
         let [hold] = ledger.held()[..] else { panic!("not held") };
-        ledger.release(0, hold.1 + 1);
+        ledger.release(0, hold.1 + 1, Some(5));
         assert_eq!((ledger.held(), ledger.turn(false)), (vec![hold], nothing.clone()));
-        ledger.release(0, hold.1);
+        ledger.release(0, hold.1, Some(5));
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 5)]);
         assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![], vec![0]), nothing.clone()));
         ledger.not_turned(&[0]);
         assert_eq!(ledger.turn(false), (vec![], vec![0]));

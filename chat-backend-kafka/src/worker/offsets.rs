@@ -1,14 +1,15 @@
 //! Asks, beside the consumer, how far the group has come: for the lag, and for partitions that were added.
 //!
 //! When partitions are added to a topic, a room may go to another partition. What is in the new one must not be stored before what
-//! is in the old one. So a partition of which the group has never committed anything is held until the others are done as far as
-//! they went when it was first seen.
+//! is in the old one. So a partition that the group has never begun with is held until every node knows of it, and then until the
+//! others are done as far as they go by that time. A partition counts as begun with by what is committed of it, so that is done as
+//! soon as it is released, be it empty.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
+    consumer::{BaseConsumer, Consumer as _},
     error::KafkaResult,
 };
 use tokio::time::{Instant, sleep_until};
@@ -38,20 +39,27 @@ impl Extent {
     }
 }
 
-/// What a held partition waits for: ends of others.
+/// Ends of other partitions.
 type Ends = BTreeMap<i32, i64>;
 
+/// What a held partition waits for.
+#[derive(Debug)]
+struct Hold {
+    since: Instant,
+    /// None until every node knows of the partition.
+    ends: Option<Ends>,
+}
+
 /// Asks until the worker ends.
-pub(super) async fn watch(shared: Arc<Shared>, client: ClientConfig, patience: Duration) {
-    let mut held: BTreeMap<(i32, u64), Ends> = BTreeMap::new();
-    let consumer: KafkaResult<BaseConsumer<DefaultConsumerContext>> = client.create();
-    let Ok(consumer) = consumer.map(Arc::new) else { return };
+pub(super) async fn watch(shared: Arc<Shared>, consumer: Arc<BaseConsumer>, patience: Duration) {
+    let mut held: BTreeMap<(i32, u64), Hold> = BTreeMap::new();
     loop {
         let began = Instant::now();
+        let holds = shared.ledger().held();
         match ask(&shared, &consumer, patience).await {
             Ok(extents) => {
                 tell_lag(&shared, &extents);
-                release(&shared, &extents, &mut held);
+                release(&shared, &extents, holds, &mut held);
             }
             Err(error) => tracing::debug!(?error, "it is not known how far the workers have come"),
         }
@@ -66,7 +74,7 @@ pub(super) async fn watch(shared: Arc<Shared>, client: ClientConfig, patience: D
 /// The partitions of the topic, each with its ends, and how far the group has come.
 async fn ask(
     shared: &Shared,
-    consumer: &Arc<BaseConsumer<DefaultConsumerContext>>,
+    consumer: &Arc<BaseConsumer>,
     patience: Duration,
 ) -> Result<BTreeMap<i32, Extent>, KafkaError> {
     let (consumer, topic) = (Arc::clone(consumer), shared.topics.messages.clone());
@@ -114,19 +122,29 @@ fn tell_lag(shared: &Shared, extents: &BTreeMap<i32, Extent>) {
     metrics::lag(lag);
 }
 
-/// Lets the partitions go on that need not wait any more.
-fn release(shared: &Shared, extents: &BTreeMap<i32, Extent>, held: &mut BTreeMap<(i32, u64), Ends>) {
+/// Lets those of these partitions go on that need not wait any more. They were held before it was asked how far the group has come: what
+/// another worker committed of them before is known.
+fn release(
+    shared: &Shared,
+    extents: &BTreeMap<i32, Extent>,
+    holds: Vec<(i32, u64)>,
+    held: &mut BTreeMap<(i32, u64), Hold>,
+) {
     let mut ledger = shared.ledger();
-    let holds = ledger.held();
     held.retain(|hold, _| holds.contains(hold));
     let mut released = 0;
-    for hold in holds {
-        // It came after the question.
-        let Some(extent) = extents.get(&hold.0) else { continue };
-        let ends = held.entry(hold).or_insert_with(|| before(hold.0, *extent, extents));
+    for (partition, term) in holds {
+        let Some(extent) = extents.get(&partition) else { continue };
+        let hold = held.entry((partition, term)).or_insert_with(|| Hold { since: Instant::now(), ends: None });
+        let others = others(partition, *extent, extents);
+        if !others.is_empty() && hold.since.elapsed() < shared.config.growth_pause {
+            continue;
+        }
+        let ends = hold.ends.get_or_insert(others);
         if ends.iter().all(|(other, end)| extents.get(other).is_some_and(|extent| extent.at() >= *end)) {
-            ledger.release(hold.0, hold.1);
-            held.remove(&hold);
+            let first = extent.committed.is_none().then_some(extent.low);
+            ledger.release(partition, term, first);
+            held.remove(&(partition, term));
             released += 1;
         }
     }
@@ -136,8 +154,8 @@ fn release(shared: &Shared, extents: &BTreeMap<i32, Extent>, held: &mut BTreeMap
     }
 }
 
-/// What a partition waits for: nothing, where the group has begun with it, or has begun with none.
-fn before(partition: i32, extent: Extent, extents: &BTreeMap<i32, Extent>) -> Ends {
+/// How far the partitions go that were there before this one: none, where the group has begun with it, or with no other.
+fn others(partition: i32, extent: Extent, extents: &BTreeMap<i32, Extent>) -> Ends {
     if extent.committed.is_some() {
         return Ends::new();
     }
@@ -145,11 +163,11 @@ fn before(partition: i32, extent: Extent, extents: &BTreeMap<i32, Extent>) -> En
     begun.map(|(other, extent)| (*other, extent.high)).collect()
 }
 
-/// The client that asks: of the group, and never a member of it.
-pub(super) fn client(member: &ClientConfig) -> ClientConfig {
+/// Who asks: of the group, and never a member of it.
+pub(super) fn client(member: &ClientConfig) -> KafkaResult<Arc<BaseConsumer>> {
     let mut client = member.clone();
     client.remove("statistics.interval.ms");
-    client
+    client.create().map(Arc::new)
 }
 
 #[cfg(test)]
@@ -164,11 +182,11 @@ mod tests {
     fn a_partition_that_was_added_waits_for_those_that_were_there() {
         let new = extent(0, 3, None);
         let extents = BTreeMap::from([(0, extent(0, 10, Some(4))), (1, extent(0, 0, None)), (2, new)]);
-        assert_eq!(before(2, new, &extents), Ends::from([(0, 10)]));
-        assert_eq!(before(0, extents[&0], &extents), Ends::new());
+        assert_eq!(others(2, new, &extents), Ends::from([(0, 10)]));
+        assert_eq!(others(0, extents[&0], &extents), Ends::new());
         // A topic that nobody has read yet.
         let extents = BTreeMap::from([(0, extent(0, 10, None)), (1, extent(0, 5, None))]);
-        assert_eq!(before(1, extents[&1], &extents), Ends::new());
+        assert_eq!(others(1, extents[&1], &extents), Ends::new());
     }
 
     #[test]

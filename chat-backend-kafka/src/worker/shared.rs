@@ -147,6 +147,7 @@ impl Shared {
 
     pub(super) fn stored(&self, lane: usize) {
         self.ledger().stored(lane);
+        self.troubles().store.remove(&lane);
         self.changed.notify_one();
     }
 

@@ -105,7 +105,6 @@ fn dead_headers(shared: &Shared, item: &Item, headers: OwnedHeaders, reason: &st
 async fn write(shared: &Shared, items: &[Item], mut letters: Vec<Letter>) {
     let mut pauses = Pauses::new(shared.config.first_pause, shared.config.longest_pause);
     let mut losses = shared.losses.subscribe();
-    let dead = letters.iter().filter(|letter| letter.is_dead).count();
     loop {
         losses.borrow_and_update();
         {
@@ -113,7 +112,7 @@ async fn write(shared: &Shared, items: &[Item], mut letters: Vec<Letter>) {
             letters.retain(|letter| ledger.has(items[letter.index].partition, items[letter.index].term));
         }
         if letters.is_empty() {
-            return;
+            break;
         }
         let records = letters.iter().map(|letter| Outgoing {
             topic: if letter.is_dead { &shared.topics.dead_letters } else { &shared.topics.persisted },
@@ -139,7 +138,7 @@ async fn write(shared: &Shared, items: &[Item], mut letters: Vec<Letter>) {
         shared.telling_trouble(Some(error));
         wait(pause, &mut losses).await;
     }
-    metrics::dead_letters(dead);
+    metrics::dead_letters(letters.iter().filter(|letter| letter.is_dead).count());
     shared.telling_trouble(None);
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn quick(config: &KafkaConfig) -> WorkerConfig {
         .with_group(format!("{}-workers", config.topics().messages))
         .with_session_timeout(Duration::from_secs(6))
         .with_refresh(Duration::from_millis(500))
+        .with_growth_pause(Duration::from_millis(1_500))
         .with_pauses(Duration::from_millis(20), Duration::from_millis(500))
 }
 
