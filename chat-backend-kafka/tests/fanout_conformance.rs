@@ -3,7 +3,7 @@
 
 mod live;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_backend_kafka::{FanoutConfig, KafkaConfig, KafkaFanout, Persisted, StoredMessages};
@@ -13,12 +13,12 @@ use chat_core::{
     testkit::{FanoutHarness, FanoutInterruptionHarness, FanoutOverflowHarness},
 };
 use chat_test_services::{Kafka, Proxy};
-use live::{connect, fresh, make_live_topics, producer, quick};
+use live::{PATIENCE, connect, fresh, make_live_topics, next, producer, quick, signal, topic};
 use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// Gives what is on fresh topics for each case.
 struct Nodes {
@@ -49,15 +49,27 @@ impl FanoutHarness for Nodes {
             fresh(Kafka::shared().await.unwrap())
         };
         make_live_topics(&config, 3).await;
-        let mut nodes: Vec<Arc<dyn Fanout>> = Vec::new();
+        let mut nodes = Vec::new();
         for _ in 0..count {
-            let fanout = connect(&config, quick().with_stored_messages(self.stored_messages)).await;
-            nodes.push(match self.stored_messages {
-                StoredMessages::FromWorkers => Arc::new(WithWorker::new(fanout, &config)),
-                _ => fanout,
-            });
+            let node = connect(&config, quick().with_stored_messages(self.stored_messages)).await;
+            // The first one takes longer, and on a busy machine longer than a publisher waits.
+            let nobody = [Publication::new(topic("nobody"), signal("first"))];
+            let begun = Instant::now();
+            while let Err(error) = node.publish(&nobody).await {
+                assert!(begun.elapsed() < PATIENCE, "{error:?}");
+            }
+            nodes.push(node);
         }
-        nodes
+        let all: Arc<[_]> = nodes.clone().into();
+        let node = |fanout| -> Arc<dyn Fanout> {
+            match self.stored_messages {
+                StoredMessages::FromWorkers => {
+                    Arc::new(WithWorker { fanout, worker: Worker::new(&config), all: Arc::clone(&all) })
+                }
+                _ => fanout,
+            }
+        };
+        nodes.into_iter().map(node).collect()
     }
 }
 
@@ -84,6 +96,7 @@ impl FanoutInterruptionHarness for Nodes {
 struct WithWorker {
     fanout: Arc<KafkaFanout>,
     worker: Worker,
+    all: Arc<[Arc<KafkaFanout>]>,
 }
 
 struct Worker {
@@ -97,15 +110,11 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-impl WithWorker {
-    fn new(fanout: Arc<KafkaFanout>, config: &KafkaConfig) -> Self {
-        let worker =
-            Worker { producer: producer(config.brokers()), topic: config.topics().persisted.clone() };
-        Self { fanout, worker }
-    }
-}
-
 impl Worker {
+    fn new(config: &KafkaConfig) -> Self {
+        Self { producer: producer(config.brokers()), topic: config.topics().persisted.clone() }
+    }
+
     /// A record as the workers write it.
     async fn write(&self, persisted: &Persisted) {
         let mut value = serde_json::to_value(persisted).unwrap();
@@ -132,16 +141,18 @@ impl Backend for WithWorker {
 #[async_trait]
 impl Fanout for WithWorker {
     async fn publish(&self, events: &[Publication]) -> Result<()> {
-        let mut has_written = false;
         for event in events {
             if let FanoutEvent::Message(message) = &*event.event {
+                let mut everywhere = Vec::new();
+                for node in &*self.all {
+                    everywhere.push(node.subscribe(&event.topic).await?);
+                }
                 self.worker.write(&Persisted::Stored { message: message.clone() }).await;
-                has_written = true;
+                // There is no order between the two topics, and a case that has both counts on one.
+                for subscription in &mut everywhere {
+                    next(subscription).await;
+                }
             }
-        }
-        if has_written {
-            // There is no order between the two topics, and a case that has both counts on one.
-            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         self.fanout.publish(events).await
     }

@@ -218,3 +218,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), KafkaErr
     let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
     thread.map(drop).map_err(|error| KafkaError::new(KafkaErrorKind::Other, error))
 }
+
+#[cfg(test)]
+mod tests;
