@@ -31,8 +31,19 @@ impl Sink for Noted {
 struct Bench {
     cluster: MockCluster<'static, DefaultProducerContext>,
     config: KafkaConfig,
+    writer: Writer,
+}
+
+struct Writer {
     producer: FutureProducer,
     topic: String,
+}
+
+impl Writer {
+    async fn write(&self, partition: i32, text: &str) {
+        let record = FutureRecord::<str, str>::to(&self.topic).partition(partition).payload(text);
+        self.producer.send(record, PATIENCE).await.unwrap();
+    }
 }
 
 impl Bench {
@@ -42,18 +53,14 @@ impl Bench {
         cluster.create_topic(&topic, 2, 1).unwrap();
         let config = KafkaConfig::new(cluster.bootstrap_servers());
         let producer = config.client().create().unwrap();
-        Self { cluster, config, producer, topic }
-    }
-
-    async fn write(&self, partition: i32, text: &str) {
-        let record = FutureRecord::<str, str>::to(&self.topic).partition(partition).payload(text);
-        self.producer.send(record, PATIENCE).await.unwrap();
+        Self { cluster, config, writer: Writer { producer, topic } }
     }
 
     fn tail(&self) -> (Tail, mpsc::Receiver<Option<String>>) {
         let (noted, read) = mpsc::channel(1_000);
         let settings = TailSettings { refresh: Duration::from_millis(100), stall: Duration::from_secs(2) };
-        let tail = Tail::start(&self.config, vec![self.topic.clone()], settings, Noted(noted)).unwrap();
+        let tail =
+            Tail::start(&self.config, vec![self.writer.topic.clone()], settings, Noted(noted)).unwrap();
         (tail, read)
     }
 }
@@ -65,17 +72,17 @@ async fn next(read: &mut mpsc::Receiver<Option<String>>) -> Option<String> {
 #[tokio::test]
 async fn it_begins_at_the_ends_however_often_it_has_to_ask() {
     let bench = Bench::new();
-    bench.write(0, "before").await;
-    bench.write(1, "before").await;
+    bench.writer.write(0, "before").await;
+    bench.writer.write(1, "before").await;
     bench.cluster.request_errors(
         Request::ListOffsets,
         &[Answer::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, Answer::RD_KAFKA_RESP_ERR_UNKNOWN],
     );
     let (tail, mut read) = bench.tail();
     tail.ready(PATIENCE).await.unwrap();
-    bench.write(0, "one").await;
+    bench.writer.write(0, "one").await;
     assert_eq!(next(&mut read).await.as_deref(), Some("one"));
-    bench.write(1, "two").await;
+    bench.writer.write(1, "two").await;
     assert_eq!(next(&mut read).await.as_deref(), Some("two"));
     tail.health().unwrap();
 }
@@ -94,7 +101,7 @@ async fn a_leader_that_moves_is_followed_without_a_word() {
         ],
     );
     for text in ["one", "two", "three"] {
-        bench.write(0, text).await;
+        bench.writer.write(0, text).await;
         assert_eq!(next(&mut read).await.as_deref(), Some(text));
     }
 }
@@ -106,7 +113,7 @@ async fn records_that_are_late_are_told_as_missed_and_come_all_the_same() {
     let (tail, mut read) = bench.tail();
     tail.ready(PATIENCE).await.unwrap();
     bench.cluster.request_errors(Request::Fetch, &[Answer::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 10_000]);
-    bench.write(0, "late").await;
+    bench.writer.write(0, "late").await;
     assert_eq!(next(&mut read).await, None);
     bench.cluster.clear_request_errors(Request::Fetch);
     loop {
@@ -120,7 +127,7 @@ async fn records_that_are_late_are_told_as_missed_and_come_all_the_same() {
 #[tokio::test]
 async fn what_is_missing_is_said_by_who_waits_for_it() {
     let mut bench = Bench::new();
-    bench.topic = "missing".to_owned();
+    bench.writer.topic = "missing".to_owned();
     let (tail, _read) = bench.tail();
     let error = tail.ready(Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(error.kind(), KafkaErrorKind::TopicMissing);
