@@ -6,7 +6,9 @@ mod log;
 use std::{sync::Arc, time::Duration};
 
 use chat_backend_kafka::{KafkaConfig, QueueConfig, ensure_topics};
-use chat_core::{AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryStore, testkit::fixtures::draft};
+use chat_core::{
+    AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryStore, testkit::fixtures::draft,
+};
 use chat_test_services::{Kafka, KafkaCluster};
 use log::{
     Stage, fresh,

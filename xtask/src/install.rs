@@ -114,7 +114,11 @@ pub(crate) fn kafka_client() -> Result<()> {
     let programs = KAFKA_CLIENT_PROGRAMS.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package);
     let headers = KAFKA_CLIENT_HEADERS.iter().filter(|(header, _)| !has_header(header));
     let missing: Vec<&str> = programs.chain(headers.map(|(_, package)| *package)).collect();
-    if missing.is_empty() { Ok(()) } else { packages(&missing, "Nothing that uses Kafka can be built without them") }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        packages(&missing, "Nothing that uses Kafka can be built without them")
+    }
 }
 
 /// Whether a C compiler finds a header: the folders differ between machines.

@@ -135,7 +135,8 @@ fn release(
     let mut released = 0;
     for (partition, term) in holds {
         let Some(extent) = extents.get(&partition) else { continue };
-        let hold = held.entry((partition, term)).or_insert_with(|| Hold { since: Instant::now(), ends: None });
+        let hold =
+            held.entry((partition, term)).or_insert_with(|| Hold { since: Instant::now(), ends: None });
         let others = others(partition, *extent, extents);
         if !others.is_empty() && hold.since.elapsed() < shared.config.growth_pause {
             continue;

@@ -55,8 +55,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let topics = settings.kafka.topics().clone();
     ensure_topics(&settings.kafka, &topics.specs(settings.partitions, settings.replication)).await?;
     let store = PostgresBackend::connect(settings.postgres).await?;
@@ -100,7 +99,9 @@ async fn watch(worker: &Worker, topic: &str) {
         }
         match worker.health() {
             Ok(()) if !is_well => info!("it works again"),
-            Err(error) if is_well => warn!(error = %error.with_causes(), lag = worker.lag(), "nothing is stored"),
+            Err(error) if is_well => {
+                warn!(error = %error.with_causes(), lag = worker.lag(), "nothing is stored")
+            }
             Err(chat_core::Error::Draining) => return,
             _ => {}
         }

@@ -234,7 +234,16 @@ mod tests {
 
     #[test]
     fn all_that_is_missing_is_named_at_once() {
-        let said = problems(&["--partitions", "0", "--sasl", "plain", "--certificate", "/no/such/file", "--drain", "2h"]);
+        let said = problems(&[
+            "--partitions",
+            "0",
+            "--sasl",
+            "plain",
+            "--certificate",
+            "/no/such/file",
+            "--drain",
+            "2h",
+        ]);
         for setting in [
             "KAFKA_BROKERS: is needed",
             "DATABASE_URL: is needed",

@@ -73,7 +73,8 @@ async fn a_killed_process_leaves_nothing_undone_and_a_terminated_one_finishes() 
         QueuedLog::start(&config, QueueConfig::new(), store.message_log(), store.rooms()).await.unwrap();
     let send = async |from: usize, to: usize| {
         for n in from..to {
-            let outcomes = queue.append(&[draft("r", "ann", &format!("c{n}"), &n.to_string())]).await.unwrap();
+            let outcomes =
+                queue.append(&[draft("r", "ann", &format!("c{n}"), &n.to_string())]).await.unwrap();
             assert_eq!(outcomes, [AppendOutcome::Accepted]);
         }
     };
