@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::{
+    install,
     process::{Steps, cargo, output, run as run_command},
     workspace::{Package, Workspace},
 };
@@ -35,6 +36,7 @@ const FOREIGN_TO_THE_CORE: [&str; 18] = [
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     let root = &workspace.root;
     steps.run("format", || run_command(cargo(root, ["fmt", "--all", "--check"])))?;
+    steps.run(install::KAFKA_CLIENT, install::kafka_client)?;
     steps.run("lints", || {
         let all = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         run_command(cargo(root, all))

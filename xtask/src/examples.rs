@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::{Result, bail};
 
 use crate::{
+    install,
     process::{self, Steps, cargo},
     server::Server,
     services::{self, Running},
@@ -21,6 +22,7 @@ const HOT_LOG: &str = "HOT_LOG";
 
 /// Builds and tries every example server.
 pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
+    steps.run(install::KAFKA_CLIENT, install::kafka_client)?;
     steps.run("build of the examples", || {
         process::run(cargo(&workspace.root, ["build"].iter().chain(&EVERYTHING)))
     })?;

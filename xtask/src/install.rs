@@ -1,4 +1,4 @@
-//! What some tests need beside Rust: Node.js, npm, Chromium, Python.
+//! What is needed beside Rust: to build, a C++ compiler and CMake; for some tests Node.js, npm, Chromium, Python.
 
 use std::{
     env, fs,
@@ -24,6 +24,23 @@ const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
 const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3" };
 /// Debian has what makes virtual environments in a package apart from `python3` itself.
 const VENV: &str = "python3-venv";
+
+/// The step that looks for them.
+pub(crate) const KAFKA_CLIENT: &str = "what builds the client of Kafka";
+
+/// What builds librdkafka, and the headers that it wants; nothing of curl is linked.
+const KAFKA_CLIENT_PROGRAMS: [Tool; 4] = [
+    Tool { program: "cc", package: "gcc" },
+    Tool { program: "c++", package: "g++" },
+    Tool { program: "cmake", package: "cmake" },
+    Tool { program: "pkg-config", package: "pkg-config" },
+];
+const KAFKA_CLIENT_HEADERS: [(&str, &str); 4] = [
+    ("openssl/ssl.h", "libssl-dev"),
+    ("zstd.h", "libzstd-dev"),
+    ("zlib.h", "zlib1g-dev"),
+    ("curl/curl.h", "libcurl4-openssl-dev"),
+];
 
 #[derive(Debug, Clone, Copy)]
 struct Tool {
@@ -92,6 +109,24 @@ pub(crate) fn npm_is_there() -> bool {
     NPM.is_there()
 }
 
+/// Sees to it that the client of Kafka can be built.
+pub(crate) fn kafka_client() -> Result<()> {
+    let programs = KAFKA_CLIENT_PROGRAMS.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package);
+    let headers = KAFKA_CLIENT_HEADERS.iter().filter(|(header, _)| !has_header(header));
+    let missing: Vec<&str> = programs.chain(headers.map(|(_, package)| *package)).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        packages(&missing, "Nothing that uses Kafka can be built without them")
+    }
+}
+
+/// Whether a C compiler finds a header: the folders differ between machines.
+fn has_header(header: &str) -> bool {
+    let includes = format!("printf '#include <{header}>' | cc -fsyntax-only -xc -");
+    process::output(command("sh", &["-c", &format!("{includes} 2>&1")])).is_ok()
+}
+
 fn install_missing(tools: &[Tool], otherwise: &str) -> Result<()> {
     let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
     if missing.is_empty() { Ok(()) } else { packages(&missing, otherwise) }
@@ -158,6 +193,12 @@ mod tests {
         assert!(is_new_enough("v20.19.2"));
         assert!(is_new_enough("v22.1.0"));
         assert!(!is_new_enough(""));
+    }
+
+    #[test]
+    fn a_header_is_looked_for_where_the_compiler_does() {
+        assert!(!is_there("cc") || has_header("stdio.h"));
+        assert!(!has_header("no/such/header.h"));
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     let root = &workspace.root;
     let browser = !options.no_browser;
     let mut node = PathBuf::new();
+    steps.run(install::KAFKA_CLIENT, install::kafka_client)?;
     steps.run("tools for the page's tests", || {
         node = install::tools_for_the_page(browser, workspace.target())?;
         Ok(())

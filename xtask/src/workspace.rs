@@ -52,6 +52,9 @@ impl Target {
     }
 }
 
+/// Examples that listen nowhere. Their own tests start them.
+const NO_SERVERS: [&str; 1] = ["example-kafka-worker"];
+
 impl Workspace {
     pub(crate) fn load() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
@@ -72,7 +75,8 @@ impl Workspace {
     pub(crate) fn example_servers(&self) -> impl Iterator<Item = &str> {
         let examples = self.packages.iter().filter(|package| package.name.starts_with("example-"));
         let targets = examples.flat_map(|package| &package.targets);
-        targets.filter(|target| target.is("bin")).map(|target| target.name.as_str())
+        let programs = targets.filter(|target| target.is("bin")).map(|target| target.name.as_str());
+        programs.filter(|name| !NO_SERVERS.contains(name))
     }
 
     /// Where everything that is made goes.

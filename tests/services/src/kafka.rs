@@ -1,5 +1,6 @@
-//! Kafka: one broker that is its own controller (KRaft).
+//! Kafka: one broker that is its own controller (KRaft), or three.
 
+mod cluster;
 mod jars;
 
 use std::{ffi::OsString, fs, path::Path, process::Command};
@@ -26,6 +27,8 @@ use crate::{
     source::Kind,
 };
 
+pub use self::cluster::KafkaCluster;
+
 const KIND: Kind = Kind {
     name: "Kafka",
     variable: "CHAT_TEST_KAFKA_URL",
@@ -39,7 +42,7 @@ pub(crate) const VERSION: &str = "4.1.1";
 /// An ApiVersions request, version 0: length, key 18, version, correlation id, no client id. Every broker answers it.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'c', b'h', b'a', b't', 0xff, 0xff];
 
-/// Every cluster has an id, of 16 bytes in Base64. Ours are all alone.
+/// Every cluster has an id, of 16 bytes in Base64. Ours know nothing of each other.
 const CLUSTER: &str = "chat-test-cluster-id00";
 
 /// Small and quick to start, which counts more here than how fast it runs after an hour.

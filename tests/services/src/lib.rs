@@ -37,7 +37,7 @@ mod user;
 
 pub use self::{
     database::Database,
-    kafka::{Kafka, KafkaService},
+    kafka::{Kafka, KafkaCluster, KafkaService},
     pgbouncer::PgBouncer,
     postgres::{Postgres, PostgresService},
     proxy::{Direction, Proxy},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use chat_test_services::Kafka;
+use chat_test_services::{Kafka, KafkaCluster};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, ToSocketAddrs},
@@ -71,11 +71,15 @@ impl Client {
     }
 
     async fn create(&mut self, topic: &str) -> Result<()> {
-        // Version 2: one topic of one partition and one replica, no assignment, no settings.
+        self.create_with(topic, 1, 1).await
+    }
+
+    async fn create_with(&mut self, topic: &str, partitions: i32, replicas: i16) -> Result<()> {
+        // Version 2: one topic, no assignment, no settings.
         let mut body = 1_i32.to_be_bytes().to_vec();
         body.extend(text(topic)?);
-        body.extend(1_i32.to_be_bytes());
-        body.extend(1_i16.to_be_bytes());
+        body.extend(partitions.to_be_bytes());
+        body.extend(replicas.to_be_bytes());
         body.extend([0; 8]);
         body.extend(10_000_i32.to_be_bytes());
         body.push(0);
@@ -120,6 +124,29 @@ async fn it_takes_requests_and_keeps_the_topics_of_tests_apart() -> Result<()> {
     client.create(&format!("{one}topic")).await?;
     sees(&mut client, &format!("{one}topic"), true).await?;
     sees(&mut client, &format!("{other}topic"), false).await
+}
+
+#[tokio::test]
+async fn three_brokers_go_on_without_any_one_of_them() -> Result<()> {
+    let cluster = KafkaCluster::private().await?;
+    assert_eq!(cluster.url().split(',').count(), 3);
+    let mut client = Client::connect(cluster.servers()[0].address()?).await?;
+    client.create_with("topic", 3, 3).await?;
+    cluster.whole().await?;
+    for _ in 0..2 {
+        let before = cluster.leader("topic", 0).await?;
+        cluster.servers()[before].kill().await?;
+        timeout(PATIENCE, async {
+            // While they choose, nobody leads it.
+            while !cluster.leader("topic", 0).await.is_ok_and(|leader| leader != before) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await?;
+        cluster.servers()[before].start().await?;
+        cluster.whole().await?;
+    }
+    Ok(())
 }
 
 /// One server for all of it: starting one takes seconds.

@@ -1,0 +1,154 @@
+//! The thread that takes records off.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::Receiver},
+    time::Duration,
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError as Cause,
+    message::{BorrowedMessage, Message as _},
+    types::RDKafkaErrorCode as Code,
+};
+
+use super::{
+    Shared, Sink,
+    context::Context,
+    places::{Held, Place},
+};
+use crate::{KafkaError, KafkaErrorKind};
+
+/// How long it waits for a record before it looks for orders.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How many records are taken before it looks for orders and the sink passes on what it has gathered.
+const BURST: usize = 512;
+
+/// What the watcher has found out. Only the reader changes positions, so that none is changed under a record in its hand.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Read these as well, each from this offset.
+    Add(BTreeMap<Place, i64>),
+    /// Something may be lacking or late.
+    Missed,
+    /// Something is lacking: go on where that is possible, and leave out what is not named.
+    Restart(BTreeMap<Place, Held>),
+}
+
+pub(super) struct Reader<S> {
+    shared: Arc<Shared>,
+    consumer: Arc<BaseConsumer<Context>>,
+    orders: Receiver<Order>,
+    sink: S,
+    /// The next offset of each partition.
+    positions: BTreeMap<Place, i64>,
+}
+
+impl<S: Sink> Reader<S> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        consumer: Arc<BaseConsumer<Context>>,
+        orders: Receiver<Order>,
+        sink: S,
+    ) -> Self {
+        Self { shared, consumer, orders, sink, positions: BTreeMap::new() }
+    }
+
+    pub(super) fn run(mut self) {
+        let consumer = Arc::clone(&self.consumer);
+        while !self.shared.bell.is_closed() {
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(order);
+            }
+            let mut next = consumer.poll(POLL);
+            if next.is_none() {
+                continue;
+            }
+            let mut left = BURST;
+            while let Some(record) = next {
+                self.take(record);
+                left -= 1;
+                next = if left > 0 { consumer.poll(Duration::ZERO) } else { None };
+            }
+            self.shared.positions().clone_from(&self.positions);
+            self.sink.flush();
+        }
+    }
+
+    fn take(&mut self, record: Result<BorrowedMessage<'_>, Cause>) {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return self.trouble(error),
+        };
+        let Some(topic) = self.shared.topics.iter().position(|topic| topic == record.topic()) else { return };
+        let place = Place { topic, partition: record.partition() };
+        // After a restart what was read before may come again.
+        let Some(position) = self.positions.get_mut(&place).filter(|next| **next <= record.offset()) else {
+            return;
+        };
+        *position = record.offset() + 1;
+        self.sink.record(&record);
+    }
+
+    fn trouble(&self, error: Cause) {
+        // Nobody joins the group, so nobody needs leave for it.
+        if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
+            return;
+        }
+        tracing::debug!(%error, "reading met an error");
+        let error = KafkaError::from(error);
+        match error.kind() {
+            KafkaErrorKind::OffsetLost => self.shared.bell.lost(),
+            // It comes back by itself, and the watcher sees whether something was late.
+            KafkaErrorKind::Connection | KafkaErrorKind::Timeout | KafkaErrorKind::Unavailable => {}
+            _ => self.shared.bell.disturbed(),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Add(places) => {
+                let done = self.consumer.incremental_assign(&self.list(&places));
+                self.positions.extend(places);
+                self.check(done);
+            }
+            Order::Missed => self.sink.missed(),
+            Order::Restart(held) => {
+                let old = std::mem::take(&mut self.positions);
+                let resumed = held.into_iter().map(|(place, held)| {
+                    // One that is new is read from its beginning, as any that is added.
+                    (place, held.resume(old.get(&place).copied().unwrap_or(0)))
+                });
+                self.positions = resumed.collect();
+                let done = self.consumer.assign(&self.list(&self.positions));
+                self.check(done);
+                self.sink.missed();
+            }
+        }
+        self.shared.positions().clone_from(&self.positions);
+    }
+
+    fn list(&self, places: &BTreeMap<Place, i64>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (place, offset) in places {
+            let added = self
+                .shared
+                .topics
+                .get(place.topic)
+                .map(|topic| list.add_partition_offset(topic, place.partition, Offset::Offset(*offset)));
+            debug_assert!(matches!(added, Some(Ok(()))), "an offset that cannot be said");
+        }
+        list
+    }
+
+    /// An assignment fails when the client is fatally broken or this list is not to be had; then all is assigned anew.
+    fn check(&self, done: Result<(), Cause>) {
+        if let Err(error) = done {
+            tracing::warn!(%error, "partitions could not be assigned");
+            self.shared.bell.lost();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What brokers answer once in a while, by a broker that answers as it is told. The rest is tested on a real one.
+
+use rdkafka::{
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, FutureProducer, FutureRecord},
+    types::{RDKafkaApiKey as Request, RDKafkaRespErr as Answer},
+};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::*;
+use crate::TopicNames;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What was read: a record's text, or nothing where something was missed.
+struct Noted(mpsc::Sender<Option<String>>);
+
+impl Sink for Noted {
+    fn record(&mut self, record: &impl Message) {
+        let text = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+        drop(self.0.try_send(Some(text)));
+    }
+
+    fn flush(&mut self) {}
+
+    fn missed(&mut self) {
+        drop(self.0.try_send(None));
+    }
+}
+
+struct Bench {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    config: KafkaConfig,
+    writer: Writer,
+}
+
+struct Writer {
+    producer: FutureProducer,
+    topic: String,
+}
+
+impl Writer {
+    async fn write(&self, partition: i32, text: &str) {
+        let record = FutureRecord::<str, str>::to(&self.topic).partition(partition).payload(text);
+        self.producer.send(record, PATIENCE).await.unwrap();
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        let topic = TopicNames::default().events;
+        cluster.create_topic(&topic, 2, 1).unwrap();
+        let config = KafkaConfig::new(cluster.bootstrap_servers());
+        let producer = config.client().create().unwrap();
+        Self { cluster, config, writer: Writer { producer, topic } }
+    }
+
+    fn tail(&self) -> (Tail, mpsc::Receiver<Option<String>>) {
+        let (noted, read) = mpsc::channel(1_000);
+        let settings = TailSettings { refresh: Duration::from_millis(100), stall: Duration::from_secs(2) };
+        let tail =
+            Tail::start(&self.config, vec![self.writer.topic.clone()], settings, Noted(noted)).unwrap();
+        (tail, read)
+    }
+}
+
+async fn next(read: &mut mpsc::Receiver<Option<String>>) -> Option<String> {
+    timeout(PATIENCE, read.recv()).await.expect("in time").expect("it reads")
+}
+
+#[tokio::test]
+async fn it_begins_at_the_ends_however_often_it_has_to_ask() {
+    let bench = Bench::new();
+    bench.writer.write(0, "before").await;
+    bench.writer.write(1, "before").await;
+    bench.cluster.request_errors(
+        Request::ListOffsets,
+        &[Answer::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, Answer::RD_KAFKA_RESP_ERR_UNKNOWN],
+    );
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.writer.write(0, "one").await;
+    assert_eq!(next(&mut read).await.as_deref(), Some("one"));
+    bench.writer.write(1, "two").await;
+    assert_eq!(next(&mut read).await.as_deref(), Some("two"));
+    tail.health().unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_that_moves_is_followed_without_a_word() {
+    let bench = Bench::new();
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.cluster.request_errors(
+        Request::Fetch,
+        &[
+            Answer::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            Answer::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
+            Answer::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        ],
+    );
+    for text in ["one", "two", "three"] {
+        bench.writer.write(0, text).await;
+        assert_eq!(next(&mut read).await.as_deref(), Some(text));
+    }
+}
+
+/// The connection is there, and records are not handed out.
+#[tokio::test]
+async fn records_that_are_late_are_told_as_missed_and_come_all_the_same() {
+    let bench = Bench::new();
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.cluster.request_errors(Request::Fetch, &[Answer::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 10_000]);
+    bench.writer.write(0, "late").await;
+    assert_eq!(next(&mut read).await, None);
+    bench.cluster.clear_request_errors(Request::Fetch);
+    loop {
+        match next(&mut read).await {
+            None => {}
+            Some(text) => break assert_eq!(text, "late"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_by_who_waits_for_it() {
+    let mut bench = Bench::new();
+    bench.writer.topic = "missing".to_owned();
+    let (tail, _read) = bench.tail();
+    let error = tail.ready(Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!(error.kind(), KafkaErrorKind::TopicMissing);
+    assert_eq!(tail.health().unwrap_err().kind(), KafkaErrorKind::TopicMissing);
+}

@@ -1,0 +1,309 @@
+//! The thread that reads. It stays in the group whatever the store does, and blocks nobody else where librdkafka blocks.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread, time::Duration};
+
+use futures::FutureExt as _;
+use rdkafka::{
+    ClientConfig, Message as _, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    message::BorrowedMessage,
+};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use super::{
+    Item, Shared, Step,
+    context::{Context, commit},
+    metrics,
+    shared::Stop,
+};
+use crate::{KafkaConfig, KafkaError, KafkaErrorKind};
+
+/// For so long a lane may have enough before its partitions are paused. Not to ask for a moment costs nothing; pausing throws away
+/// what was fetched.
+const SLOW: Duration = Duration::from_millis(500);
+/// How long it rests before a client that failed for good is made anew.
+const REST: Duration = Duration::from_secs(1);
+/// How long it sleeps where nothing happens.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Ends the thread where a settled share of the work ends.
+enum End {
+    /// Whether everything that was begun is done.
+    Stopped(bool),
+    Failed(KafkaError),
+}
+
+/// Starts the thread. It answers when it has left the group, and whether everything that was begun is done.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    client: ClientConfig,
+    lanes: Vec<mpsc::Sender<Vec<Item>>>,
+) -> Result<oneshot::Receiver<bool>, KafkaError> {
+    let runtime = runtime::Builder::new_current_thread().enable_time().build();
+    let other = |error| KafkaError::new(KafkaErrorKind::Other, error);
+    let runtime = runtime.map_err(other)?;
+    let (left, done) = oneshot::channel();
+    let run = move || {
+        let finished = runtime.block_on(run(&shared, &client, lanes));
+        shared.ended();
+        // Nobody may wait for it.
+        let _ = left.send(finished);
+    };
+    thread::Builder::new().name("chat-kafka-worker".to_owned()).spawn(run).map_err(other)?;
+    Ok(done)
+}
+
+/// What the workers' consumers are like.
+pub(super) fn client(config: &KafkaConfig, worker: &super::WorkerConfig) -> ClientConfig {
+    let mut client = config.client();
+    for (name, value) in [("fetch.queue.backoff.ms", "50"), ("queued.max.messages.kbytes", "16384")] {
+        if client.get(name).is_none() {
+            client.set(name, value);
+        }
+    }
+    client
+        .set("group.id", &worker.group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // What was accepted before there was a worker is stored, too.
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false")
+        .set("session.timeout.ms", worker.session_timeout.as_millis().to_string())
+        .set("heartbeat.interval.ms", (worker.session_timeout / 5).as_millis().max(100).to_string())
+        .set("topic.metadata.refresh.interval.ms", worker.refresh.as_millis().to_string())
+        .set("statistics.interval.ms", "1000");
+    client
+}
+
+async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sender<Vec<Item>>>) -> bool {
+    let mut stop = shared.stop.subscribe();
+    loop {
+        let context = Context { shared: Arc::clone(shared) };
+        let end = match client.create_with_context::<_, StreamConsumer<Context>>(context) {
+            Ok(consumer) => Consuming::new(shared, consumer, &lanes).run().await,
+            Err(error) => End::Failed(error.into()),
+        };
+        let error = match end {
+            End::Stopped(finished) => return finished,
+            End::Failed(error) => error,
+        };
+        tracing::warn!(error = ?error, "a worker's consumer failed for good and is made anew");
+        shared.consumer_trouble(Some(error));
+        tokio::select! {
+            () = sleep(REST) => {}
+            _ = stop.wait_for(|stop| *stop != Stop::No) => return true,
+        }
+    }
+}
+
+struct Consuming<'s> {
+    shared: &'s Arc<Shared>,
+    consumer: StreamConsumer<Context>,
+    lanes: &'s [mpsc::Sender<Vec<Item>>],
+    stop: watch::Receiver<Stop>,
+    /// Since when some lane has enough.
+    full_since: Option<Instant>,
+    commit_at: Instant,
+    /// The offset that follows in each partition, and its term.
+    next: BTreeMap<i32, (u64, i64)>,
+}
+
+impl<'s> Consuming<'s> {
+    fn new(
+        shared: &'s Arc<Shared>,
+        consumer: StreamConsumer<Context>,
+        lanes: &'s [mpsc::Sender<Vec<Item>>],
+    ) -> Self {
+        Self {
+            shared,
+            consumer,
+            lanes,
+            stop: shared.stop.subscribe(),
+            full_since: None,
+            commit_at: Instant::now(),
+            next: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self) -> End {
+        if let Err(error) = self.consumer.subscribe(&[&self.shared.topics.messages]) {
+            return End::Failed(error.into());
+        }
+        loop {
+            let stop = *self.stop.borrow_and_update();
+            match stop {
+                Stop::No => {}
+                Stop::Finish(end) => return End::Stopped(self.finish(end).await),
+                Stop::Abort => return End::Stopped(false),
+            }
+            if self.dispatch().is_break() {
+                return End::Stopped(false);
+            }
+            self.commit_if_due().await;
+            let may_read = self.hold_up();
+            let wake_at = self.wake_at();
+            let shared = Arc::clone(self.shared);
+            tokio::select! {
+                biased;
+                _ = self.stop.changed() => {}
+                message = self.consumer.recv(), if may_read => {
+                    if let Err(error) = take(&mut self.next, self.shared, message) {
+                        return End::Failed(error);
+                    }
+                    if let Err(error) = self.drain() {
+                        return End::Failed(error);
+                    }
+                }
+                () = shared.changed.notified() => {}
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Takes what is there already, up to a batch.
+    fn drain(&mut self) -> Result<(), KafkaError> {
+        for _ in 1..self.shared.config.max_batch {
+            if self.shared.ledger().is_full() {
+                return Ok(());
+            }
+            let Some(message) = self.consumer.recv().now_or_never() else { return Ok(()) };
+            take(&mut self.next, self.shared, message)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each lane that can begin one its next batch.
+    fn dispatch(&self) -> ControlFlow<()> {
+        for (number, lane) in self.lanes.iter().enumerate() {
+            let batch = self.shared.ledger().next_batch(number);
+            // A lane that can begin has room. One that is gone ends the worker.
+            if batch.is_some_and(|batch| lane.try_send(batch).is_err()) {
+                tracing::error!("a worker's lane is gone, and the worker ends");
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn commit_if_due(&mut self) {
+        if Instant::now() < self.commit_at {
+            return;
+        }
+        self.commit_at = Instant::now() + self.shared.config.commit_interval;
+        if commit(self.shared, &self.consumer, CommitMode::Async, |_| true) {
+            tokio::select! {
+                () = self.shared.reached(Step::Committed) => {}
+                _ = self.stop.wait_for(|stop| *stop == Stop::Abort) => {}
+            }
+        }
+    }
+
+    /// Pauses the partitions whose lane is held up and resumes those whose lane goes on. Answers whether it can be read now: a
+    /// worker whose store is away reads on, to stay in its group.
+    fn hold_up(&mut self) -> bool {
+        let mut ledger = self.shared.ledger();
+        let full = ledger.is_full();
+        let since = full.then(|| *self.full_since.get_or_insert_with(Instant::now));
+        self.full_since = since;
+        let slow = since.is_some_and(|since| since.elapsed() >= SLOW);
+        let (to_pause, to_resume) = ledger.turn(slow);
+        drop(ledger);
+        if !to_pause.is_empty() {
+            tracing::debug!(partitions = ?to_pause, "the store is behind, and partitions are paused");
+        }
+        for (partitions, paused) in [
+            (&to_pause, self.consumer.pause(&self.list(&to_pause))),
+            (&to_resume, self.consumer.resume(&self.list(&to_resume))),
+        ] {
+            if let Err(error) = paused {
+                tracing::debug!(%error, "partitions are not paused or resumed");
+                self.shared.ledger().not_turned(partitions);
+            }
+        }
+        !full || slow
+    }
+
+    fn list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.shared.topics.messages, *partition);
+        }
+        list
+    }
+
+    fn wake_at(&self) -> Instant {
+        let slow_at = self.full_since.map(|since| since + SLOW).filter(|at| *at > Instant::now());
+        let idle_at = Instant::now() + IDLE;
+        let commit_at = self.shared.ledger().is_dirty().then_some(self.commit_at);
+        [slow_at, commit_at].into_iter().flatten().fold(idle_at, Instant::min)
+    }
+
+    /// Finishes what was begun, commits it, and leaves the group.
+    async fn finish(self, end: Instant) -> bool {
+        let partitions: Vec<_> = self.shared.ledger().partitions().collect();
+        {
+            let mut ledger = self.shared.ledger();
+            partitions.iter().for_each(|partition| ledger.forget(*partition));
+        }
+        let mut stop = self.stop.clone();
+        let idle = async {
+            while !self.shared.ledger().is_idle(|_| true) {
+                self.shared.changed.notified().await;
+            }
+        };
+        let finished = tokio::select! {
+            finished = timeout_at(end, idle) => finished.is_ok(),
+            // Whoever waited is gone.
+            _ = stop.wait_for(|stop| *stop == Stop::Abort) => false,
+        };
+        if !finished {
+            tracing::warn!("what was begun is left to other workers");
+        }
+        if !self.shared.is_aborted() {
+            commit(self.shared, &self.consumer, CommitMode::Sync, |_| true);
+        }
+        let mut ledger = self.shared.ledger();
+        partitions.iter().for_each(|partition| ledger.end(*partition));
+        drop(ledger);
+        self.shared.lose();
+        finished
+    }
+}
+
+/// A record, or what stands in the way of the next one. Fails where this consumer will never read again.
+fn take(
+    next: &mut BTreeMap<i32, (u64, i64)>,
+    shared: &Shared,
+    message: rdkafka::error::KafkaResult<BorrowedMessage<'_>>,
+) -> Result<(), KafkaError> {
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => {
+            let error = KafkaError::from(error);
+            if error.kind() == KafkaErrorKind::Fatal {
+                return Err(error);
+            }
+            tracing::debug!(error = ?error.kind(), "nothing can be read just now");
+            shared.consumer_trouble(Some(error));
+            return Ok(());
+        }
+    };
+    shared.consumer_trouble(None);
+    let (partition, offset) = (message.partition(), message.offset());
+    // One that went to another worker in this instant.
+    let Some(term) = shared.ledger().term(partition) else { return Ok(()) };
+    let expected = next.insert(partition, (term, offset + 1));
+    if let Some((_, expected)) = expected.filter(|(in_term, expected)| *in_term == term && *expected < offset)
+    {
+        metrics::gap();
+        tracing::error!(partition, expected, offset, "records were removed before a worker stored them");
+    }
+    let item = Item::read(&message, term);
+    shared.ledger().push(item);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What the consumer says of itself, on its own thread: which partitions come and go, and what was committed.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rdkafka::{
+    ClientContext, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    error::{KafkaError as Cause, KafkaResult},
+};
+
+use super::{Shared, metrics};
+use crate::client_log;
+
+/// Hears about partitions.
+pub(super) struct Context {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log::pass_on(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.shared.consumer_connected();
+        }
+    }
+
+    fn error(&self, error: Cause, reason: &str) {
+        tracing::debug!(%error, reason, "a worker's connection failed");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let mut ledger = self.shared.ledger();
+                partitions(list).into_iter().for_each(|partition| ledger.begin(partition));
+            }
+            Rebalance::Revoke(list) => self.give_away(consumer, &partitions(list)),
+            Rebalance::Error(error) => tracing::warn!(%error, "the workers' partitions are not shared out"),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let held = self.shared.ledger().partitions().count();
+        metrics::partitions(held);
+        match rebalance {
+            Rebalance::Assign(list) => {
+                // Each is held at first; the consumer resumes it.
+                if let Err(error) = consumer.pause(list) {
+                    tracing::debug!(%error, "new partitions are not paused");
+                }
+                self.shared.assigned.notify_one();
+                tracing::info!(came = list.count(), held, "partitions came");
+            }
+            Rebalance::Revoke(list) => tracing::info!(went = list.count(), held, "partitions went"),
+            Rebalance::Error(_) => {}
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let mut ledger = self.shared.ledger();
+        for offset in offsets.elements() {
+            match offset.offset() {
+                Offset::Offset(at) if result.is_ok() && offset.error().is_ok() => {
+                    ledger.committed(offset.partition(), at);
+                }
+                _ => ledger.not_committed(offset.partition()),
+            }
+        }
+        drop(ledger);
+        if let Err(error) = result {
+            tracing::debug!(%error, "it is not committed what is done");
+        }
+    }
+}
+
+impl Context {
+    /// Finishes what was begun of these partitions, and commits it, before another worker begins with what follows. What takes too
+    /// long is left to it: it finds what is stored, and tells it again.
+    fn give_away(&self, consumer: &BaseConsumer<Self>, gone: &BTreeSet<i32>) {
+        let is_gone = |partition: i32| gone.contains(&partition);
+        {
+            let mut ledger = self.shared.ledger();
+            gone.iter().for_each(|partition| ledger.forget(*partition));
+        }
+        // Another worker may have them already.
+        if !consumer.assignment_lost() && !self.shared.is_aborted() {
+            self.shared.wait_idle(self.shared.config.handover, is_gone);
+            commit(&self.shared, consumer, CommitMode::Sync, is_gone);
+        }
+        let mut ledger = self.shared.ledger();
+        gone.iter().for_each(|partition| ledger.end(*partition));
+        let is_idle = ledger.is_idle(is_gone);
+        drop(ledger);
+        if !is_idle {
+            self.shared.lose();
+        }
+    }
+}
+
+/// Commits how far these partitions are done. Answers whether there was anything to commit.
+pub(super) fn commit(
+    shared: &Shared,
+    consumer: &impl Consumer<Context>,
+    mode: CommitMode,
+    of: impl Fn(i32) -> bool,
+) -> bool {
+    let is_sure = matches!(mode, CommitMode::Sync);
+    let done = shared.ledger().uncommitted(is_sure, of);
+    if done.is_empty() {
+        return false;
+    }
+    let mut offsets = TopicPartitionList::with_capacity(done.len());
+    let mut failed = None;
+    for (partition, offset) in &done {
+        let added =
+            offsets.add_partition_offset(&shared.topics.messages, *partition, Offset::Offset(*offset));
+        failed = added.err().or(failed);
+    }
+    if let Some(error) = consumer.commit(&offsets, mode).err().or(failed) {
+        tracing::debug!(%error, "it is not committed what is done");
+        let mut ledger = shared.ledger();
+        done.iter().for_each(|(partition, _)| ledger.not_committed(*partition));
+    }
+    true
+}
+
+fn partitions(list: &TopicPartitionList) -> BTreeSet<i32> {
+    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}

@@ -1,0 +1,361 @@
+//! What a worker holds: its partitions, what waits of each, what is being stored, and how far each is done.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Item;
+
+/// One of a worker's partitions, for as long as it has it.
+#[derive(Debug)]
+struct Partition {
+    /// Which of the times that it was given to this worker.
+    term: u64,
+    /// It is not begun with before others are done.
+    held: bool,
+    /// The consumer reads nothing of it.
+    paused: bool,
+    /// What follows the last record that is done.
+    done: Option<i64>,
+    /// What the brokers were last told of it.
+    told: Option<i64>,
+    /// What they have confirmed of that.
+    committed: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Item>,
+    bytes: usize,
+    /// A batch is at the store.
+    storing: bool,
+    /// The store fails.
+    troubled: bool,
+}
+
+impl Lane {
+    fn is_full(&self, max_batch: usize, max_bytes: usize) -> bool {
+        self.waiting.len() >= 2 * max_batch || self.bytes >= 2 * max_bytes
+    }
+}
+
+/// Records in the same lane keep their order; those of a partition are always in the same lane.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    terms: u64,
+    partitions: BTreeMap<i32, Partition>,
+    lanes: Vec<Lane>,
+    /// How many batches that are not done have something of a partition's term.
+    busy: BTreeMap<(i32, u64), usize>,
+    max_batch: usize,
+    max_bytes: usize,
+}
+
+impl Ledger {
+    pub(super) fn new(lanes: usize, max_batch: usize, max_bytes: usize) -> Self {
+        let lanes = (0..lanes.max(1)).map(|_| Lane::default()).collect();
+        Self { terms: 0, partitions: BTreeMap::new(), lanes, busy: BTreeMap::new(), max_batch, max_bytes }
+    }
+
+    /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
+    pub(super) fn begin(&mut self, partition: i32) {
+        self.terms += 1;
+        let begun =
+            Partition { term: self.terms, held: true, paused: true, done: None, told: None, committed: None };
+        self.partitions.insert(partition, begun);
+    }
+
+    /// It can be begun with. Of one that nobody has begun with, what comes `first` is to be committed.
+    pub(super) fn release(&mut self, partition: i32, term: u64, first: Option<i64>) {
+        if let Some(partition) = self.partitions.get_mut(&partition)
+            && partition.term == term
+        {
+            partition.held = false;
+            partition.done = partition.done.max(first);
+        }
+    }
+
+    /// The partitions that are held, with their terms.
+    pub(super) fn held(&self) -> Vec<(i32, u64)> {
+        let held = self.partitions.iter().filter(|(_, partition)| partition.held);
+        held.map(|(number, partition)| (*number, partition.term)).collect()
+    }
+
+    /// A partition is this worker's no longer, and what waits of it is not either.
+    pub(super) fn end(&mut self, partition: i32) {
+        self.partitions.remove(&partition);
+        self.forget(partition);
+    }
+
+    /// Nothing that waits of a partition is begun any more.
+    pub(super) fn forget(&mut self, partition: i32) {
+        let lane = lane_of(partition, self.lanes.len());
+        let lane = &mut self.lanes[lane];
+        lane.waiting.retain(|item| item.partition != partition);
+        lane.bytes = lane.waiting.iter().map(Item::len_bytes).sum();
+    }
+
+    /// Whether the partition is this worker's since this term began.
+    pub(super) fn has(&self, partition: i32, term: u64) -> bool {
+        self.partitions.get(&partition).is_some_and(|has| has.term == term)
+    }
+
+    /// The term of a partition; `None` where it is not this worker's.
+    pub(super) fn term(&self, partition: i32) -> Option<u64> {
+        self.partitions.get(&partition).map(|partition| partition.term)
+    }
+
+    pub(super) fn partitions(&self) -> impl Iterator<Item = i32> {
+        self.partitions.keys().copied()
+    }
+
+    /// The next record of its partition waits for its turn.
+    pub(super) fn push(&mut self, item: Item) {
+        let lane = lane_of(item.partition, self.lanes.len());
+        let lane = &mut self.lanes[lane];
+        lane.bytes += item.len_bytes();
+        lane.waiting.push_back(item);
+    }
+
+    /// Whether some lane has enough: two batches wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.is_full(self.max_batch, self.max_bytes))
+    }
+
+    /// A lane's next batch, if its last one is stored and there is something to store.
+    pub(super) fn next_batch(&mut self, lane: usize) -> Option<Vec<Item>> {
+        let (max_batch, max_bytes) = (self.max_batch, self.max_bytes);
+        let lane = self.lanes.get_mut(lane)?;
+        if lane.storing || lane.waiting.is_empty() {
+            return None;
+        }
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(item) = lane.waiting.front() {
+            bytes += item.len_bytes();
+            if !batch.is_empty() && (bytes > max_bytes || batch.len() == max_batch) {
+                break;
+            }
+            lane.bytes -= item.len_bytes();
+            batch.extend(lane.waiting.pop_front());
+        }
+        lane.storing = true;
+        for term in terms(&batch) {
+            *self.busy.entry(term).or_default() += 1;
+        }
+        Some(batch)
+    }
+
+    /// The lane's batch is stored: the next one can follow, while this one is told.
+    pub(super) fn stored(&mut self, lane: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.storing = false;
+            lane.troubled = false;
+        }
+    }
+
+    /// The store fails at a lane's batch, or no longer does.
+    pub(super) fn trouble(&mut self, lane: usize, troubled: bool) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.troubled = troubled;
+        }
+    }
+
+    /// A batch is done: stored, told, and not needed again. What is not this worker's any more is not counted.
+    pub(super) fn finish(&mut self, batch: &[Item]) {
+        for term in terms(batch) {
+            if let Some(count) = self.busy.get_mut(&term) {
+                *count -= 1;
+                if *count == 0 {
+                    self.busy.remove(&term);
+                }
+            }
+        }
+        for item in batch {
+            if let Some(partition) = self.partitions.get_mut(&item.partition)
+                && partition.term == item.term
+            {
+                partition.done = partition.done.max(Some(item.offset + 1));
+            }
+        }
+    }
+
+    /// Whether nothing of these partitions is under way.
+    pub(super) fn is_idle(&self, of: impl Fn(i32) -> bool) -> bool {
+        self.busy.keys().all(|(partition, _)| !of(*partition))
+    }
+
+    /// How far these partitions are done, where the brokers were not told, or, if it is to be `sure`, have not confirmed it. They
+    /// count as told from now on.
+    pub(super) fn uncommitted(&mut self, sure: bool, of: impl Fn(i32) -> bool) -> Vec<(i32, i64)> {
+        let mut offsets = Vec::new();
+        for (number, partition) in &mut self.partitions {
+            let known = if sure { partition.committed } else { partition.told };
+            if of(*number)
+                && known != partition.done
+                && let Some(done) = partition.done
+            {
+                partition.told = partition.done;
+                offsets.push((*number, done));
+            }
+        }
+        offsets
+    }
+
+    /// Whether something is done that the brokers were not told.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.partitions.values().any(|partition| partition.told != partition.done)
+    }
+
+    /// The brokers confirm how far a partition is done.
+    pub(super) fn committed(&mut self, partition: i32, offset: i64) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.committed = Some(offset);
+        }
+    }
+
+    /// A commit failed: its partitions are committed again.
+    pub(super) fn not_committed(&mut self, partition: i32) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.told = partition.committed;
+        }
+    }
+
+    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held, or whose store fails, or,
+    /// if `slow`, whose lane has enough. They count as paused and resumed from now on.
+    pub(super) fn turn(&mut self, slow: bool) -> (Vec<i32>, Vec<i32>) {
+        let (count, max_batch, max_bytes) = (self.lanes.len(), self.max_batch, self.max_bytes);
+        let (mut to_pause, mut to_resume) = (Vec::new(), Vec::new());
+        for (number, partition) in &mut self.partitions {
+            let lane = &self.lanes[lane_of(*number, count)];
+            let stop = partition.held || lane.troubled || slow && lane.is_full(max_batch, max_bytes);
+            if stop != partition.paused {
+                partition.paused = stop;
+                if stop { &mut to_pause } else { &mut to_resume }.push(*number);
+            }
+        }
+        (to_pause, to_resume)
+    }
+
+    /// That was not to be done: it is tried again.
+    pub(super) fn not_turned(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(partition) = self.partitions.get_mut(partition) {
+                partition.paused = !partition.paused;
+            }
+        }
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+}
+
+fn lane_of(partition: i32, lanes: usize) -> usize {
+    usize::try_from(partition).unwrap_or(0) % lanes
+}
+
+/// The partitions of a batch, each once.
+fn terms(batch: &[Item]) -> std::collections::BTreeSet<(i32, u64)> {
+    batch.iter().map(|item| (item.partition, item.term)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::testkit::fixtures::draft;
+
+    use super::*;
+
+    fn item(ledger: &Ledger, partition: i32, offset: i64) -> Item {
+        let term = ledger.term(partition).unwrap();
+        Item::of_draft(partition, term, offset, draft("r", "ann", "c", "hello"))
+    }
+
+    fn with(ledger: &mut Ledger, partition: i32, offsets: std::ops::Range<i64>) {
+        for offset in offsets {
+            ledger.push(item(ledger, partition, offset));
+        }
+    }
+
+    fn offsets(batch: &[Item]) -> Vec<(i32, i64)> {
+        batch.iter().map(|item| (item.partition, item.offset)).collect()
+    }
+
+    #[test]
+    fn one_batch_of_a_lane_is_at_the_store_and_the_next_one_gathers() {
+        let mut ledger = Ledger::new(2, 2, 1_000_000);
+        ledger.begin(0);
+        ledger.begin(1);
+        with(&mut ledger, 0, 5..8);
+        let batch = ledger.next_batch(0).unwrap();
+        assert_eq!(offsets(&batch), [(0, 5), (0, 6)]);
+        assert!(ledger.next_batch(0).is_none() && ledger.next_batch(1).is_none());
+        with(&mut ledger, 1, 0..1);
+        assert!(ledger.next_batch(1).is_some());
+        ledger.stored(0);
+        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 7)]);
+        ledger.finish(&batch);
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
+        assert!(ledger.uncommitted(false, |_| true).is_empty() && !ledger.is_idle(|_| true));
+        assert_eq!(ledger.uncommitted(true, |_| true), [(0, 7)]);
+        ledger.not_committed(0);
+        assert!(ledger.is_dirty());
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
+        ledger.committed(0, 7);
+        assert!(ledger.uncommitted(true, |_| true).is_empty() && !ledger.is_dirty());
+    }
+
+    #[test]
+    fn what_is_another_workers_now_is_neither_begun_nor_committed() {
+        let mut ledger = Ledger::new(1, 2, 1_000_000);
+        ledger.begin(0);
+        ledger.begin(1);
+        with(&mut ledger, 0, 0..1);
+        with(&mut ledger, 1, 0..1);
+        let batch = ledger.next_batch(0).unwrap();
+        with(&mut ledger, 0, 1..2);
+        with(&mut ledger, 1, 1..2);
+        ledger.end(0);
+        assert!(!ledger.has(0, batch[0].term) && ledger.has(1, batch[1].term));
+        assert!(!ledger.is_idle(|partition| partition == 0));
+        ledger.finish(&batch);
+        assert!(ledger.is_idle(|_| true));
+        assert_eq!(ledger.uncommitted(false, |_| true), [(1, 1)]);
+        ledger.stored(0);
+        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(1, 1)]);
+        // Given back, it is begun anew, and what was under way of it before counts no more.
+        ledger.begin(0);
+        ledger.finish(&batch);
+        assert!(ledger.uncommitted(false, |_| true).is_empty());
+    }
+
+    #[test]
+    fn a_lane_takes_two_batches_and_a_large_record_goes_alone() {
+        let mut ledger = Ledger::new(1, 2, size_of::<Item>());
+        ledger.begin(0);
+        with(&mut ledger, 0, 0..1);
+        assert!(!ledger.is_full());
+        with(&mut ledger, 0, 1..3);
+        assert!(ledger.is_full());
+        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_partition_is_read_once_it_is_released_and_while_its_lane_goes_on() {
+        let nothing = (vec![], vec![]);
+        let mut ledger = Ledger::new(1, 1, 1_000_000);
+        ledger.begin(0);
+        let [hold] = ledger.held()[..] else { panic!("not held") };
+        ledger.release(0, hold.1 + 1, Some(5));
+        assert_eq!((ledger.held(), ledger.turn(false)), (vec![hold], nothing.clone()));
+        ledger.release(0, hold.1, Some(5));
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 5)]);
+        assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![], vec![0]), nothing.clone()));
+        ledger.not_turned(&[0]);
+        assert_eq!(ledger.turn(false), (vec![], vec![0]));
+        ledger.trouble(0, true);
+        assert_eq!(ledger.turn(false), (vec![0], vec![]));
+        ledger.stored(0);
+        assert_eq!(ledger.turn(false), (vec![], vec![0]));
+        with(&mut ledger, 0, 0..2);
+        assert_eq!((ledger.turn(false), ledger.turn(true)), (nothing, (vec![0], vec![])));
+    }
+}

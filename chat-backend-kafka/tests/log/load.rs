@@ -1,0 +1,145 @@
+//! Writers, and whether the store has what they were answered.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_core::{
+    AppendOutcome, Content, Cursor, MemberChange, MessageLog, NewRoom, ReadQuery, Role, RoomId, Rooms, Seq,
+    testkit::fixtures::{draft, room, user},
+};
+use tokio::{task::JoinSet, time::sleep};
+
+/// Some writers, each in a room of its own or in one that several share.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    writers: JoinSet<(Writer, usize)>,
+}
+
+#[derive(Debug, Clone)]
+struct Writer {
+    room: String,
+    name: String,
+}
+
+/// How many messages of each writer were accepted.
+pub(crate) struct Accepted(Vec<(Writer, usize)>);
+
+fn writers(rooms: usize, count: usize) -> Vec<Writer> {
+    (0..count).map(|n| Writer { room: format!("r{}", n % rooms), name: format!("w{n}") }).collect()
+}
+
+/// Makes the rooms, with their members.
+pub(crate) async fn make_rooms(rooms: &Arc<dyn Rooms>, count: usize, writing: usize) {
+    for n in 0..count {
+        rooms.create(NewRoom::new(room(&format!("r{n}")))).await.unwrap();
+    }
+    for writer in writers(count, writing) {
+        let change = MemberChange::add(user(&writer.name), Role::Member);
+        rooms.change_member(&room(&writer.room), change).await.unwrap();
+    }
+}
+
+impl Load {
+    /// Each writes one message after the other, and repeats one until it is accepted or stored.
+    pub(crate) fn start(logs: &[Arc<dyn MessageLog>], rooms: usize, count: usize, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut running = JoinSet::new();
+        for (n, writer) in writers(rooms, count).into_iter().enumerate() {
+            let (log, stop) = (Arc::clone(&logs[n % logs.len()]), Arc::clone(&stop));
+            running.spawn(async move {
+                let mut accepted = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    send(&*log, &writer, accepted).await;
+                    accepted += 1;
+                    sleep(pause).await;
+                }
+                (writer, accepted)
+            });
+        }
+        Self { stop, writers: running }
+    }
+
+    pub(crate) async fn stop(self) -> Accepted {
+        self.stop.store(true, Ordering::Relaxed);
+        Accepted(self.writers.join_all().await)
+    }
+}
+
+async fn send(log: &dyn MessageLog, writer: &Writer, number: usize) {
+    let draft = draft(&writer.room, &writer.name, &format!("c{number}"), &number.to_string());
+    loop {
+        match log.append(std::slice::from_ref(&draft)).await {
+            Ok(outcomes) => match &outcomes[0] {
+                AppendOutcome::Accepted | AppendOutcome::New(_) | AppendOutcome::Duplicate(_) => return,
+                other => panic!("{writer:?} {number}: {other:?}"),
+            },
+            Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{writer:?} {number}: {}", error.with_causes()),
+        }
+    }
+}
+
+impl Accepted {
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|(_, accepted)| accepted).sum()
+    }
+
+    /// Whether the store has as many messages as were accepted.
+    pub(crate) async fn are_stored(&self, log: &dyn MessageLog) -> bool {
+        let mut stored = 0;
+        for room in self.rooms() {
+            stored += log.heads(&[room]).await.unwrap()[0].clone().unwrap().cursor.seq.get();
+        }
+        stored >= self.count() as u64
+    }
+
+    /// Each message that was accepted is stored once, the messages of each writer in their order, and nothing else is.
+    pub(crate) async fn check(&self, log: &dyn MessageLog) {
+        let mut next: BTreeMap<(RoomId, String), usize> = BTreeMap::new();
+        for room in self.rooms() {
+            for (sender, text) in texts(log, &room).await {
+                let next = next.entry((room.clone(), sender.clone())).or_default();
+                assert_eq!(text, next.to_string(), "the next message of {sender} in {room}");
+                *next += 1;
+            }
+        }
+        for (writer, accepted) in &self.0 {
+            let stored = next.get(&(room(&writer.room), writer.name.clone())).copied().unwrap_or_default();
+            assert_eq!(stored, *accepted, "of {writer:?}");
+        }
+    }
+
+    fn rooms(&self) -> Vec<RoomId> {
+        let mut rooms: Vec<_> = self.0.iter().map(|(writer, _)| room(&writer.room)).collect();
+        rooms.sort();
+        rooms.dedup();
+        rooms
+    }
+}
+
+/// Sender and text of everything in a room.
+pub(crate) async fn texts(log: &dyn MessageLog, room: &RoomId) -> Vec<(String, String)> {
+    let head = log.heads(std::slice::from_ref(room)).await.unwrap()[0].clone().unwrap().cursor;
+    let mut at = Cursor::new(head.epoch, Seq::ZERO);
+    let mut texts = Vec::new();
+    loop {
+        let page = log.read(room, ReadQuery::after(at.clone()).with_limit(1_000)).await.unwrap();
+        for entry in &page.entries {
+            assert_eq!(entry.seq(), at.seq.next(), "positions have no gaps");
+            at = entry.position.cursor.clone();
+            let Content::Chat { body: chat_core::Body::Text(text) } = &entry.content else {
+                panic!("{entry:?}")
+            };
+            texts.push((entry.sender.to_string(), text.to_string()));
+        }
+        if page.reaches_head {
+            return texts;
+        }
+    }
+}
