@@ -12,6 +12,9 @@ pub mod observe;
 mod problem;
 #[cfg(feature = "axum")]
 mod rest;
+#[cfg(feature = "sockjs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sockjs")))]
+pub mod sockjs;
 pub mod sse;
 
 #[cfg(feature = "axum")]
