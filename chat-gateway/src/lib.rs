@@ -16,6 +16,9 @@ mod rest;
 #[cfg_attr(docsrs, doc(cfg(feature = "sockjs")))]
 pub mod sockjs;
 pub mod sse;
+#[cfg(feature = "stomp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stomp")))]
+pub mod stomp;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;

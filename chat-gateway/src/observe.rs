@@ -10,7 +10,7 @@
 //!
 //! | label | values |
 //! |---|---|
-//! | `transport` | `websocket` (and every other transport of [`json::serve`](crate::json::serve)), `sse` |
+//! | `transport` | `websocket` (and every other transport of [`json::serve`](crate::json::serve)), `sse`, `stomp` |
 //! | `type` | the commands of the protocol |
 //! | `code` | [`CODES`](crate::CODES); of closings [`CLOSE_CODES`](crate::json::CLOSE_CODES) |
 //!
@@ -49,6 +49,8 @@ pub fn describe_metrics() {
 pub(crate) enum Transport {
     WebSocket,
     Sse,
+    #[cfg(feature = "stomp")]
+    Stomp,
 }
 
 impl Transport {
@@ -56,6 +58,8 @@ impl Transport {
         match self {
             Self::WebSocket => "websocket",
             Self::Sse => "sse",
+            #[cfg(feature = "stomp")]
+            Self::Stomp => "stomp",
         }
     }
 }

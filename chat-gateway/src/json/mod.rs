@@ -6,7 +6,7 @@ mod command;
 mod execute;
 pub(crate) mod frame;
 mod incoming;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod sent;
 mod serve;
 pub(crate) mod view;

@@ -8,13 +8,13 @@ use crate::Limits;
 const REFUSALS: u32 = 16;
 
 /// How fast one connection may send commands.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     limiter: DefaultDirectRateLimiter,
     refused: u32,
 }
 
 impl Pace {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(limits.commands_per_second))
             .allow_burst(at_least_one(limits.command_burst));
@@ -29,7 +29,7 @@ impl Pace {
     ///
     /// # Errors
     /// When to try again.
-    pub(super) async fn admit(&mut self) -> Result<(), Duration> {
+    pub(crate) async fn admit(&mut self) -> Result<(), Duration> {
         let mut wait = match self.take() {
             Ok(()) => {
                 // Forgiven one by one: a single pause does not begin the refusals anew.

@@ -96,7 +96,9 @@ pub(super) async fn receive(service: &Arc<Service>, session: &str, kind: Kind, r
     };
     let receiver = core.attach().await;
     let mut response = match kind {
-        Kind::Xhr | Kind::Jsonp => answer(StatusCode::OK, kind.content_type(), poll(receiver, kind, &callback).await),
+        Kind::Xhr | Kind::Jsonp => {
+            answer(StatusCode::OK, kind.content_type(), poll(receiver, kind, &callback).await)
+        }
         Kind::XhrStreaming | Kind::EventSource | Kind::HtmlFile => {
             let streamed = Streamed {
                 prelude: Some(kind.prelude(&callback)),

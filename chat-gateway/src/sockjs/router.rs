@@ -36,8 +36,11 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     let prefix = prefix.trim_matches('/');
-    let (prefix, skip) =
-        if prefix.is_empty() { (String::new(), 0) } else { (format!("/{prefix}"), prefix.split('/').count()) };
+    let (prefix, skip) = if prefix.is_empty() {
+        (String::new(), 0)
+    } else {
+        (format!("/{prefix}"), prefix.split('/').count())
+    };
     let service = Service::new(config, Box::new(move |session| handler(session).boxed()));
     let mounted = Mounted { service, skip };
     let mut routes = Router::new()
@@ -99,7 +102,9 @@ impl<'a> Place<'a> {
             Self::Greeting | Self::Iframe | Self::RawWebSocket | Self::WebSocket => "GET",
             Self::Receive(_, Kind::HtmlFile | Kind::Jsonp) => "GET",
             Self::Info | Self::Receive(_, Kind::EventSource) => "OPTIONS, GET",
-            Self::Receive(_, Kind::Xhr | Kind::XhrStreaming) | Self::Send(_, send::Kind::Xhr) => "OPTIONS, POST",
+            Self::Receive(_, Kind::Xhr | Kind::XhrStreaming) | Self::Send(_, send::Kind::Xhr) => {
+                "OPTIONS, POST"
+            }
             Self::Send(_, send::Kind::Jsonp) => "POST",
             Self::Nothing => "",
         }
@@ -174,7 +179,9 @@ async fn dispatch(service: &Arc<Service>, place: Place<'_>, request: Request) ->
         Place::Iframe => service.iframe.answer(request.headers()),
         Place::RawWebSocket => websocket::upgrade(service, request, true).await,
         Place::WebSocket => websocket::upgrade(service, request, false).await,
-        Place::Receive(session, kind) => receive::receive(service, session, kind, &request.into_parts().0).await,
+        Place::Receive(session, kind) => {
+            receive::receive(service, session, kind, &request.into_parts().0).await
+        }
         Place::Send(session, kind) => send::send(service, session, kind, request).await,
         Place::Nothing => empty(StatusCode::NOT_FOUND),
     }

@@ -9,12 +9,7 @@ use std::{
 use futures::future::{BoxFuture, join};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    Close, SockJsConfig, SockJsSession,
-    core::Core,
-    pages::Iframe,
-    session::Opening,
-};
+use super::{Close, SockJsConfig, SockJsSession, core::Core, pages::Iframe, session::Opening};
 
 type Handler = Box<dyn Fn(SockJsSession) -> BoxFuture<'static, ()> + Send + Sync>;
 

@@ -78,7 +78,8 @@ pub(super) async fn upgrade(service: &Arc<Service>, request: Request, raw: bool)
         let (sink, stream) = socket.split();
         let socket = async {
             let mut writer = Writer { sink, receiver, raw, config: config.clone() };
-            let mut reader = Reader { stream, core: &core, raw, silence: config.heartbeat_interval * 2 + SLACK };
+            let mut reader =
+                Reader { stream, core: &core, raw, silence: config.heartbeat_interval * 2 + SLACK };
             tokio::select! {
                 biased;
                 told = writer.run() => if told {
@@ -116,7 +117,9 @@ impl Reader<'_> {
                     Ok(text) => text,
                     Err(_) => return self.core.close(Close::new(1003, "Text expected")),
                 },
-                Ok(Some(Ok(Message::Binary(_)))) => return self.core.close(Close::new(1003, "Text expected")),
+                Ok(Some(Ok(Message::Binary(_)))) => {
+                    return self.core.close(Close::new(1003, "Text expected"));
+                }
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
                 Ok(Some(Ok(Message::Close(_))) | None) => {
                     // Reading on lets the transport answer the close.
@@ -191,7 +194,10 @@ impl Writer {
         loop {
             match self.receiver.next().await {
                 Next::Close(close) if close == Close::INTERRUPTED => return,
-                Next::Close(close) => return drop(self.close(&close).await),
+                Next::Close(close) => {
+                    self.close(&close).await;
+                    return;
+                }
                 Next::Open | Next::Heartbeat | Next::Messages(_) => {}
             }
         }
@@ -200,7 +206,11 @@ impl Writer {
     async fn close(&mut self, close: &Close) -> bool {
         let last = Message::Close(Some(CloseFrame {
             code: close.websocket_code(),
-            reason: if close.reason.len() > 123 { Utf8Bytes::default() } else { close.reason.as_ref().into() },
+            reason: if close.reason.len() > 123 {
+                Utf8Bytes::default()
+            } else {
+                close.reason.as_ref().into()
+            },
         }));
         let told = (!self.raw).then(|| text(frame::close(close)));
         self.write(told.into_iter().chain([last])).await
