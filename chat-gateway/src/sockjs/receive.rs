@@ -55,7 +55,8 @@ impl Kind {
     fn encode(self, frame: &str, callback: &str) -> Bytes {
         match self {
             Self::Xhr | Self::XhrStreaming => format!("{frame}\n"),
-            Self::EventSource => format!("data: {frame}\r\n\r\n"),
+            // Clients decode it as a URI.
+            Self::EventSource => format!("data: {}\r\n\r\n", frame.replace('%', "%25")),
             Self::HtmlFile => format!("<script>\np({});\n</script>\r\n", frame::in_script(frame)),
             // The comment keeps the answer from being taken for another kind of file, whatever the callback is called.
             Self::Jsonp => format!("/**/{callback}({});\r\n", frame::in_script(frame)),

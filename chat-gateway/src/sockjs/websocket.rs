@@ -37,6 +37,9 @@ const SLACK: Duration = Duration::from_secs(5);
 /// How long a client has to answer the server's close.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes of a reason in a WebSocket's close.
+const MAX_REASON: usize = 123;
+
 /// Whether a WebSocket is asked for.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     lists(headers, &header::UPGRADE, "websocket")
@@ -159,24 +162,26 @@ impl Writer {
     /// Writes until the session ends, which the client is told, or until it cannot be told: then false.
     async fn run(&mut self) -> bool {
         let every = self.config.heartbeat_interval;
-        let mut pings = interval_at(Instant::now() + every, every);
+        let mut beats = interval_at(Instant::now() + every, every);
         loop {
             let next = tokio::select! {
                 biased;
+                // However much there is to say, beats have their time.
+                _ = beats.tick() => Next::Heartbeat,
                 next = self.receiver.next() => next,
-                // A browser answers by itself, so that a client which has gone is noticed.
-                _ = pings.tick() => {
-                    if !self.write([Message::Ping(Bytes::new())]).await {
-                        return false;
-                    }
-                    continue;
-                }
             };
             let written = match next {
-                Next::Close(close) => return self.close(&close).await,
-                Next::Open | Next::Heartbeat if self.raw => true,
+                Next::Close(close) => {
+                    let told = (!self.raw).then(|| text(frame::close(&close)));
+                    return self.write(told.into_iter().chain([last(&close)])).await;
+                }
+                Next::Open if self.raw => true,
                 Next::Open => self.write([text(frame::OPEN.to_owned())]).await,
-                Next::Heartbeat => self.write([text(frame::HEARTBEAT.to_owned())]).await,
+                Next::Heartbeat => {
+                    let beat = (!self.raw).then(|| text(frame::HEARTBEAT.to_owned()));
+                    // A browser answers a ping by itself, so that a client which has gone is noticed.
+                    self.write(beat.into_iter().chain([Message::Ping(Bytes::new())])).await
+                }
                 Next::Messages(messages) if self.raw => self.write(messages.into_iter().map(text)).await,
                 Next::Messages(messages) => {
                     self.write([text(frame::messages(messages.iter().map(String::as_str)))]).await
@@ -188,32 +193,19 @@ impl Writer {
         }
     }
 
-    /// After the client ended the session, or broke its rules: tells it which, where it still listens.
+    /// After the client ended the session, or broke its rules: ends the connection without another frame.
     async fn bye(&mut self) {
         // What waits for a client that broke the rules is not sent any more.
         loop {
             match self.receiver.next().await {
                 Next::Close(close) if close == Close::INTERRUPTED => return,
                 Next::Close(close) => {
-                    self.close(&close).await;
+                    self.write([last(&close)]).await;
                     return;
                 }
                 Next::Open | Next::Heartbeat | Next::Messages(_) => {}
             }
         }
-    }
-
-    async fn close(&mut self, close: &Close) -> bool {
-        let last = Message::Close(Some(CloseFrame {
-            code: close.websocket_code(),
-            reason: if close.reason.len() > 123 {
-                Utf8Bytes::default()
-            } else {
-                close.reason.as_ref().into()
-            },
-        }));
-        let told = (!self.raw).then(|| text(frame::close(close)));
-        self.write(told.into_iter().chain([last])).await
     }
 
     async fn write(&mut self, messages: impl IntoIterator<Item = Message>) -> bool {
@@ -225,6 +217,12 @@ impl Writer {
         };
         matches!(timeout(self.config.write_timeout, written).await, Ok(Ok(())))
     }
+}
+
+/// The WebSocket's own close.
+fn last(close: &Close) -> Message {
+    let reason = if close.reason.len() > MAX_REASON { "" } else { close.reason.as_ref() };
+    Message::Close(Some(CloseFrame { code: close.websocket_code(), reason: reason.into() }))
 }
 
 fn text(text: String) -> Message {

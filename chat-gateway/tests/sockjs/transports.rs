@@ -57,6 +57,18 @@ async fn streaming_answers_have_a_prelude_and_a_limit() {
 }
 
 #[tokio::test]
+async fn events_are_decoded_as_uris() {
+    let server = Server::start().await;
+    let path = session("/echo");
+    let mut answer = server.get(&format!("{path}/eventsource")).await.bytes_stream();
+    for expected in ["\r\n", "data: o\r\n\r\n"] {
+        assert_eq!(piece(&mut answer).await.as_deref(), Some(expected));
+    }
+    server.send(&path, "[\"100 %\"]").await;
+    assert_eq!(piece(&mut answer).await.as_deref(), Some("data: a[\"100 %25\"]\r\n\r\n"));
+}
+
+#[tokio::test]
 async fn scripts_call_back() {
     let server = Server::start().await;
     let path = session("/echo");
