@@ -3,7 +3,7 @@
 //! | metric | type | labels | what |
 //! |---|---|---|---|
 //! | [`chat_gateway_connections`](CONNECTIONS) | gauge | `transport` | clients that are connected |
-//! | [`chat_gateway_commands_total`](COMMANDS) | counter | `type` | commands that came over a WebSocket and were understood |
+//! | [`chat_gateway_commands_total`](COMMANDS) | counter | `type` | commands that came over a WebSocket, and frames that came as STOMP, and were understood |
 //! | [`chat_gateway_frames_sent_total`](FRAMES_SENT) | counter | `transport` | frames that clients were sent: answers and events |
 //! | [`chat_gateway_errors_total`](ERRORS) | counter | `code` | refusals, in frames and as HTTP responses |
 //! | [`chat_gateway_closings_total`](CLOSINGS) | counter | `transport`, `code` | connections that the server ended |
@@ -11,7 +11,7 @@
 //! | label | values |
 //! |---|---|
 //! | `transport` | `websocket` (and every other transport of [`json::serve`](crate::json::serve)), `sse`, `stomp` |
-//! | `type` | the commands of the protocol |
+//! | `type` | the commands of the protocol, and STOMP's, which are written in capitals |
 //! | `code` | [`CODES`](crate::CODES); of closings [`CLOSE_CODES`](crate::json::CLOSE_CODES) |
 //!
 //! Rooms and users are never labels, so that the number of series stays small. The engine and its backends have

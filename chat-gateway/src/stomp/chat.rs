@@ -74,6 +74,12 @@ impl<D: Destinations> Application for ChatApplication<D> {
 #[derive(Debug)]
 struct Told {
     message: QueueMessage,
+    refusal: Refusal,
+}
+
+/// Which frame was refused, and why.
+#[derive(Debug)]
+struct Refusal {
     code: &'static str,
     receipt: Option<String>,
 }
@@ -134,7 +140,7 @@ impl<D: Destinations> Commands for ChatCommands<D> {
         observe::error(problem.code);
         let receipt = frame.headers().get("receipt").map(str::to_owned);
         // Where nobody takes it, the connection has ended.
-        let _ = self.queue.send(Told { message, code: problem.code, receipt }).await;
+        let _ = self.queue.send(Told { message, refusal: Refusal { code: problem.code, receipt } }).await;
         Ok(false)
     }
 
@@ -164,7 +170,7 @@ impl<D: Destinations> Deliveries<D> {
             }
             tokio::select! {
                 biased;
-                Some(told) = self.queued.recv() => self.tell(&told.message, Some((told.code, told.receipt))),
+                Some(told) = self.queued.recv() => self.tell(&told.message, Some(&told.refusal)),
                 event = self.events.next() => self.event(event?),
             }
         }
@@ -260,24 +266,19 @@ impl<D: Destinations> Deliveries<D> {
         }
     }
 
-    fn tell(&mut self, message: &QueueMessage, answers: Option<(&'static str, Option<String>)>) {
+    fn tell(&mut self, message: &QueueMessage, refusal: Option<&Refusal>) {
         for subscription in self.routes.listeners(&message.queue) {
-            self.message(subscription, message.body.clone(), answers.clone());
+            self.message(subscription, message.body.clone(), refusal);
         }
     }
 
     /// A message that is no entry of a log.
-    fn message(
-        &mut self,
-        subscription: Subscription,
-        body: Bytes,
-        answers: Option<(&'static str, Option<String>)>,
-    ) {
+    fn message(&mut self, subscription: Subscription, body: Bytes, refusal: Option<&Refusal>) {
         self.notices += 1;
         let mut message = Message::new(subscription, format!("n-{}", self.notices), body)
             .with_content_type(self.destinations.content_type().map(Cow::Borrowed));
-        if let Some((code, receipt)) = answers {
-            message = message.with_header("code", code);
+        if let Some(Refusal { code, receipt }) = refusal {
+            message = message.with_header("code", *code);
             if let Some(receipt) = receipt {
                 message = message.with_header("receipt-id", receipt);
             }

@@ -115,12 +115,12 @@ where
                 Ok(Step::Connect(connect, beats)) => (connect, beats),
                 // Nothing else comes first.
                 Ok(_) => return Err(End::Gone),
-                Err(problem) => return Err(self.refused(problem, None)),
+                Err(problem) => return Err(self.refused(&problem, None)),
             };
             self.reader.set_version(connect.version);
             match application.connect(&connect).await {
                 Ok(link) => Ok((connect, beats, link)),
-                Err(problem) => Err(self.refused(problem, None)),
+                Err(problem) => Err(self.refused(&problem, None)),
             }
         };
         let too_late = |_| {
@@ -162,7 +162,7 @@ where
         observe::command(frame.command.as_str());
         let receipt = frame.header("receipt").map(str::to_owned);
         let step =
-            self.protocol.accept(frame).map_err(|problem| self.refused(problem, receipt.as_deref()))?;
+            self.protocol.accept(frame).map_err(|problem| self.refused(&problem, receipt.as_deref()))?;
         let version = self.protocol.version();
         let receipt_frame = receipt
             .as_deref()
@@ -183,13 +183,13 @@ where
         match done {
             Ok(true) => Ok(receipt_frame),
             Ok(false) => Ok(None),
-            Err(problem) => Err(self.refused(problem, receipt.as_deref())),
+            Err(problem) => Err(self.refused(&problem, receipt.as_deref())),
         }
     }
 
-    fn refused(&self, problem: Problem, receipt: Option<&str>) -> End {
+    fn refused(&self, problem: &Problem, receipt: Option<&str>) -> End {
         observe::error(problem.code);
-        End::Told(Last::error(self.protocol.version(), &problem, receipt))
+        End::Told(Last::error(self.protocol.version(), problem, receipt))
     }
 }
 
