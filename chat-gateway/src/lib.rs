@@ -16,7 +16,13 @@ mod rest;
 #[cfg(feature = "socketio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "socketio")))]
 pub mod socketio;
+#[cfg(feature = "sockjs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sockjs")))]
+pub mod sockjs;
 pub mod sse;
+#[cfg(feature = "stomp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stomp")))]
+pub mod stomp;
 
 #[cfg(feature = "axum")]
 pub use self::axum::router;

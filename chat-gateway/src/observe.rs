@@ -3,15 +3,15 @@
 //! | metric | type | labels | what |
 //! |---|---|---|---|
 //! | [`chat_gateway_connections`](CONNECTIONS) | gauge | `transport` | clients that are connected |
-//! | [`chat_gateway_commands_total`](COMMANDS) | counter | `type` | commands that came over a WebSocket and were understood |
+//! | [`chat_gateway_commands_total`](COMMANDS) | counter | `type` | commands that came over a WebSocket, and frames that came as STOMP, and were understood |
 //! | [`chat_gateway_frames_sent_total`](FRAMES_SENT) | counter | `transport` | frames that clients were sent: answers and events |
 //! | [`chat_gateway_errors_total`](ERRORS) | counter | `code` | refusals, in frames and as HTTP responses |
 //! | [`chat_gateway_closings_total`](CLOSINGS) | counter | `transport`, `code` | connections that the server ended |
 //!
 //! | label | values |
 //! |---|---|
-//! | `transport` | `websocket` (and every other transport of [`json::serve`](crate::json::serve)), `sse` |
-//! | `type` | the commands of the protocol |
+//! | `transport` | `websocket` (and every other transport of [`json::serve`](crate::json::serve)), `sse`, `stomp` |
+//! | `type` | the commands of the protocol, and STOMP's, which are written in capitals |
 //! | `code` | [`CODES`](crate::CODES); of closings [`CLOSE_CODES`](crate::json::CLOSE_CODES) |
 //!
 //! Rooms and users are never labels, so that the number of series stays small. The engine and its backends have
@@ -51,6 +51,8 @@ pub(crate) enum Transport {
     Sse,
     #[cfg(feature = "socketio")]
     SocketIo,
+    #[cfg(feature = "stomp")]
+    Stomp,
 }
 
 impl Transport {
@@ -60,6 +62,8 @@ impl Transport {
             Self::Sse => "sse",
             #[cfg(feature = "socketio")]
             Self::SocketIo => "socketio",
+            #[cfg(feature = "stomp")]
+            Self::Stomp => "stomp",
         }
     }
 }

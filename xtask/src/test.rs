@@ -22,8 +22,11 @@ pub(crate) const EVERYTHING: [&str; 6] =
 
 const PAGE_TESTS: &str = "examples/axum-quickstart/page/tests";
 const DOCUMENT_TESTS: &str = "tests/asyncapi";
+const STOMP_TESTS: &str = "tests/stomp-sockjs";
 const BROWSER_TESTS: &str = "tests/e2e";
 const SOCKETIO_TESTS: &str = "tests/socketio";
+const PROTOCOL_SERVER: &str = "chat-protocol-server";
+const STOMP: &str = "the clients of STOMP and SockJS";
 pub(crate) const QUICKSTART: &str = "example-axum-quickstart";
 const SOCKETIO: &str = "example-axum-socketio";
 const REST_TOOLS: &str = "tools for requests from the document";
@@ -58,6 +61,11 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     steps.run("examples in the documentation", || {
         process::run(cargo(root, ["test", "--workspace", "--doc", "--all-features"]))
     })?;
+    if install::npm_is_there() {
+        steps.run(STOMP, || stomp_tests(workspace, &node))?;
+    } else {
+        steps.leave_out(STOMP, "there is no npm");
+    }
     steps.run("the page's own tests", || node_tests(&node, &root.join(PAGE_TESTS), Path::new(""), |_| {}))?;
     if install::npm_is_there() {
         steps.run("Socket.IO's own client", || {
@@ -88,6 +96,16 @@ pub(crate) fn rest_against_its_document(steps: &mut Steps, workspace: &Workspace
     steps.run(REST_TOOLS, install::python)?;
     steps.run("build", || process::run(cargo(&workspace.root, ["build", "--package", QUICKSTART])))?;
     steps.run(REST, || schemathesis::run(workspace, QUICKSTART))
+}
+
+/// The clients that applications use, against the transports alone.
+fn stomp_tests(workspace: &Workspace, node: &Path) -> Result<()> {
+    let folder = workspace.root.join(STOMP_TESTS);
+    npm_packages(&folder)?;
+    let server = workspace.program(PROTOCOL_SERVER);
+    node_tests(node, &folder, &folder, |node| {
+        node.env("CHAT_PROTOCOL_SERVER_BIN", &server);
+    })
 }
 
 fn browser_tests(workspace: &Workspace, node: &Path) -> Result<()> {

@@ -4,7 +4,7 @@
 mod compress;
 mod documents;
 pub(crate) mod events;
-mod origin;
+pub(crate) mod origin;
 mod socket;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@ use axum::http::{HeaderMap, Uri, header};
 use crate::config::Origins;
 
 /// Whether a page of the request's origin may open a WebSocket. Only browsers send an origin.
-pub(super) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
+pub(crate) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     match origins {

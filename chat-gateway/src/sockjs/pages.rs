@@ -1,0 +1,128 @@
+//! The pages beside the sessions: the greeting, what a client asks first, and the iframe.
+
+use axum::{
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    },
+    response::Response,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{
+    SockJsConfig,
+    headers::{HTML, JSON, PLAIN, answer, do_not_keep, keep, share},
+};
+
+pub(super) fn greeting() -> Response {
+    answer(StatusCode::OK, PLAIN, "Welcome to SockJS!\n")
+}
+
+#[derive(Serialize)]
+struct Info {
+    websocket: bool,
+    origins: [&'static str; 1],
+    cookie_needed: bool,
+    entropy: u32,
+}
+
+/// What a client may use. It also measures how long the answer takes.
+pub(super) fn info(config: &SockJsConfig, request: &HeaderMap) -> Response {
+    let info = Info {
+        websocket: config.websocket,
+        origins: ["*:*"],
+        cookie_needed: config.cookie_needed,
+        entropy: getrandom::u32().unwrap_or_else(|_| fastrand::u32(..)),
+    };
+    let body = serde_json::to_vec(&info).unwrap_or_default();
+    let mut response = answer(StatusCode::OK, JSON, body);
+    do_not_keep(response.headers_mut());
+    share(response.headers_mut(), request);
+    response
+}
+
+/// Whether the path's last segment names the iframe page, of any version of the client.
+pub(super) fn is_iframe(segment: &str) -> bool {
+    let Some(version) = segment.strip_prefix("iframe").and_then(|rest| rest.strip_suffix(".html")) else {
+        return false;
+    };
+    version.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'.' | b'_'))
+}
+
+/// A page that a client of old browsers loads from this host, to speak to it from there.
+#[derive(Debug)]
+pub(super) struct Iframe {
+    body: String,
+    etag: String,
+}
+
+impl Iframe {
+    pub(super) fn new(client_url: &str) -> Self {
+        let url = client_url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let body = format!(
+            r#"<!DOCTYPE html>
+<html>
+<head>
+  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+  <script src="{url}"></script>
+  <script>
+    document.domain = document.domain;
+    SockJS.bootstrap_iframe();
+  </script>
+</head>
+<body>
+  <h2>Don't panic!</h2>
+  <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>
+</body>
+</html>"#
+        );
+        let digest = Sha256::digest(body.as_bytes());
+        let etag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self { etag: format!("\"{etag}\""), body }
+    }
+
+    pub(super) fn answer(&self, request: &HeaderMap) -> Response {
+        let mut response = answer(StatusCode::OK, HTML, self.body.clone());
+        if self.is_known(request) {
+            response = Response::default();
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        keep(response.headers_mut());
+        if let Ok(etag) = HeaderValue::try_from(&self.etag) {
+            response.headers_mut().insert(ETAG, etag);
+        }
+        response
+    }
+
+    fn is_known(&self, request: &HeaderMap) -> bool {
+        let known = request.get_all(IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
+        known.flat_map(|known| known.split(',')).any(|known| {
+            let known = known.trim();
+            known == "*" || known.strip_prefix("W/").unwrap_or(known) == self.etag
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_has_the_same_iframe() {
+        for name in ["iframe.html", "iframe-a.html", "iframe-.html", "iframe-0.1.2abc-dirty.2144.html"] {
+            assert!(is_iframe(name), "{name}");
+        }
+        for name in ["iframe.htm", "iframe", "IFRAME.HTML", "iframe.HTML", "iframe.xml", "xiframe.html"] {
+            assert!(!is_iframe(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_cannot_leave_its_attribute() {
+        let iframe = Iframe::new("/a?b=\"><script>&c");
+        assert!(iframe.body.contains("src=\"/a?b=&quot;>&lt;script>&amp;c\""), "{}", iframe.body);
+    }
+}

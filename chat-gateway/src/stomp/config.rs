@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use super::FrameLimits;
+use crate::{Limits, config::Origins};
+
+/// How a STOMP server behaves, each setting with a default that is a public constant.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StompConfig {
+    /// Bounds of one frame.
+    pub frames: FrameLimits,
+    /// Of these, the timeouts of connecting and writing and the rate of frames hold, with their own defaults. A client
+    /// that sends faster is read no faster.
+    pub limits: Limits,
+    /// How often the server speaks at least, and wants to hear from its client, where the client agrees. Default
+    /// [`StompConfig::HEARTBEAT`].
+    pub heartbeat: Duration,
+    /// Subscriptions of one connection. Default [`StompConfig::SUBSCRIPTIONS`].
+    pub subscriptions: usize,
+    /// Transactions of one connection that are open. Default [`StompConfig::TRANSACTIONS`].
+    pub transactions: usize,
+    /// Bytes of all frames that wait in them, each counted with 256 more. Default [`StompConfig::TRANSACTION_BYTES`].
+    pub transaction_bytes: usize,
+    pub(super) origins: Origins,
+}
+
+impl StompConfig {
+    /// Default of [`StompConfig::heartbeat`]: 10 s.
+    pub const HEARTBEAT: Duration = Duration::from_secs(10);
+    /// Default of [`StompConfig::subscriptions`]: 200.
+    pub const SUBSCRIPTIONS: usize = 200;
+    /// Default of [`StompConfig::transactions`]: 8.
+    pub const TRANSACTIONS: usize = 8;
+    /// Default of [`StompConfig::transaction_bytes`]: 256 KiB.
+    pub const TRANSACTION_BYTES: usize = 256 * 1024;
+
+    /// The defaults; WebSockets of pages of the same host only.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            frames: FrameLimits::new(),
+            limits: Limits::new(),
+            heartbeat: Self::HEARTBEAT,
+            subscriptions: Self::SUBSCRIPTIONS,
+            transactions: Self::TRANSACTIONS,
+            transaction_bytes: Self::TRANSACTION_BYTES,
+            origins: Origins::Same,
+        }
+    }
+
+    /// With other bounds of a frame.
+    #[must_use]
+    pub const fn with_frames(mut self, frames: FrameLimits) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// With other timeouts and another rate.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// With another [`heartbeat`](Self::heartbeat); zero for none in either direction.
+    #[must_use]
+    pub const fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = heartbeat;
+        self
+    }
+
+    /// With another bound of [`subscriptions`](Self::subscriptions).
+    #[must_use]
+    pub const fn with_subscriptions(mut self, subscriptions: usize) -> Self {
+        self.subscriptions = subscriptions;
+        self
+    }
+
+    /// With other bounds of transactions: [`transactions`](Self::transactions) and
+    /// [`transaction_bytes`](Self::transaction_bytes).
+    #[must_use]
+    pub const fn with_transactions(mut self, transactions: usize, bytes: usize) -> Self {
+        (self.transactions, self.transaction_bytes) = (transactions, bytes);
+        self
+    }
+
+    /// Lets pages of these origins (such as `https://example.com`) open a WebSocket, and no others. Unless set, only
+    /// pages of the host that is asked may. SockJS has a setting of its own.
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
+        let origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());
+        self.origins = Origins::Listed(origins.collect());
+        self
+    }
+
+    /// Lets every web page open a WebSocket. It still needs credentials, which no browser adds by itself.
+    #[must_use]
+    pub fn with_any_origin(mut self) -> Self {
+        self.origins = Origins::Any;
+        self
+    }
+}
+
+impl Default for StompConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
