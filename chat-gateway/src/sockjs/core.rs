@@ -215,12 +215,13 @@ impl Core {
         Some(Next::Messages(waiting.into_iter().map(|(text, _)| text).collect()))
     }
 
-    /// Returns when no request has waited for messages for the timeout; the session is over then.
+    /// Returns when no request has waited for messages for the timeout, or when the session has been over for so long: a
+    /// request that hangs in a dead connection does not keep it. The session is over then.
     pub(super) async fn abandoned(&self) {
         loop {
             let idle_since = {
                 let state = self.lock();
-                (!state.attached).then_some(state.idle_since)
+                (!state.attached || state.close.is_some()).then_some(state.idle_since)
             };
             let changed = self.attendance.notified();
             let Some(since) = idle_since else {

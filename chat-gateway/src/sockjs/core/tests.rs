@@ -118,3 +118,15 @@ async fn a_session_nobody_waits_at_is_over_after_the_timeout() {
     assert_eq!(end - start, SockJsConfig::HEARTBEAT_INTERVAL + SockJsConfig::SESSION_TIMEOUT);
     assert!(core.is_closed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_does_not_keep_a_session_that_is_over() {
+    let (core, _incoming) = session(SockJsConfig::new());
+    let mut receiver = core.attach().await.unwrap();
+    assert_eq!(receiver.next().await, Next::Open);
+    core.close(Close::GO_AWAY);
+    let start = Instant::now();
+    core.abandoned().await;
+    assert_eq!(start.elapsed(), SockJsConfig::SESSION_TIMEOUT);
+    assert_eq!(receiver.next().await, Next::Close(Close::GO_AWAY), "it is told if it goes on after all");
+}
