@@ -151,3 +151,22 @@ async fn the_end_of_the_session_is_the_end_of_the_connection() {
     server.chat.drain(Duration::ZERO, Duration::from_secs(1)).await;
     assert_eq!(client.ended().await, "draining");
 }
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_up_nobody_and_loses_its_connection() {
+    let limits = Limits::new().with_write_timeout(Duration::from_millis(300));
+    let server = Server::with(StompConfig::new().with_limits(limits), Settings::default()).await;
+    let slow = Client::joined(&server, 1).await;
+    let mut fast = Client::joined(&server, 2).await;
+    let content = "x".repeat(850);
+    // More than the connection's buffers take.
+    for _ in 0..100_000 {
+        server.say(&content).await;
+        assert_eq!(fast.content().await, content);
+        if server.chat.session_count() == 1 {
+            break;
+        }
+    }
+    assert_eq!(server.chat.session_count(), 1);
+    drop(slow);
+}
