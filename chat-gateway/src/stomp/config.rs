@@ -15,6 +15,10 @@ pub struct StompConfig {
     /// How often the server speaks at least, and wants to hear from its client, where the client agrees. Default
     /// [`StompConfig::HEARTBEAT`].
     pub heartbeat: Duration,
+    /// How often the transport is pinged, whatever the client agreed to: one of which nothing is heard for twice that and
+    /// [`idle_slack`](Limits::idle_slack) counts as gone. `None` for transports without pings, or that look after it themselves,
+    /// such as SockJS. Default [`StompConfig::PING_INTERVAL`].
+    pub ping_interval: Option<Duration>,
     /// Subscriptions of one connection. Default [`StompConfig::SUBSCRIPTIONS`].
     pub subscriptions: usize,
     /// Transactions of one connection that are open. Default [`StompConfig::TRANSACTIONS`].
@@ -27,6 +31,8 @@ pub struct StompConfig {
 impl StompConfig {
     /// Default of [`StompConfig::heartbeat`]: 10 s.
     pub const HEARTBEAT: Duration = Duration::from_secs(10);
+    /// Default of [`StompConfig::ping_interval`]: 25 s.
+    pub const PING_INTERVAL: Duration = Duration::from_secs(25);
     /// Default of [`StompConfig::subscriptions`]: 200.
     pub const SUBSCRIPTIONS: usize = 200;
     /// Default of [`StompConfig::transactions`]: 8.
@@ -41,6 +47,7 @@ impl StompConfig {
             frames: FrameLimits::new(),
             limits: Limits::new(),
             heartbeat: Self::HEARTBEAT,
+            ping_interval: Some(Self::PING_INTERVAL),
             subscriptions: Self::SUBSCRIPTIONS,
             transactions: Self::TRANSACTIONS,
             transaction_bytes: Self::TRANSACTION_BYTES,
@@ -66,6 +73,13 @@ impl StompConfig {
     #[must_use]
     pub const fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat;
+        self
+    }
+
+    /// With another [`ping_interval`](Self::ping_interval).
+    #[must_use]
+    pub const fn with_ping_interval(mut self, interval: Option<Duration>) -> Self {
+        self.ping_interval = interval;
         self
     }
 
@@ -98,6 +112,13 @@ impl StompConfig {
     pub fn with_any_origin(mut self) -> Self {
         self.origins = Origins::Any;
         self
+    }
+}
+
+impl StompConfig {
+    /// For how long a client may be silent on its transport.
+    pub(super) fn silence(&self) -> Duration {
+        self.ping_interval.map_or(Duration::MAX, |every| every * 2 + self.limits.idle_slack)
     }
 }
 

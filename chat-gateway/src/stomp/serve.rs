@@ -1,5 +1,7 @@
 //! One connection, from its first frame to its last.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::{Sink, Stream};
 use tokio::{sync::mpsc, time::timeout_at};
@@ -40,6 +42,8 @@ pub enum Incoming {
 pub enum Outgoing {
     /// A whole frame, or a heart-beat. UTF-8 unless a body is not.
     Data(Bytes),
+    /// A ping of the transport.
+    Ping,
     /// The end, with a WebSocket's close code and a reason.
     Close {
         /// 1000, 1002, or one of [`CLOSE_CODES`].
@@ -83,9 +87,10 @@ where
     let (replies, queue) = mpsc::channel(REPLIES);
     let version = connection.protocol.version();
     let Link { commands, deliveries, .. } = link;
-    let writer = Writer { wire, deliveries, replies: queue, every: beats.every(), version };
+    let pings = config.ping_interval;
+    let writer = Writer { wire, deliveries, replies: queue, every: beats.every(), pings, version };
     let writer = tokio::spawn(writer.run());
-    connection.read(commands, replies, beats).await;
+    connection.read(commands, replies, beats.silence().min(config.silence())).await;
     match writer.await {
         Ok(true) => connection.reader.linger().await,
         Ok(false) => {}
@@ -110,7 +115,7 @@ where
     ) -> Result<(Link, Bytes, Beats), End> {
         let deadline = tokio::time::Instant::now() + config.limits.connect_timeout;
         let opening = async {
-            let frame = self.reader.next(std::time::Duration::MAX).await?;
+            let frame = self.reader.next(Duration::MAX).await?;
             let (connect, beats) = match self.protocol.accept(frame) {
                 Ok(Step::Connect(connect, beats)) => (connect, beats),
                 // Nothing else comes first.
@@ -133,14 +138,19 @@ where
     }
 
     /// Works on frames, one after the other, until the client or the writer ends.
-    async fn read(&mut self, mut commands: Box<dyn Commands>, replies: mpsc::Sender<Reply>, beats: Beats) {
+    async fn read(
+        &mut self,
+        mut commands: Box<dyn Commands>,
+        replies: mpsc::Sender<Reply>,
+        silence: Duration,
+    ) {
         let writer = replies.clone();
         let mut writer_ended = std::pin::pin!(writer.closed());
         loop {
             let answered = tokio::select! {
                 biased;
                 () = &mut writer_ended => return,
-                answered = self.answer(&mut *commands, beats) => answered,
+                answered = self.answer(&mut *commands, silence) => answered,
             };
             let (reply, over) = match answered {
                 Ok(None) => continue,
@@ -157,8 +167,8 @@ where
     }
 
     /// Does what the next frame says; its receipt, if it is to have one.
-    async fn answer(&mut self, commands: &mut dyn Commands, beats: Beats) -> Result<Option<Bytes>, End> {
-        let frame = self.reader.next(beats.silence()).await?;
+    async fn answer(&mut self, commands: &mut dyn Commands, silence: Duration) -> Result<Option<Bytes>, End> {
+        let frame = self.reader.next(silence).await?;
         observe::command(frame.command.as_str());
         let receipt = frame.header("receipt").map(str::to_owned);
         let step =

@@ -93,6 +93,7 @@ fn outgoing(out: Outgoing) -> Message {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(bytes),
         },
+        Outgoing::Ping => Message::Ping(Bytes::new()),
         Outgoing::Close { code, reason } => {
             Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
         }
@@ -118,12 +119,14 @@ pub fn sockjs_router(
                 Ok(text) => sender.send(text).await?,
                 Err(_) => sender.close(Close::new(1003, "Text expected")),
             },
+            Outgoing::Ping => {}
             Outgoing::Close { code, reason } => sender.close(Close::new(code, reason)),
         }
         Ok(sender)
     }
 
     let application = Arc::new(application);
+    let config = config.with_ping_interval(None);
     let sockjs = if sockjs.subprotocols.is_empty() {
         sockjs.with_subprotocols(Version::ALL.map(|version| version.subprotocol().to_owned()))
     } else {

@@ -101,6 +101,8 @@ pub(super) struct Writer<O> {
     pub(super) replies: mpsc::Receiver<Reply>,
     /// How often there is something to read for the client.
     pub(super) every: Option<Duration>,
+    /// How often its transport is pinged.
+    pub(super) pings: Option<Duration>,
     pub(super) version: Version,
 }
 
@@ -119,39 +121,42 @@ impl<O: Sink<Outgoing>> Writer<O> {
     }
 
     async fn write(&mut self) -> Result<bool, Broken> {
-        let mut beat_at = self.next_beat();
+        let mut beat_at = next(self.every);
+        let mut ping_at = next(self.pings);
         loop {
-            let mut next = tokio::select! {
+            let mut ready = tokio::select! {
                 biased;
+                () = reached(ping_at) => {
+                    ping_at = next(self.pings);
+                    self.wire.feed(Outgoing::Ping).await?;
+                    self.wire.flush().await?;
+                    continue;
+                }
                 reply = self.replies.recv() => match reply {
                     Some(reply) => Some(reply),
                     // The client is gone.
                     None => return Ok(false),
                 },
                 delivery = self.deliveries.next() => Some(ended(delivery)),
-                () = beat(beat_at) => None,
+                () = reached(beat_at) => None,
             };
             let mut frames = 0;
-            if next.is_none() {
+            if ready.is_none() {
                 self.wire.feed(Outgoing::Data(BEAT)).await?;
             }
             // Whichever woke it, what else is ready is written too: neither messages nor replies starve the other.
-            while let Some(reply) = next {
+            while let Some(reply) = ready {
                 if let Some(last) = self.feed(reply).await? {
                     self.wire.close(last).await?;
                     return Ok(true);
                 }
                 frames += 1;
-                next = if frames >= BATCH as u64 { None } else { self.ready() };
+                ready = if frames >= BATCH as u64 { None } else { self.ready() };
             }
             self.wire.flush().await?;
             observe::frames_sent(Transport::Stomp, frames);
-            beat_at = self.next_beat();
+            beat_at = next(self.every);
         }
-    }
-
-    fn next_beat(&self) -> Option<Instant> {
-        self.every.map(|every| Instant::now() + every)
     }
 
     fn ready(&mut self) -> Option<Reply> {
@@ -196,7 +201,11 @@ fn ended(delivery: Option<Delivery>) -> Reply {
     delivery.map_or(Reply::Close(Last::receipt(None)), Reply::from)
 }
 
-async fn beat(at: Option<Instant>) {
+fn next(every: Option<Duration>) -> Option<Instant> {
+    every.map(|every| Instant::now() + every)
+}
+
+async fn reached(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

@@ -114,6 +114,33 @@ async fn who_promises_to_speak_and_does_not_is_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_still_there_may_be_silent() {
+    let config = StompConfig::new().with_ping_interval(Some(Duration::from_millis(20)));
+    let server = Server::with(config, Settings::default()).await;
+    let mut client = Client::joined(&server, 1).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), client.try_next()).await.is_err(), "pings only");
+    client.send(chat(7, 1, "still here")).await;
+    assert_eq!(client.content().await, "still here");
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_gone() {
+    let config = StompConfig::new()
+        .with_ping_interval(Some(Duration::from_millis(20)))
+        .with_limits(Limits::new().with_idle_slack(Duration::from_millis(100)));
+    let server = Server::with(config, Settings::default()).await;
+    // A socket that nobody reads answers nothing.
+    let client = Client::joined(&server, 1).await;
+    let gone = async {
+        while server.chat.session_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the session ends");
+    drop(client);
+}
+
+#[tokio::test]
 async fn the_end_of_the_session_is_the_end_of_the_connection() {
     let server = Server::start().await;
     let claims = JwtClaims::new(user(1)).with_expiry((SystemTime::now() + Duration::from_secs(2)).into());
@@ -123,4 +150,23 @@ async fn the_end_of_the_session_is_the_end_of_the_connection() {
     let mut client = Client::connect(&server, 1).await;
     server.chat.drain(Duration::ZERO, Duration::from_secs(1)).await;
     assert_eq!(client.ended().await, "draining");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_up_nobody_and_loses_its_connection() {
+    let limits = Limits::new().with_write_timeout(Duration::from_millis(300));
+    let server = Server::with(StompConfig::new().with_limits(limits), Settings::default()).await;
+    let slow = Client::joined(&server, 1).await;
+    let mut fast = Client::joined(&server, 2).await;
+    let content = "x".repeat(850);
+    // More than the connection's buffers take.
+    for _ in 0..100_000 {
+        server.say(&content).await;
+        assert_eq!(fast.content().await, content);
+        if server.chat.session_count() == 1 {
+            break;
+        }
+    }
+    assert_eq!(server.chat.session_count(), 1);
+    drop(slow);
 }

@@ -8,7 +8,7 @@ mod websocket;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::{Router, routing::get};
+use axum::{Router, routing::get, serve::ListenerExt as _};
 use chat_gateway::{
     Limits,
     sockjs::SockJsConfig,
@@ -24,6 +24,11 @@ async fn main() -> Result<()> {
     let options = Options::parse();
     let listener = TcpListener::bind(options.address).await.with_context(|| options.address.to_string())?;
     let address = listener.local_addr()?;
+    // Small pieces of a streamed answer do not wait for one another.
+    let listener = listener.tap_io(|connection| {
+        // Without it they only come later.
+        let _ = connection.set_nodelay(true);
+    });
     println!("listening on http://{address}");
     let stop = async {
         // Without the signal's handler the process is ended by the signal itself.
