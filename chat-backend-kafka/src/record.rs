@@ -204,22 +204,21 @@ impl Persisted {
         }
     }
 
-    /// What live sessions are told: a message goes to its room, a failure to its sender. `None` for dead letters, which are told to
-    /// operators.
+    /// What live sessions are told: a message goes to its room, a failure to its sender.
     #[must_use]
-    pub fn into_publication(self) -> Option<Publication> {
+    pub fn into_publication(self) -> Publication {
         let failed = |SentName { room, sender: user, client_id }, reason| {
             let topic = Topic::User(user.clone());
             Publication::new(topic, FanoutEvent::SendFailed { room, client_id, user, reason })
         };
-        Some(match self {
+        match self {
             Self::Stored { message } | Self::Duplicate { message } => {
                 Publication::new(Topic::Room(message.room.clone()), FanoutEvent::Message(message))
             }
             Self::Conflict { sent, first } => failed(sent, SendFailure::Conflict(first)),
             Self::Refused { sent, refusal } => failed(sent, SendFailure::Refused(refusal)),
-            Self::DeadLettered { .. } => return None,
-        })
+            Self::DeadLettered { sent, .. } => failed(sent, SendFailure::Unstorable),
+        }
     }
 
     /// What the sender is answered who waited for it: the log's answer, or how it failed.
@@ -325,12 +324,16 @@ mod tests {
             let persisted = Persisted::new(&draft(), outcome.clone()).unwrap();
             let back = Persisted::decode(Some(&persisted.encode().unwrap())).unwrap();
             assert_eq!((&back, back.room().as_str()), (&persisted, "tea"));
-            assert!(back.clone().into_publication().is_some());
+            let told = back.clone().into_publication();
+            assert_eq!(matches!(told.topic, Topic::Room(_)), outcome.stored().is_some());
             assert_eq!(back.into_outcome(), Ok(outcome));
         }
         let dead = Persisted::DeadLettered { sent: SentName::of(&draft()), reason: "no".to_owned() };
         let back = Persisted::decode(Some(&dead.encode().unwrap())).unwrap();
         assert_eq!((&back, back.clone().into_outcome()), (&dead, Err("no".to_owned())));
+        let told = back.into_publication();
+        assert!(matches!(told.topic, Topic::User(_)));
+        assert!(matches!(*told.event, FanoutEvent::SendFailed { reason: SendFailure::Unstorable, .. }));
         assert!(Persisted::new(&draft(), AppendOutcome::Accepted).is_none());
     }
 

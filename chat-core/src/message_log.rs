@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, RoomId, Seq,
+    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, Retry, RoomId, Seq,
     StoredMessage, Timestamp, UserId,
 };
 
@@ -77,6 +77,8 @@ pub enum SendFailure {
     Conflict(Position),
     /// The log did not take it.
     Refused(Refusal),
+    /// The log fails whenever it is to store it. It was put aside for operators to look at.
+    Unstorable,
 }
 
 impl SendFailure {
@@ -91,6 +93,9 @@ impl SendFailure {
             Self::Refused(Refusal::Body(body)) => Error::Body(body),
             Self::Refused(Refusal::Busy) => Error::Busy { retry_after: BUSY_RETRY },
             Self::Refused(refusal) => Error::Refused(refusal),
+            Self::Unstorable => {
+                Error::backend("queue", "append", Retry::Never, "the log fails whenever it is to store it")
+            }
         }
     }
 }

@@ -53,13 +53,12 @@ impl Inlet {
                 return Said::Nothing;
             }
             return match Persisted::decode(record.payload()).map(Persisted::into_publication) {
-                Ok(Some(Publication { event, .. })) => Said::Event(topic, event),
-                _ => Said::Missed(topic),
+                Ok(Publication { event, .. }) => Said::Event(topic, event),
+                Err(_) => Said::Missed(topic),
             };
         }
         match Persisted::decode(record.payload()).map(Persisted::into_publication) {
-            Ok(Some(Publication { topic, event })) => Said::Event(topic, event),
-            Ok(None) => Said::Nothing,
+            Ok(Publication { topic, event }) => Said::Event(topic, event),
             // An outcome of a later release, perhaps; of those that this one knows nothing is passed over.
             Err(error) => {
                 tracing::debug!(%error, "a worker's record cannot be read");

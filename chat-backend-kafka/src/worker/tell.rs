@@ -85,7 +85,7 @@ fn prepare(
             Err(error) => tracing::error!(%error, "what became of a message cannot be written"),
         }
         if shared.fanout.is_some() {
-            publications.extend(persisted.into_publication());
+            publications.push(persisted.into_publication());
         }
     }
     (letters, publications)

@@ -75,7 +75,10 @@ fn failures() -> impl Iterator<Item = SendFailure> {
         Refusal::Body(InvalidBody::TooLong { max_chars: 9 }),
         Refusal::Busy,
     ];
-    refusals.into_iter().map(SendFailure::Refused).chain([SendFailure::Conflict(position(2))])
+    refusals
+        .into_iter()
+        .map(SendFailure::Refused)
+        .chain([SendFailure::Conflict(position(2)), SendFailure::Unstorable])
 }
 
 /// One event of every kind; the match keeps the list complete.
