@@ -36,6 +36,9 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
 
     /// After an entry was stored for the first time, on the node that stored it, in the order of each room. At most once:
     /// what does not fit the queue ([`Settings::hook_queue`](crate::Settings::hook_queue)) is passed over and logged.
+    ///
+    /// Not for what a log only accepts ([`AppendOutcome::Accepted`](crate::AppendOutcome::Accepted)): it is stored elsewhere, by whoever
+    /// takes it out of the queue.
     async fn after_append(&self, message: &StoredMessage) {
         let _ = message;
     }

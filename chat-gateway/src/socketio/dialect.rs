@@ -236,7 +236,8 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// An entry of a followed room, the sender's own included. `None` for what these clients are not told. Made once for all of them.
     fn entry(&self, entry: &StoredMessage) -> Option<Emit>;
 
-    /// A live event that is not part of a room's log. Nothing, unless said otherwise.
+    /// A live event that is not part of a room's log. Nothing, unless said otherwise: an application whose log only accepts what is sent
+    /// should say [`FanoutEvent::SendFailed`] here.
     fn notice(&self, event: &FanoutEvent) -> Option<Emit> {
         let _ = event;
         None

@@ -1,5 +1,7 @@
 //! A carrier that breaks is a loss that is told.
 
+use std::time::Duration;
+
 use super::{item, number_of, numbers, publication, topic};
 use crate::{
     Fanout,
@@ -18,8 +20,17 @@ async fn until_missed(subscription: &mut Subscription) -> Vec<usize> {
     }
 }
 
+/// The publisher may find its way back later than the subscriber: until then it says that it cannot.
+async fn can_publish(node: &dyn Fanout) {
+    while let Err(error) = node.publish(&[publication(&topic("elsewhere"), 0)]).await {
+        assert!(error.is_retryable(), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// What is published after the mark arrives, or is covered by another one.
 async fn is_live(node: &dyn Fanout, subscription: &mut Subscription, to: &Topic, from: usize) {
+    can_publish(node).await;
     for number in from.. {
         node.publish(&[publication(to, number)]).await.unwrap();
         loop {
@@ -81,6 +92,7 @@ pub async fn what_was_lost_to_the_interruption_lies_before_the_mark(harness: &dy
     harness.mend().await;
     let before = until_missed(&mut subscription).await;
     assert!(before.is_empty() || before == [10], "{before:?}");
+    can_publish(&*nodes[0]).await;
     nodes[0].publish(&(20..40).map(|number| publication(&r, number)).collect::<Vec<_>>()).await.unwrap();
     let (mut next, mut marked) = (20, false);
     while next < 40 {
