@@ -1,14 +1,15 @@
 //! Socket.IO as its packets go over the wire, where a real client would behave too well. `tests/socketio` has the real one.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use axum::Extension;
 use chat_core::{
     Body, Chat, ClientMessageId, MemberChange, NewRoom, Role, RoomId, StoredMessage, UserId,
     memory::MemoryStore, testkit::TokenIsUser,
 };
 use chat_gateway::{
-    Limits, Problem,
+    GatewayConfig, Limits, Problem,
     socketio::{self, Answer, Asked, Dialect, Done, Emit, PACKETS, Request},
 };
 use serde_json::{Value, json};
@@ -55,13 +56,17 @@ struct Polling {
 
 impl Polling {
     async fn open(at: &str, user: &str) -> Self {
-        let http = reqwest::Client::new();
+        let polling = Self::handshake(at, reqwest::Client::new(), user).await;
+        assert!(polling.poll().await.starts_with("40"));
+        polling
+    }
+
+    async fn handshake(at: &str, http: reqwest::Client, user: &str) -> Self {
         let url = format!("{at}/socket.io/?EIO=4&transport=polling");
         let hello = http.get(&url).send().await.unwrap().text().await.unwrap();
         let hello: Value = serde_json::from_str(hello.strip_prefix('0').unwrap()).unwrap();
         let polling = Self { http, url: format!("{url}&sid={}", hello["sid"].as_str().unwrap()) };
         polling.say(&format!(r#"40{{"token":"{user}"}}"#)).await;
-        assert!(polling.poll().await.starts_with("40"));
         polling
     }
 
@@ -83,6 +88,11 @@ impl Polling {
 }
 
 async fn serve(limits: Limits) -> (Chat, String) {
+    serve_with(limits, &Arc::new(())).await
+}
+
+/// Every request brings a clone of `along`.
+async fn serve_with(limits: Limits, along: &Arc<()>) -> (Chat, String) {
     let chat = Chat::builder().memory().storage(&MemoryStore::new()).auth(TokenIsUser).build().unwrap();
     let system = chat.system(UserId::new("system").unwrap());
     let room = RoomId::new("lounge").unwrap();
@@ -90,10 +100,13 @@ async fn serve(limits: Limits) -> (Chat, String) {
     let member = MemberChange::add(UserId::new("ann").unwrap(), Role::Member);
     system.change_member(&room, member).await.unwrap();
     let (layer, io) = socketio::layer(&limits);
-    socketio::mount(&io, chat.clone(), Lounge, limits);
+    socketio::mount(&io, chat.clone(), Lounge, GatewayConfig::new().with_limits(limits));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, axum::Router::new().layer(layer)).into_future());
+    tokio::spawn(
+        axum::serve(listener, axum::Router::new().layer(layer).layer(Extension(Arc::clone(along))))
+            .into_future(),
+    );
     (chat, at)
 }
 
@@ -140,4 +153,53 @@ async fn who_takes_nothing_for_too_long_is_let_go() {
     let said = (0..taken.len() - 1).map(|number| format!(r#"42["said","{number}"]"#));
     assert_eq!(taken, said.chain(["41".to_owned()]).collect::<Vec<_>>());
     assert!(taken.len() > PACKETS / 2, "{}", taken.len());
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_not_let_in() {
+    let (_chat, at) = serve(Limits::new()).await;
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("origin", "https://evil.example".parse().unwrap());
+    let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+    let ann = Polling::handshake(&at, http, "ann").await;
+    assert!(ann.poll().await.starts_with(r#"44{"message":"this page"#));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_queue_is_refused_at_once_and_the_rest_is_answered() {
+    let (_chat, at) = serve(Limits::new().with_commands(1_000, 1_000)).await;
+    let ann = Polling::open(&at, "ann").await;
+    // In one request, so that all are there before the first is worked on.
+    let many: Vec<_> = (0..400).map(|number| format!(r#"42{number}["count"]"#)).collect();
+    ann.say(&many.join("\u{1e}")).await;
+    let (mut counted, mut busy) = (0, 0);
+    while counted < 256 {
+        for packet in ann.poll().await.split('\u{1e}') {
+            counted += usize::from(packet.ends_with("[3]"));
+            busy += usize::from(packet.ends_with(r#"["busy"]"#));
+        }
+    }
+    assert!((1..=144).contains(&busy), "{counted} {busy}");
+}
+
+/// Nothing that a socket keeps may keep the socket: with it goes the request that it was opened by.
+#[tokio::test]
+async fn sockets_that_are_gone_leave_nothing_behind() {
+    let opened = Arc::new(());
+    let (chat, at) = serve_with(Limits::new(), &opened).await;
+    let before = Arc::strong_count(&opened);
+    for _ in 0..5 {
+        let ann = Polling::open(&at, "ann").await;
+        ann.say(r#"421["enter",{"room":"lounge"}]"#).await;
+        assert_eq!(ann.poll().await, r#"431["ok"]"#);
+        assert!(Arc::strong_count(&opened) > before);
+        ann.say("41\u{1e}1").await;
+    }
+    let user = [UserId::new("ann").unwrap()];
+    let system = chat.system(UserId::new("system").unwrap());
+    let end = Instant::now() + Duration::from_secs(20);
+    while system.presence(&user).await.unwrap()[0].online || Arc::strong_count(&opened) > before {
+        assert!(Instant::now() < end, "{} of {before}", Arc::strong_count(&opened));
+        sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use chat_core::{Content, Error, JoinRequest, RoomId, Session};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     Answer, Asked, Dialect, Done, Request,
@@ -20,35 +20,70 @@ use crate::{Problem, observe, pace::Pace};
 
 /// When a client that asks for more than can wait may ask again.
 const BUSY_RETRY: Duration = Duration::from_millis(200);
+/// So many joins of one room may wait for their answers.
+const JOINS_PER_ROOM: usize = 8;
 
 /// An event as it came.
 pub(super) struct Received {
     pub(super) event: String,
     pub(super) data: Value,
     pub(super) reply: Reply,
+    share: Option<OwnedSemaphorePermit>,
 }
 
 impl Received {
+    pub(super) const fn new(event: String, data: Value, reply: Reply) -> Self {
+        Self { event, data, reply, share: None }
+    }
+
+    /// With its share of the bytes that may wait.
+    pub(super) fn with_share(mut self, share: OwnedSemaphorePermit) -> Self {
+        self.share = Some(share);
+        self
+    }
+
     fn asked<'a>(&'a self, session: &'a Session) -> Asked<'a> {
         Asked { event: &self.event, data: &self.data, wants_ack: self.reply.is_wanted(), session }
     }
 }
 
-/// Joins whose answers come with the events, by room. Joining a room again takes the place of what was asked before, so
-/// one event answers all that wait.
+/// Joins whose answers come with the events, by room, with their tags. Joining a room again takes the place of what was asked
+/// before, so the answer to the later one is that to both.
 #[derive(Default)]
-pub(super) struct Joins(Mutex<HashMap<RoomId, Vec<Received>>>);
+pub(super) struct Joins(Mutex<HashMap<RoomId, Vec<(u64, Received)>>>);
 
 impl Joins {
-    fn begin(&self, room: &RoomId, received: Received) {
-        self.lock().entry(room.clone()).or_default().push(received);
+    /// False where too many wait for this room already.
+    fn begin(&self, room: &RoomId, tag: u64, received: Received) -> Result<(), Received> {
+        let mut joins = self.lock();
+        let waiting = joins.entry(room.clone()).or_default();
+        if waiting.len() >= JOINS_PER_ROOM {
+            return Err(received);
+        }
+        waiting.push((tag, received));
+        Ok(())
     }
 
-    pub(super) fn take(&self, room: &RoomId) -> Vec<Received> {
-        self.lock().remove(room).unwrap_or_default()
+    /// Those up to this one.
+    pub(super) fn up_to(&self, room: &RoomId, tag: u64) -> Vec<Received> {
+        self.split(room, |waiting| *waiting <= tag)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RoomId, Vec<Received>>> {
+    fn one(&self, room: &RoomId, tag: u64) -> Vec<Received> {
+        self.split(room, |waiting| *waiting == tag)
+    }
+
+    fn split(&self, room: &RoomId, is_meant: impl Fn(&u64) -> bool) -> Vec<Received> {
+        let mut joins = self.lock();
+        let (meant, others): (Vec<_>, Vec<_>) =
+            joins.remove(room).unwrap_or_default().into_iter().partition(|(tag, _)| is_meant(tag));
+        if !others.is_empty() {
+            joins.insert(room.clone(), others);
+        }
+        meant.into_iter().map(|(_, received)| received).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RoomId, Vec<(u64, Received)>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,15 +106,13 @@ pub(super) async fn tell(
     }
 }
 
-pub(super) async fn refuse_as_busy(
-    dialect: &dyn Dialect,
-    session: &Session,
-    wire: &Wire,
-    received: &Received,
-) {
+/// Refuses what does not fit the queue: at once or not at all, so that nothing of it is kept.
+pub(super) fn answer_busy(dialect: &dyn Dialect, session: &Session, received: &Received) {
     let busy = Problem::from(Error::Busy { retry_after: BUSY_RETRY });
-    // Whoever is stuck is noticed by the other tasks.
-    let _ = tell(dialect, session, wire, received, Err(busy)).await;
+    observe::error(busy.code);
+    if let Answer::Ack(data) = dialect.answer(&received.asked(session), Err(busy)) {
+        received.reply.try_send(&data);
+    }
 }
 
 pub(super) struct Commands {
@@ -92,7 +125,8 @@ pub(super) struct Commands {
 impl Commands {
     /// Works on events until the client is gone.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Received>) {
-        let mut pace = Pace::new(&self.mount.limits);
+        let mut tag = 0;
+        let mut pace = Pace::new(&self.mount.config.limits);
         while let Some(received) = queue.recv().await {
             let done = match pace.admit().await {
                 Err(retry_after) => Err(Problem::from(Error::RateLimited { retry_after })),
@@ -100,7 +134,10 @@ impl Commands {
             };
             let told = match done {
                 Err(problem) => self.tell(&received, Err(problem)).await,
-                Ok(Request::Join { room, after }) => self.join(room, after, received).await,
+                Ok(Request::Join { room, after }) => {
+                    tag += 1;
+                    self.join(room, after, tag, received).await
+                }
                 Ok(request) => {
                     let done = self.execute(request).await;
                     self.tell(&received, done).await
@@ -124,14 +161,18 @@ impl Commands {
         &self,
         room: RoomId,
         after: Option<chat_core::Cursor>,
+        tag: u64,
         received: Received,
     ) -> Result<(), Stuck> {
         observe::command("join");
-        self.joins.begin(&room, received);
-        let mut request = JoinRequest::new(room.clone());
+        if let Err(received) = self.joins.begin(&room, tag, received) {
+            let busy = Problem::from(Error::Busy { retry_after: BUSY_RETRY });
+            return self.tell(&received, Err(busy)).await;
+        }
+        let mut request = JoinRequest::new(room.clone()).with_tag(tag);
         request.cursor = after;
         let Err(error) = self.session.join(request).await else { return Ok(()) };
-        for received in self.joins.take(&room) {
+        for received in self.joins.one(&room, tag) {
             self.tell(&received, Err(problem(&error))).await?;
         }
         Ok(())
@@ -144,7 +185,7 @@ impl Commands {
             Request::Leave { room } => {
                 observe::command("leave");
                 session.leave(&room);
-                for received in self.joins.take(&room) {
+                for received in self.joins.up_to(&room, u64::MAX) {
                     let left = Problem::new("not_joined", "the room was left meanwhile");
                     // The client's next answer would find it stuck as well.
                     let _ = self.tell(&received, Err(left)).await;

@@ -219,7 +219,8 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
         handshake.token().map_or_else(Credentials::none, Credentials::token)
     }
 
-    /// How a client that is not let in is told so: by default by `connect_error`, with what is wrong.
+    /// How a client that is not let in is told so: by default by `connect_error`, with what is wrong. After that Socket.IO's own client
+    /// does not come back by itself: where the problem is `retryable`, such as while a server ends, it should call `connect` again.
     fn refusal(&self, problem: &Problem) -> Refusal {
         Refusal::ConnectError(problem.message.clone())
     }

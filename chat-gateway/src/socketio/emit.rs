@@ -37,11 +37,22 @@ pub(super) enum Stuck {
 pub(super) struct Reply {
     socket: Arc<Socket>,
     id: Option<i64>,
+    bytes: u32,
 }
 
 impl Reply {
     pub(super) const fn is_wanted(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// Bytes of the event that it is for.
+    pub(super) const fn len(&self) -> u32 {
+        self.bytes
+    }
+
+    /// Once, whether or not there is room.
+    pub(super) fn try_send(&self, data: &Value) {
+        let _ = self.sender().send(data);
     }
 
     fn sender(&self) -> AckSender {
@@ -56,10 +67,14 @@ impl FromMessageParts<socketioxide::adapter::LocalAdapter> for Reply {
 
     fn from_message_parts(
         socket: &Arc<Socket>,
-        _: &mut Packed,
+        packed: &mut Packed,
         id: &Option<i64>,
     ) -> Result<Self, Self::Error> {
-        Ok(Self { socket: Arc::clone(socket), id: *id })
+        let bytes = match packed {
+            Packed::Str(text, binary) => text.len() + binary.iter().flatten().map(Bytes::len).sum::<usize>(),
+            Packed::Bytes(bytes) => bytes.len(),
+        };
+        Ok(Self { socket: Arc::clone(socket), id: *id, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) })
     }
 }
 

@@ -7,7 +7,10 @@ use chat_core::{
     session::{CloseReason, Closing, Hole, JoinOutcome, Joined},
 };
 use socketioxide::SocketError;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{
     Done,
@@ -72,7 +75,7 @@ impl Pump {
             Event::Resync { room, hole, page: Some(page) } => self.gap(&room, Some(&hole), &page).await,
             Event::Reset { room, page } => self.gap(&room, None, &page).await,
             Event::Left { room, .. } => {
-                for received in self.joins.take(&room) {
+                for received in self.joins.up_to(&room, u64::MAX) {
                     let problem = Problem::new("not_a_member", "the membership has ended");
                     tell(&**dialect, &self.session, &self.wire, &received, Err(problem)).await?;
                 }
@@ -96,9 +99,9 @@ impl Pump {
     }
 
     async fn joined(&self, joined: Joined) -> Result<(), Stuck> {
-        let Joined { room, outcome, cursor, .. } = joined;
+        let Joined { tag, room, outcome, cursor } = joined;
         let recovered = matches!(outcome, JoinOutcome::Recovered);
-        for received in self.joins.take(&room) {
+        for received in self.joins.up_to(&room, tag) {
             let done = Done::Joined { room: room.clone(), cursor: cursor.clone(), recovered };
             tell(&*self.mount.dialect, &self.session, &self.wire, &received, Ok(done)).await?;
         }
@@ -130,14 +133,18 @@ impl Pump {
     }
 }
 
-/// Disconnects a client, which takes a place in the same buffer as everything else. One that never takes anything again loses its
-/// transport, in the end, since it answers no ping.
+/// Disconnects a client, which takes a place in the same buffer as everything else. One that takes nothing for so long again keeps its
+/// transport until that ends, and nothing else: its session is over.
 async fn disconnect(wire: &Wire, gone: &mut watch::Receiver<()>) {
+    let end = Instant::now() + wire.patience;
     while let Err(SocketError::InternalChannelFull) = wire.socket.clone().disconnect() {
         tokio::select! {
             biased;
             _ = gone.changed() => return,
             () = sleep(AGAIN) => {}
+        }
+        if Instant::now() >= end {
+            return;
         }
     }
 }

@@ -9,34 +9,44 @@ use socketioxide::{
     extract::{Event, SocketRef, TryData},
     handler::ConnectHandler as _,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{
     Dialect, Handshake, Refusal,
-    commands::{Commands, Received},
+    commands::{Commands, Received, answer_busy},
     dialect,
     emit::{DialectId, Reply, Wire},
     pump::Pump,
 };
 use crate::{
-    Limits,
+    GatewayConfig, Problem,
+    axum::origin,
     observe::{self, Counted, Transport},
 };
 
-/// Events of one client that wait to be worked on; more are refused as busy.
-const WAITING: usize = 64;
+/// Events of one client that wait to be worked on; more are refused as busy. More than a client may send at once after a pause
+/// ([`Limits::COMMAND_BURST`](crate::Limits::COMMAND_BURST)).
+const WAITING: usize = 256;
+/// Bytes of them, as so many events of the greatest size.
+const WAITING_FRAMES: usize = 8;
 
 /// A dialect and the chat behind it.
 pub(super) struct Mount {
     pub(super) chat: Chat,
     pub(super) id: DialectId,
     pub(super) dialect: Box<dyn Dialect>,
-    pub(super) limits: Limits,
+    pub(super) config: GatewayConfig,
 }
 
-/// What was made in the handshake, until the socket is there. If it never is, the session ends with it.
-#[derive(Clone)]
-struct Opened(Arc<Mutex<Option<(Session, SessionEvents)>>>);
+/// What was made in the handshake, until the client is told that it is connected. If it never is, the session ends with the socket.
+struct Opened {
+    session: Session,
+    events: SessionEvents,
+    received: mpsc::Receiver<Received>,
+    gone: watch::Receiver<()>,
+}
+
+type Waiting = Arc<Mutex<Option<Opened>>>;
 
 impl Mount {
     pub(super) fn mount(self: Arc<Self>, io: &SocketIo) {
@@ -48,13 +58,18 @@ impl Mount {
         io.ns(self.dialect.namespace().to_owned(), connected.with(middleware));
     }
 
-    /// Lets a client in, or says why not.
-    async fn admit(&self, socket: &SocketRef, auth: &Value) -> Result<(), String> {
-        let credentials = self.dialect.credentials(&Handshake { auth, request: socket.req_parts() });
-        let opened = match self.chat.connect(&credentials).await {
-            Ok(opened) => Some(opened),
-            Err(error) => {
-                let problem = dialect::problem(&error);
+    /// Lets a client in, or says why not. What it says from the first moment on is heard.
+    async fn admit(self: &Arc<Self>, socket: &SocketRef, auth: &Value) -> Result<(), String> {
+        let request = socket.req_parts();
+        let opened = if origin::allowed(&self.config.origins, &request.headers, &request.uri) {
+            let credentials = self.dialect.credentials(&Handshake { auth, request });
+            self.chat.connect(&credentials).await.map_err(|error| dialect::problem(&error))
+        } else {
+            Err(Problem::new("forbidden", "this page may not connect"))
+        };
+        let opened = match opened {
+            Ok((session, events)) => Some(self.listen(socket, session, events)),
+            Err(problem) => {
                 observe::error(problem.code);
                 match self.dialect.refusal(&problem) {
                     Refusal::ConnectError(message) => return Err(message),
@@ -62,18 +77,12 @@ impl Mount {
                 }
             }
         };
-        socket.extensions.insert(Opened(Arc::new(Mutex::new(opened))));
+        socket.extensions.insert::<Waiting>(Arc::new(Mutex::new(opened)));
         Ok(())
     }
 
-    /// Serves a client that was let in, by a task that reads and one that writes. Both end with the socket or the session.
-    fn serve(self: Arc<Self>, socket: SocketRef) {
-        let opened = socket.extensions.remove::<Opened>();
-        let opened = opened.and_then(|opened| opened.0.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let Some((session, events)) = opened else {
-            let _ = socket.disconnect();
-            return;
-        };
+    /// Puts the client's events into a queue, in their order. What the socket keeps does not keep the socket.
+    fn listen(self: &Arc<Self>, socket: &SocketRef, session: Session, events: SessionEvents) -> Opened {
         let (queue, received) = mpsc::channel(WAITING);
         let (over, gone) = watch::channel(());
         let over = Arc::new(Mutex::new(Some(over)));
@@ -82,33 +91,46 @@ impl Mount {
             drop(over.lock().unwrap_or_else(PoisonError::into_inner).take());
             async {}
         });
-        let full = Arc::clone(&self);
-        let (at, at_pump) = (session.clone(), session.clone());
-        let wire = Arc::new(Wire { socket: socket.clone(), patience: self.limits.write_timeout });
-        let refusing = Arc::clone(&wire);
-        // The events come here one after the other, and into the queue in that order.
-        socket.on_fallback(move |Event(event): Event, data: TryData<Value>, reply: Reply| {
-            let data = data.0.unwrap_or_default();
-            let refused = match queue.try_send(Received { event, data, reply }) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-                Err(mpsc::error::TrySendError::Full(received)) => Some(received),
-            };
-            async move {
-                if let Some(received) = refused {
-                    super::commands::refuse_as_busy(&*full.dialect, &at, &refusing, &received).await;
+        let (mount, at) = (Arc::clone(self), session.clone());
+        let bytes = Arc::new(Semaphore::new(WAITING_FRAMES * self.config.limits.frame_bytes));
+        socket.on_fallback(move |reply: Reply, Event(event): Event, data: TryData<Value>| {
+            let received = Received::new(event, data.0.unwrap_or_default(), reply);
+            let share = Arc::clone(&bytes).try_acquire_many_owned(received.reply.len());
+            let refused = match (share, queue.try_reserve()) {
+                (Ok(share), Ok(place)) => {
+                    place.send(received.with_share(share));
+                    None
                 }
+                (_, Err(mpsc::error::TrySendError::Closed(()))) => None,
+                _ => Some(received),
+            };
+            if let Some(received) = refused {
+                answer_busy(&*mount.dialect, &at, &received);
             }
+            async {}
         });
+        Opened { session, events, received, gone }
+    }
+
+    /// Serves a client that was let in, by a task that reads and one that writes. Both end with the socket or the session.
+    fn serve(self: Arc<Self>, socket: SocketRef) {
+        let waiting = socket.extensions.remove::<Waiting>();
+        let opened = waiting.and_then(|opened| opened.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(Opened { session, events, received, gone }) = opened else {
+            let _ = socket.disconnect();
+            return;
+        };
         let counted = Counted::new(Transport::SocketIo);
+        let wire = Arc::new(Wire { socket, patience: self.config.limits.write_timeout });
         let joins = Arc::default();
         let commands = Commands {
             mount: Arc::clone(&self),
-            session,
+            session: session.clone(),
             wire: Arc::clone(&wire),
             joins: Arc::clone(&joins),
         };
         let reading = tokio::spawn(commands.run(received));
-        let pump = Pump { mount: self, events, session: at_pump, wire, joins };
+        let pump = Pump { mount: self, events, session, wire, joins };
         tokio::spawn(async move {
             pump.run(gone).await;
             reading.abort();

@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let chat = Chat::builder().memory().storage(&file).auth(auth).build()?;
 
     let (layer, io) = socketio::layer(&Limits::new());
-    socketio::mount(&io, chat.clone(), Rooms, Limits::new());
+    socketio::mount(&io, chat.clone(), Rooms, GatewayConfig::new());
     let app =
         Router::new().nest("/chat", chat_gateway::router(chat.clone(), GatewayConfig::new())).layer(layer);
 
@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     tokio::select! { biased; _ = signal::ctrl_c() => {}, _ = terminate.recv() => {} }
     // The sessions end; with their connections the clients know that they are to come back.
     chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
-    io.close().await;
+    _ = timeout(Duration::from_secs(1), io.close()).await;
     drop(drained);
     _ = timeout(Duration::from_secs(1), server).await;
     Ok(file.close().await?)
