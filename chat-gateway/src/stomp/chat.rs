@@ -179,7 +179,7 @@ impl<D: Destinations> Deliveries<D> {
     fn event(&mut self, event: Event) {
         match event {
             Event::Joined(joined) => self.joined(&joined),
-            Event::Entry(entry) => self.entry(&entry, None),
+            Event::Entry(entry) => self.entry(&entry),
             Event::Resync { room, page: Some(page), .. } => self.page(&room, &page, "limited"),
             Event::Reset { room, page } => self.page(&room, &page, "reset"),
             Event::Left { room, reason } => self.left(&room, reason),
@@ -213,18 +213,20 @@ impl<D: Destinations> Deliveries<D> {
         }
     }
 
-    /// The newest page in place of what cannot be told.
+    /// The newest page in place of what cannot be told. What it is says the next message, be it of the page or a later one: not every
+    /// entry is a message.
     fn page(&mut self, room: &RoomId, page: &LivePage, resync: &'static str) {
-        for (i, entry) in page.entries.iter().enumerate() {
-            self.entry(entry, (i == 0).then_some(resync));
+        let first = page.entries.first().map_or(&page.head.cursor, |entry| &entry.value().position.cursor);
+        self.routes.resync(room, first, resync);
+        for entry in &page.entries {
+            self.entry(entry);
         }
         if page.entries.is_empty() {
-            // There is nothing whose header could say it.
             let _ = self.routes.take(room, &page.head.cursor);
         }
     }
 
-    fn entry(&mut self, entry: &LiveEntry, resync: Option<&'static str>) {
+    fn entry(&mut self, entry: &LiveEntry) {
         let stored = entry.value();
         let cursor = &stored.position.cursor;
         let subscriptions = self.routes.take(&stored.room, cursor);
@@ -238,6 +240,7 @@ impl<D: Destinations> Deliveries<D> {
         }
         let (id, cursor) = (stored.position.id.to_string(), cursor.to_string());
         for subscription in subscriptions {
+            let resync = self.routes.take_resync(&stored.room, &subscription);
             let mut message = Message::new(subscription, id.clone(), body.clone())
                 .with_content_type(self.destinations.content_type().map(Cow::Borrowed))
                 .with_header("cursor", cursor.clone());

@@ -35,14 +35,18 @@ struct Follower {
     seen: Option<Cursor>,
     /// The join that is not answered yet: what comes before is not meant for it.
     awaits: Option<u64>,
+    /// What its next message has to say of what it was not sent.
+    resync: Option<&'static str>,
 }
 
 impl Follower {
+    fn knows(&self, cursor: &Cursor) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.epoch == cursor.epoch && seen.seq >= cursor.seq)
+    }
+
     /// Whether it has not seen this yet. From here on it has.
     fn takes(&mut self, cursor: &Cursor) -> bool {
-        let known =
-            self.seen.as_ref().is_some_and(|seen| seen.epoch == cursor.epoch && seen.seq >= cursor.seq);
-        if self.awaits.is_some() || known {
+        if self.awaits.is_some() || self.knows(cursor) {
             return false;
         }
         self.seen = Some(cursor.clone());
@@ -69,7 +73,7 @@ impl Routes {
         // A room that is joined needs no other join for what is new.
         let awaits = (room.followers.is_empty() || cursor.is_some()).then_some(tag);
         let seen = cursor.or_else(|| room.at.clone());
-        room.followers.push(Follower { subscription, seen, awaits });
+        room.followers.push(Follower { subscription, seen, awaits, resync: None });
         awaits
     }
 
@@ -122,6 +126,25 @@ impl Routes {
                 follower.seen = Some(cursor.clone());
             }
         }
+    }
+
+    /// Something is not sent to those who do not know of `before`. Their next message says so, whichever it is.
+    pub(super) fn resync(&self, room: &RoomId, before: &Cursor, what: &'static str) {
+        let mut state = self.lock();
+        let followers = state.rooms.get_mut(room).map(|room| room.followers.iter_mut());
+        for follower in followers.into_iter().flatten() {
+            // A new life is the greater news.
+            if follower.awaits.is_none() && !follower.knows(before) && follower.resync != Some("reset") {
+                follower.resync = Some(what);
+            }
+        }
+    }
+
+    /// What this message to a subscription has to say of what was not sent; once.
+    pub(super) fn take_resync(&self, room: &RoomId, subscription: &Subscription) -> Option<&'static str> {
+        let mut state = self.lock();
+        let mut followers = state.rooms.get_mut(room)?.followers.iter_mut();
+        followers.find(|follower| follower.subscription == *subscription)?.resync.take()
     }
 
     /// The subscriptions that are to be sent the entry at this cursor.

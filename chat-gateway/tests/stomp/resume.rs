@@ -1,9 +1,12 @@
 //! A client that comes back goes on where it was.
 
-use chat_core::Settings;
+use chat_core::{ClientMessageId, Settings};
 use chat_gateway::stomp::StompConfig;
 
-use crate::{client::Client, study::Server};
+use crate::{
+    client::Client,
+    study::{Server, room, user},
+};
 
 const ROOM: &str = "/topic/chatroom/7";
 
@@ -97,4 +100,18 @@ async fn a_cursor_of_another_life_begins_anew() {
         frames.push(one.next().await);
     }
     assert_eq!(frames[0].header("resync"), Some("reset"));
+}
+
+/// Not every entry is a message for these clients.
+#[tokio::test]
+async fn a_reset_is_told_by_the_first_message_even_where_the_page_has_none() {
+    let server = Server::start().await;
+    let untold = ClientMessageId::generate();
+    server.chat.system(user(2)).send_text(&room(7), untold, "no JSON, so no message").await.unwrap();
+    let mut one = Client::connect(&server, 1).await;
+    assert!(one.subscribe("room", ROOM, Some("another.12")).await.is_empty());
+    server.say("a").await;
+    server.say("b").await;
+    assert_eq!(one.next().await.header("resync"), Some("reset"));
+    assert_eq!(one.next().await.header("resync"), None);
 }
