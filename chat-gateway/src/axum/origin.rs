@@ -19,6 +19,28 @@ pub(crate) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool
     }
 }
 
+/// The same for what a page loads as a script or into a frame, which browsers ask for without an origin: where origins are listed, the
+/// page has to be named otherwise.
+#[cfg(feature = "sockjs")]
+pub(crate) fn embedding_allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if matches!(origins, Origins::Any)
+        || headers.contains_key(header::ORIGIN)
+        || text("sec-fetch-site") == Some("same-origin")
+    {
+        return allowed(origins, headers, uri);
+    }
+    let page = text("referer").and_then(|page| page.parse::<Uri>().ok());
+    let Some((scheme, host)) = page.as_ref().and_then(|page| Some((page.scheme_str()?, page.authority()?)))
+    else {
+        return false;
+    };
+    let mut named = headers.clone();
+    let Ok(origin) = format!("{scheme}://{host}").parse() else { return false };
+    named.insert(header::ORIGIN, origin);
+    allowed(origins, &named, uri)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +73,27 @@ mod tests {
             (&Origins::Any, Some("chat.example"), Some("null"), true),
         ] {
             assert_eq!(asked(origins, host, origin), expected, "{origins:?} {host:?} {origin:?}");
+        }
+    }
+
+    #[cfg(feature = "sockjs")]
+    #[test]
+    fn a_script_is_for_pages_that_are_listed_and_named() {
+        let listed = Origins::Listed(vec!["https://app.example".to_owned()]);
+        for (origins, name, value, expected) in [
+            (&listed, "referer", "https://app.example/page?x=1", true),
+            (&listed, "referer", "https://evil.example/https://app.example", false),
+            (&listed, "sec-fetch-site", "same-origin", true),
+            (&listed, "sec-fetch-site", "cross-site", false),
+            (&listed, "origin", "https://app.example", true),
+            (&listed, "origin", "https://evil.example", false),
+            (&listed, "accept", "*/*", false),
+            (&Origins::Any, "accept", "*/*", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            let uri = Uri::from_static("https://chat.example/echo/0/s/jsonp?c=x");
+            assert_eq!(embedding_allowed(origins, &headers, &uri), expected, "{name}: {value}");
         }
     }
 }

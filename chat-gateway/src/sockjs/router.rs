@@ -138,7 +138,11 @@ async fn serve(State(Mounted { service, skip }): State<Mounted>, request: Reques
         return answer(StatusCode::NOT_FOUND, PLAIN, "Not found");
     }
     let headers = request.headers().clone();
-    if !origin::allowed(&service.config.origins, &headers, &uri) {
+    let may = match place {
+        Place::Receive(_, Kind::HtmlFile | Kind::Jsonp) => origin::embedding_allowed,
+        _ => origin::allowed,
+    };
+    if !may(&service.config.origins, &headers, &uri) {
         return answer(StatusCode::FORBIDDEN, PLAIN, "Pages of this origin may not connect");
     }
     let methods = place.methods();

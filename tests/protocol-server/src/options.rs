@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 16 * 1024 * 1024)]
     pub(crate) sockjs_bytes: usize,
     /// Milliseconds until a silent client of SockJS is sent a heartbeat.
-    #[arg(long, default_value_t = 25_000)]
+    #[arg(long, default_value_t = 25_000, value_parser = clap::value_parser!(u64).range(1..))]
     sockjs_heartbeat_ms: u64,
     /// Milliseconds for which a session of SockJS lives without a request that waits for messages.
     #[arg(long, default_value_t = 5_000)]
