@@ -178,9 +178,11 @@ async fn poisoned_by(fault: Fault) {
     assert!(String::from_utf8_lossy(&dead[0].value).contains("poison"));
     let told = topic::records(&stage.config, &stage.config.topics().persisted).await;
     assert!(told.iter().any(|record| matches!(record.persisted(), Persisted::DeadLettered { .. })));
-    // Whoever waits for it is told that it failed for good.
-    let error = send(&waits, "c-again", "poison").await.unwrap_err();
-    assert!(!error.is_retryable(), "{error:?}");
+    // Whoever waits for it is told that it failed for good, and nobody else is.
+    let both = [draft(ROOM, "w0", "c-again", "poison"), draft(ROOM, "w0", "c-with", "fine")];
+    let outcomes = waits.append(&both).await.unwrap();
+    assert_eq!(outcomes[0], AppendOutcome::Refused(Refusal::Unstorable));
+    assert!(matches!(outcomes[1], AppendOutcome::New(_)), "{outcomes:?}");
     assert!(matches!(send(&waits, "c-after", "fine").await.unwrap(), AppendOutcome::New(_)));
 }
 
