@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use chat_core::{Draft, RoomId};
+
 use super::Item;
 
 /// One of a worker's partitions, for as long as it has it.
@@ -11,6 +13,8 @@ struct Partition {
     term: u64,
     /// It is not begun with before others are done.
     held: bool,
+    /// What is next in it is of this version, which this release cannot read.
+    blocked: Option<u32>,
     /// The consumer reads nothing of it.
     paused: bool,
     /// What follows the last record that is done.
@@ -58,8 +62,15 @@ impl Ledger {
     /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
     pub(super) fn begin(&mut self, partition: i32) {
         self.terms += 1;
-        let begun =
-            Partition { term: self.terms, held: true, paused: true, done: None, told: None, committed: None };
+        let begun = Partition {
+            term: self.terms,
+            held: true,
+            blocked: None,
+            paused: true,
+            done: None,
+            told: None,
+            committed: None,
+        };
         self.partitions.insert(partition, begun);
     }
 
@@ -85,6 +96,27 @@ impl Ledger {
         self.forget(partition);
     }
 
+    /// No partition is this worker's any more.
+    pub(super) fn end_all(&mut self) {
+        self.partitions.clear();
+        for lane in &mut self.lanes {
+            lane.waiting.clear();
+            lane.bytes = 0;
+        }
+    }
+
+    /// Nothing more of a partition is read until another worker has it, or this one has it anew: what is next is of this version.
+    pub(super) fn block(&mut self, partition: i32, version: u32) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.blocked = Some(version);
+        }
+    }
+
+    /// The partitions that are blocked, each with the version that it is for.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = (i32, u32)> {
+        self.partitions.iter().filter_map(|(number, partition)| Some((*number, partition.blocked?)))
+    }
+
     /// Nothing that waits of a partition is begun any more.
     pub(super) fn forget(&mut self, partition: i32) {
         let lane = lane_of(partition, self.lanes.len());
@@ -101,6 +133,18 @@ impl Ledger {
     /// The term of a partition; `None` where it is not this worker's.
     pub(super) fn term(&self, partition: i32) -> Option<u64> {
         self.partitions.get(&partition).map(|partition| partition.term)
+    }
+
+    /// The term of a partition of which the next record can be taken.
+    pub(super) fn readable(&self, partition: i32) -> Option<u64> {
+        let partition = self.partitions.get(&partition).filter(|partition| partition.blocked.is_none());
+        partition.map(|partition| partition.term)
+    }
+
+    /// The first message that waits in a lane for another room than this one.
+    pub(super) fn waits_of_another_room(&self, lane: usize, room: &RoomId) -> Option<Draft> {
+        let waiting = self.lanes.get(lane)?.waiting.iter();
+        waiting.filter_map(Item::draft).find(|draft| draft.room != *room).cloned()
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = i32> {
@@ -219,14 +263,17 @@ impl Ledger {
         }
     }
 
-    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held, or whose store fails, or,
-    /// if `slow`, whose lane has enough. They count as paused and resumed from now on.
+    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held or blocked, or whose store
+    /// fails, or, if `slow`, whose lane has enough. They count as paused and resumed from now on.
     pub(super) fn turn(&mut self, slow: bool) -> (Vec<i32>, Vec<i32>) {
         let (count, max_batch, max_bytes) = (self.lanes.len(), self.max_batch, self.max_bytes);
         let (mut to_pause, mut to_resume) = (Vec::new(), Vec::new());
         for (number, partition) in &mut self.partitions {
             let lane = &self.lanes[lane_of(*number, count)];
-            let stop = partition.held || lane.troubled || slow && lane.is_full(max_batch, max_bytes);
+            let stop = partition.held
+                || partition.blocked.is_some()
+                || lane.troubled
+                || slow && lane.is_full(max_batch, max_bytes);
             if stop != partition.paused {
                 partition.paused = stop;
                 if stop { &mut to_pause } else { &mut to_resume }.push(*number);
@@ -357,5 +404,35 @@ mod tests {
         assert_eq!(ledger.turn(false), (vec![], vec![0]));
         with(&mut ledger, 0, 0..2);
         assert_eq!((ledger.turn(false), ledger.turn(true)), (nothing, (vec![0], vec![])));
+    }
+
+    #[test]
+    fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
+        let mut ledger = Ledger::new(1, 10, 1_000_000);
+        ledger.begin(0);
+        let [(_, term)] = ledger.held()[..] else { panic!("not held") };
+        ledger.release(0, term, None);
+        assert_eq!(ledger.turn(false), (vec![], vec![0]));
+        with(&mut ledger, 0, 0..1);
+        ledger.block(0, 2);
+        assert_eq!((ledger.readable(0), ledger.term(0)), (None, Some(term)));
+        assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![0], vec![]), (vec![], vec![])));
+        assert_eq!(ledger.blocked().collect::<Vec<_>>(), [(0, 2)]);
+        // What came before is done and committed, and no more.
+        let batch = ledger.next_batch(0).unwrap();
+        ledger.finish(&batch);
+        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 1)]);
+        ledger.begin(0);
+        assert!(ledger.readable(0).is_some() && ledger.blocked().next().is_none());
+    }
+
+    #[test]
+    fn without_a_consumer_nothing_is_held_or_waits() {
+        let mut ledger = Ledger::new(1, 10, 1_000_000);
+        ledger.begin(0);
+        with(&mut ledger, 0, 0..2);
+        ledger.end_all();
+        assert_eq!((ledger.partitions().count(), ledger.is_full()), (0, false));
+        assert!(ledger.next_batch(0).is_none());
     }
 }
