@@ -177,6 +177,24 @@ impl KafkaError {
         self.kind
     }
 
+    /// It is not known whether it was done, whatever this says.
+    pub(crate) fn unknown(self) -> Self {
+        match self.kind {
+            KafkaErrorKind::Timeout => self,
+            _ => Self::new(KafkaErrorKind::Timeout, self),
+        }
+    }
+
+    /// What is known of so many records, sent together, of which this became of the first that failed: others of them may be
+    /// there. Of one alone it is known that it is not when the brokers found it too large or do not let this user write it.
+    /// Everything else may have come of a repeat, after the first try was written.
+    pub(crate) fn undelivered(self, records: usize) -> Self {
+        match self.kind {
+            KafkaErrorKind::TooLarge | KafkaErrorKind::Denied if records == 1 => self,
+            _ => self.unknown(),
+        }
+    }
+
     /// The error of a call.
     pub(crate) fn during(self, operation: &'static str) -> Error {
         match self.kind {
@@ -269,6 +287,25 @@ mod tests {
         ] {
             let error = KafkaError::from(Cause::MessageProduction(code));
             assert_eq!((error.kind(), error.kind().retry()), (kind, retry), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_there_is_never_told_as_failed_for_good() {
+        for (code, of_one) in [
+            (Code::MessageSizeTooLarge, KafkaErrorKind::TooLarge),
+            (Code::TopicAuthorizationFailed, KafkaErrorKind::Denied),
+            (Code::Application, KafkaErrorKind::Timeout),
+            (Code::InvalidRecord, KafkaErrorKind::Timeout),
+            (Code::PurgeQueue, KafkaErrorKind::Timeout),
+            (Code::Fatal, KafkaErrorKind::Timeout),
+            (Code::MessageTimedOut, KafkaErrorKind::Timeout),
+        ] {
+            let error = KafkaError::from(Cause::MessageProduction(code));
+            assert_eq!(error.clone().undelivered(1).kind(), of_one, "{code}");
+            let of_two = error.undelivered(2);
+            assert_eq!(of_two.kind(), KafkaErrorKind::Timeout, "{code}");
+            assert!(matches!(of_two.during("append"), Error::Timeout { operation: "append" }), "{code}");
         }
     }
 

@@ -16,7 +16,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message as _,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError as Cause,
-    message::OwnedHeaders,
+    message::{Headers as _, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
     types::RDKafkaErrorCode as Code,
 };
@@ -26,6 +26,14 @@ use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind, client_log};
 
 /// How often it is looked for new partitions, in milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
+
+/// How large a record may be, in bytes: librdkafka's name for it, and its default.
+const LARGEST: &str = "message.max.bytes";
+const DEFAULT_LARGEST: usize = 1_000_000;
+
+/// What a record and each of its headers take besides their contents, or a little more.
+const RECORD_OVERHEAD: usize = 64;
+const HEADER_OVERHEAD: usize = 10;
 
 /// How records are made smaller on their way and at the brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +89,17 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) headers: OwnedHeaders,
 }
 
+impl Outgoing<'_> {
+    /// At least as much as librdkafka takes it for.
+    fn size(&self) -> usize {
+        let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+            HEADER_OVERHEAD + header.key.len() + header.value.map_or(0, <[u8]>::len)
+        };
+        let headers: usize = self.headers.iter().map(header).sum();
+        RECORD_OVERHEAD + self.key.len() + self.payload.len() + headers
+    }
+}
+
 /// A producer, acknowledged by all replicas in step (`acks=all`), that neither repeats nor reorders records while it tries again.
 /// Cheap to clone; every clone is the same.
 #[derive(Debug, Clone)]
@@ -91,6 +110,8 @@ pub(crate) struct Producer {
 struct Shared {
     config: ClientConfig,
     settings: ProducerSettings,
+    /// The size of the largest record that librdkafka takes.
+    largest: usize,
     patience: Duration,
     /// Made anew after a fatal error.
     current: RwLock<Arc<Client>>,
@@ -116,6 +137,8 @@ impl Producer {
             client.set(REFRESH, "10000");
         }
         client
+            // Whoever asks about a topic, or writes to it, finds it missing where it is missing.
+            .set("allow.auto.create.topics", "false")
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
@@ -127,10 +150,13 @@ impl Producer {
             .set("queue.buffering.max.messages", settings.max_records.saturating_mul(2).to_string())
             .set("queue.buffering.max.kbytes", (settings.max_bytes / 512).max(1_024).to_string());
         let current = RwLock::new(Arc::new(open(&client)?));
+        let largest = client.get(LARGEST).and_then(|bytes| bytes.trim().parse().ok());
+        let largest = largest.unwrap_or(DEFAULT_LARGEST);
         Ok(Self {
             shared: Arc::new(Shared {
                 config: client,
                 patience: config.connect_timeout(),
+                largest,
                 current,
                 records: Arc::new(Semaphore::new(settings.max_records as usize)),
                 bytes: Arc::new(Semaphore::new(settings.max_bytes as usize)),
@@ -143,9 +169,15 @@ impl Producer {
     /// them, or given up on one; dropping that changes nothing about the records.
     ///
     /// # Errors
-    /// [`KafkaErrorKind::Busy`] when too much is waiting; nothing was done then. After [`KafkaErrorKind::Timeout`] some may have
-    /// been written, and may yet be.
+    /// Of this call: nothing was done. [`KafkaErrorKind::Busy`] when too much is waiting, [`KafkaErrorKind::TooLarge`] when one of
+    /// them is larger than a record may be.
+    ///
+    /// Of what it answers: the first thing that went wrong with any of them. The others may have been written, and may yet be:
+    /// see [`KafkaError::undelivered`].
     pub(crate) fn send(&self, records: Vec<Outgoing<'_>>) -> Result<Sending, KafkaError> {
+        if records.iter().any(|record| self.room_left(record).is_none()) {
+            return Err(KafkaError::new(KafkaErrorKind::TooLarge, Code::MessageSizeTooLarge.to_string()));
+        }
         let bytes: usize = records.iter().map(|record| record.key.len() + record.payload.len()).sum();
         let room = Room {
             _records: take(&self.shared.records, records.len(), self.shared.settings.max_records)?,
@@ -164,13 +196,20 @@ impl Producer {
                 if error.kind() == KafkaErrorKind::Fatal {
                     client.client().context().fatal.store(true, Ordering::Relaxed);
                 }
+                if index == 0 {
+                    return Err(error);
+                }
                 // Those before it are on their way.
-                let unknown = index > 0 && error.kind() == KafkaErrorKind::Busy;
-                batch.fail(if unknown { KafkaError::new(KafkaErrorKind::Timeout, error) } else { error });
+                batch.fail(error.unknown());
                 break;
             }
         }
         Ok(Sending { outcome })
+    }
+
+    /// How many bytes larger the record could be; nothing for one that is too large.
+    pub(crate) fn room_left(&self, record: &Outgoing<'_>) -> Option<usize> {
+        self.shared.largest.checked_sub(record.size())
     }
 
     /// Waits until nothing is on its way any more.
@@ -319,6 +358,8 @@ impl ProducerContext for Deliveries {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::{message::Header, mocking::MockCluster};
+
     use super::*;
 
     fn outgoing<'a>(payload: &'a [u8]) -> Outgoing<'a> {
@@ -341,5 +382,40 @@ mod tests {
         assert_eq!(sending.await.unwrap_err().kind(), KafkaErrorKind::Timeout);
         producer.flush().await;
         drop(producer.send(vec![outgoing(b"4")]).unwrap());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_too_large_keeps_those_before_it_from_being_sent() {
+        let producer = nowhere(ProducerSettings::default());
+        let large = vec![0; DEFAULT_LARGEST];
+        let refused = producer.send(vec![outgoing(b"1"), outgoing(&large)]).unwrap_err();
+        assert_eq!(refused.kind(), KafkaErrorKind::TooLarge);
+        let all = producer.shared.settings.max_records as usize;
+        assert_eq!(producer.shared.records.available_permits(), all, "nothing is on its way");
+    }
+
+    /// What is taken here is never refused there, when others of its call are on their way.
+    #[tokio::test]
+    async fn the_largest_that_is_taken_is_taken_by_the_client_as_well() {
+        let headers = || OwnedHeaders::new().insert(Header { key: "name", value: Some("some value") });
+        let producer = nowhere(ProducerSettings::default());
+        let of = |bytes: usize| vec![0; bytes];
+        let size = Outgoing { topic: "t", key: b"k", payload: &[], headers: headers() }.size();
+        let payload = of(DEFAULT_LARGEST - size);
+        let largest = Outgoing { topic: "t", key: b"k", payload: &payload, headers: headers() };
+        assert_eq!(producer.room_left(&largest), Some(0));
+        let error = producer.send(vec![largest]).unwrap().await.unwrap_err();
+        assert_eq!(error.kind(), KafkaErrorKind::Timeout, "nobody listens");
+    }
+
+    #[tokio::test]
+    async fn asking_about_a_topic_does_not_make_it() {
+        let cluster = MockCluster::new(1).unwrap();
+        let config = KafkaConfig::new(cluster.bootstrap_servers());
+        let producer = Producer::start(&config, ProducerSettings::default()).unwrap();
+        for _ in 0..2 {
+            let error = producer.health("missing").await.unwrap_err();
+            assert!(error.with_causes().to_string().contains("no such topic"), "{error:?}");
+        }
     }
 }

@@ -217,19 +217,32 @@ impl Persisted {
             }
             Self::Conflict { sent, first } => failed(sent, SendFailure::Conflict(first)),
             Self::Refused { sent, refusal } => failed(sent, SendFailure::Refused(refusal)),
-            Self::DeadLettered { sent, .. } => failed(sent, SendFailure::Unstorable),
+            Self::DeadLettered { sent, .. } => failed(sent, SendFailure::Refused(Refusal::Unstorable)),
         }
     }
 
-    /// What the sender is answered who waited for it: the log's answer, or how it failed.
-    pub(crate) fn into_outcome(self) -> Result<AppendOutcome, String> {
-        Ok(match self {
+    /// Whether this is about the message with that name.
+    pub(crate) fn is_of(&self, name: &SentName) -> bool {
+        match self {
+            Self::Stored { message } | Self::Duplicate { message } => {
+                (&message.room, &message.sender, &message.client_id)
+                    == (&name.room, &name.sender, &name.client_id)
+            }
+            Self::Conflict { sent, .. } | Self::Refused { sent, .. } | Self::DeadLettered { sent, .. } => {
+                sent == name
+            }
+        }
+    }
+
+    /// What the sender is answered who waited for it.
+    pub(crate) fn into_outcome(self) -> AppendOutcome {
+        match self {
             Self::Stored { message } => AppendOutcome::New(message.position),
             Self::Duplicate { message } => AppendOutcome::Duplicate(message.position),
             Self::Conflict { first, .. } => AppendOutcome::Conflict(first),
             Self::Refused { refusal, .. } => AppendOutcome::Refused(refusal),
-            Self::DeadLettered { reason, .. } => return Err(reason),
-        })
+            Self::DeadLettered { .. } => AppendOutcome::Refused(Refusal::Unstorable),
+        }
     }
 }
 
@@ -326,14 +339,17 @@ mod tests {
             assert_eq!((&back, back.room().as_str()), (&persisted, "tea"));
             let told = back.clone().into_publication();
             assert_eq!(matches!(told.topic, Topic::Room(_)), outcome.stored().is_some());
-            assert_eq!(back.into_outcome(), Ok(outcome));
+            assert!(back.is_of(&SentName::of(&draft())));
+            assert_eq!(back.into_outcome(), outcome);
         }
         let dead = Persisted::DeadLettered { sent: SentName::of(&draft()), reason: "no".to_owned() };
         let back = Persisted::decode(Some(&dead.encode().unwrap())).unwrap();
-        assert_eq!((&back, back.clone().into_outcome()), (&dead, Err("no".to_owned())));
+        let unstorable = AppendOutcome::Refused(Refusal::Unstorable);
+        assert_eq!((&back, back.clone().into_outcome()), (&dead, unstorable));
         let told = back.into_publication();
         assert!(matches!(told.topic, Topic::User(_)));
-        assert!(matches!(*told.event, FanoutEvent::SendFailed { reason: SendFailure::Unstorable, .. }));
+        let FanoutEvent::SendFailed { reason, .. } = &*told.event else { panic!("another event") };
+        assert_eq!(*reason, SendFailure::Refused(Refusal::Unstorable));
         assert!(Persisted::new(&draft(), AppendOutcome::Accepted).is_none());
     }
 

@@ -51,7 +51,8 @@ impl TopicNames {
     /// The topics as [`ensure_topics`] makes them: `partitions` each (the dead letters have one), on `replication` brokers.
     ///
     /// What waits to be stored and what became of it are kept for seven days, dead letters for thirty, live events for an
-    /// hour. With three replicas or more, a record is acknowledged once two have it.
+    /// hour. Those of the first three are not removed for any other reason: neither to make room nor for a later record with the
+    /// same key, which is the room. With three replicas or more, a record is acknowledged once two have it.
     #[must_use]
     pub fn specs(&self, partitions: i32, replication: i32) -> [TopicSpec; 4] {
         const HOUR: Duration = Duration::from_secs(3_600);
@@ -60,10 +61,13 @@ impl TopicNames {
                 TopicSpec::new(name, partitions).with_replication(replication).with_retention(retention);
             if replication >= 3 { spec.with_min_in_sync(2) } else { spec }
         };
+        // What was accepted goes by age alone.
+        let keeps =
+            |spec: TopicSpec| spec.with_cleanup(Cleanup::Delete).with_setting("retention.bytes", "-1");
         [
-            spec(&self.messages, partitions, 7 * 24 * HOUR),
-            spec(&self.persisted, partitions, 7 * 24 * HOUR),
-            spec(&self.dead_letters, 1, 30 * 24 * HOUR),
+            keeps(spec(&self.messages, partitions, 7 * 24 * HOUR)),
+            keeps(spec(&self.persisted, partitions, 7 * 24 * HOUR)),
+            keeps(spec(&self.dead_letters, 1, 30 * 24 * HOUR)),
             spec(&self.events, partitions, HOUR),
         ]
     }
@@ -264,5 +268,14 @@ mod tests {
         assert_eq!(messages.settings["min.insync.replicas"], "2");
         assert_eq!(events.settings["retention.ms"], "3600000");
         assert!(!names.specs(6, 1)[0].settings.contains_key("min.insync.replicas"));
+    }
+
+    #[test]
+    fn what_was_accepted_goes_by_age_alone() {
+        let [messages, persisted, dead_letters, _] = TopicNames::default().specs(6, 3);
+        for spec in [messages, persisted, dead_letters] {
+            assert_eq!(spec.settings["cleanup.policy"], "delete", "{}", spec.name);
+            assert_eq!(spec.settings["retention.bytes"], "-1", "{}", spec.name);
+        }
     }
 }

@@ -67,6 +67,28 @@ async fn a_topic_that_is_not_as_it_must_be_is_named_and_left_alone() {
     assert!(matches!(error, TopicError::Kafka { .. }), "{error}");
 }
 
+/// Such a topic would lose messages that were accepted.
+#[tokio::test]
+async fn a_topic_that_drops_more_than_what_is_old_is_named() {
+    let kafka = Kafka::shared().await.unwrap();
+    for (setting, value) in [("cleanup.policy", "compact"), ("retention.bytes", "1000000")] {
+        let names = TopicNames::with_prefix(&kafka.prefix());
+        let config = KafkaConfig::new(kafka.url()).with_topics(names.clone());
+        let specs = names.specs(1, 1);
+        let drops = specs.clone().map(|spec| {
+            let persisted = spec.name == names.persisted;
+            if persisted { spec.with_setting(setting, value) } else { spec }
+        });
+        ensure_topics(&config, &drops).await.unwrap();
+        match refused(ensure_topics(&config, &specs).await) {
+            TopicError::Setting { topic, setting: found, found: is, .. } => {
+                assert_eq!((topic, found.as_str(), is.as_str()), (names.persisted, setting, value));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn brokers_that_are_away_are_told_in_time() {
     let config = KafkaConfig::new("127.0.0.1:1").with_connect_timeout(Duration::from_millis(300));

@@ -212,7 +212,8 @@ impl Error {
             Self::SessionClosed => "session_closed",
             Self::Draining => "draining",
             Self::Unsupported { .. } => "unsupported",
-            Self::Backend { .. } => "unavailable",
+            // What failed is the log, however good the draft is.
+            Self::Refused(Refusal::Unstorable) | Self::Backend { .. } => "unavailable",
         }
     }
 

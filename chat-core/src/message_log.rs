@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, Retry, RoomId, Seq,
+    Backend, Body, Cursor, Draft, Error, InvalidBody, MessageId, Position, Result, RoomId, Seq,
     StoredMessage, Timestamp, UserId,
 };
 
@@ -66,6 +66,10 @@ pub enum Refusal {
     /// asked for. It may be sent again in a while.
     #[error("the room takes nothing for the moment")]
     Busy,
+    /// The log fails whenever it is to store it, or cannot carry it at all. What a durable queue had taken was put aside for
+    /// operators to look at.
+    #[error("the log cannot store it")]
+    Unstorable,
 }
 
 /// Why a message is not stored that a durable queue had accepted.
@@ -77,8 +81,6 @@ pub enum SendFailure {
     Conflict(Position),
     /// The log did not take it.
     Refused(Refusal),
-    /// The log fails whenever it is to store it. It was put aside for operators to look at.
-    Unstorable,
 }
 
 impl SendFailure {
@@ -93,9 +95,6 @@ impl SendFailure {
             Self::Refused(Refusal::Body(body)) => Error::Body(body),
             Self::Refused(Refusal::Busy) => Error::Busy { retry_after: BUSY_RETRY },
             Self::Refused(refusal) => Error::Refused(refusal),
-            Self::Unstorable => {
-                Error::backend("queue", "append", Retry::Never, "the log fails whenever it is to store it")
-            }
         }
     }
 }

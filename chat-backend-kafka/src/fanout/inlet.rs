@@ -3,14 +3,14 @@
 use std::{mem, sync::Arc};
 
 use chat_core::{
-    RoomId,
+    Error, RoomId,
     fanout::{FanoutEvent, Publication, Topic, Topics},
 };
 use rdkafka::message::Message;
 
 use super::payload::{self, Said};
 use crate::{
-    Persisted,
+    KafkaError, Persisted,
     record::{OUTCOME, header},
     tail::Sink,
 };
@@ -88,6 +88,11 @@ impl Sink for Inlet {
     fn missed(&mut self) {
         self.flush();
         self.topics.missed_all();
+    }
+
+    /// What was gathered is left: it may be what the tail died of.
+    fn died(&mut self, why: &KafkaError) {
+        self.topics.end_all(Error::backend(crate::NAME, "listen", why.kind().retry(), why.clone()));
     }
 }
 

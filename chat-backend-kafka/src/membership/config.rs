@@ -27,7 +27,7 @@ impl MembershipConfig {
     pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
     /// How many events of one partition may be under way, those that wait for another attempt included.
     pub const DEFAULT_MAX_WAITING: usize = 256;
-    /// How many events are applied at the same time.
+    /// How many events of one partition are applied at the same time.
     pub const DEFAULT_MAX_AT_ONCE: usize = 8;
 
     /// The defaults.
@@ -87,7 +87,8 @@ impl MembershipConfig {
         self
     }
 
-    /// Applies up to this many events (at least one) at the same time.
+    /// Applies up to this many events (at least one) of each partition at the same time. Partitions share none of it, so one that
+    /// gets no answers holds up no other; a consumer with all of them applies as many times more.
     #[must_use]
     pub fn with_max_at_once(mut self, events: usize) -> Self {
         self.max_at_once = events.max(1);

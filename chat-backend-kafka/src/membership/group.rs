@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -55,7 +56,6 @@ impl Group {
                 self.shared.pause(PAUSE);
             }
         }
-        self.shared.ended();
     }
 
     /// Reads as a member until it is told to stop, or the client cannot go on.
@@ -67,7 +67,9 @@ impl Group {
         };
         let consumer: BaseConsumer<Context> = self.client.create_with_context(context)?;
         consumer.subscribe(&[&self.topic])?;
-        let read = self.read(&consumer);
+        // What is under way is ended in order, whatever went wrong.
+        let read = catch_unwind(AssertUnwindSafe(|| self.read(&consumer)));
+        let read = read.unwrap_or_else(|_| Err(KafkaError::new(KafkaErrorKind::Fatal, "reading panicked")));
         consumer.context().leave(&consumer, None);
         // Dropping it leaves the group, so that nobody waits until it is missed.
         read

@@ -9,7 +9,8 @@ mod work;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -61,6 +62,8 @@ struct Shared {
     state: watch::Sender<State>,
     /// The last one, and when.
     failure: Mutex<Option<(KafkaError, Instant)>>,
+    /// Why nothing is read any more, though nobody ended it.
+    death: OnceLock<KafkaError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +97,8 @@ impl MembershipConsumer {
         let producer = Producer::start(config, ProducerSettings::default())?;
         let work = Arc::new(Work::new(&membership, Arc::new(memberships), Box::new(decoder), producer));
         let state = watch::Sender::new(State::Running);
-        let shared = Arc::new(Shared { state, failure: Mutex::default() });
+        let shared = Arc::new(Shared { state, failure: Mutex::default(), death: OnceLock::new() });
+        let read = Arc::clone(&shared);
         let group = Group {
             client: client(config, &membership),
             topic: membership.topic.clone(),
@@ -103,7 +107,9 @@ impl MembershipConsumer {
             runtime: Handle::current(),
             shared: Arc::clone(&shared),
         };
-        let thread = thread::Builder::new().name("chat-kafka-members".to_owned()).spawn(|| group.run());
+        let thread = thread::Builder::new()
+            .name("chat-kafka-members".to_owned())
+            .spawn(move || read.while_it_runs(|| group.run()));
         thread.map_err(|error| KafkaError::new(KafkaErrorKind::Other, error))?;
         Ok(Self { shared, work, topic: membership.topic })
     }
@@ -166,7 +172,12 @@ impl Shared {
         });
     }
 
-    fn ended(&self) {
+    /// Does the thread's work, and says so when that is over, a panic included.
+    fn while_it_runs(&self, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("the thread that reads events of membership panicked; nothing is read any more");
+            let _ = self.death.set(KafkaError::new(KafkaErrorKind::Fatal, "the thread that reads panicked"));
+        }
         self.state.send_replace(State::Ended);
     }
 
@@ -180,6 +191,9 @@ impl Shared {
 
     /// What stands in the way, as far as that is known: what lasts is told again.
     fn failure(&self) -> Option<KafkaError> {
+        if let Some(death) = self.death.get() {
+            return Some(death.clone());
+        }
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.as_ref().filter(|(_, at)| at.elapsed() < FAILURE_LASTS).map(|(error, _)| error.clone())
     }
@@ -206,4 +220,18 @@ fn client(config: &KafkaConfig, membership: &MembershipConfig) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("statistics.interval.ms", "5000");
     client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_told_for_good() {
+        let state = watch::Sender::new(State::Running);
+        let shared = Shared { state, failure: Mutex::default(), death: OnceLock::new() };
+        shared.while_it_runs(|| panic!("a bug"));
+        assert_eq!(*shared.state.borrow(), State::Ended, "nobody waits for it");
+        assert_eq!(shared.failure().unwrap().kind(), KafkaErrorKind::Fatal);
+    }
 }

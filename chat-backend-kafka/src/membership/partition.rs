@@ -16,6 +16,7 @@ use rdkafka::message::{Message as _, OwnedMessage};
 use tokio::{
     runtime::Handle,
     sync::{
+        Semaphore,
         mpsc::{self, error::TrySendError},
         watch,
     },
@@ -61,6 +62,7 @@ impl Partition {
         let (alive, ended) = blocking::sync_channel(0);
         let committable = Arc::new(AtomicI64::new(-1));
         let lanes = Lanes {
+            permits: work.permits(),
             work,
             max_waiting,
             progress: Progress::default(),
@@ -144,6 +146,7 @@ type Job = (OwnedMessage, Result<MembershipEvent, String>);
 
 struct Lanes {
     work: Arc<Work>,
+    permits: Arc<Semaphore>,
     max_waiting: usize,
     progress: Progress,
     committable: Arc<AtomicI64>,
@@ -203,10 +206,11 @@ impl Lanes {
     }
 
     fn begin(&self, lane: Lane, (record, event): Job) {
-        let (work, stop) = (Arc::clone(&self.work), self.stop.clone());
+        let (work, permits) = (Arc::clone(&self.work), Arc::clone(&self.permits));
+        let stop = self.stop.clone();
         self.running.push(Box::pin(async move {
             let offset = record.offset();
-            let is_done = work.settle(record, event, stop).await;
+            let is_done = work.settle(record, event, &permits, stop).await;
             (lane, offset, is_done)
         }));
     }

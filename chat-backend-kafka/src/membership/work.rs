@@ -36,7 +36,7 @@ pub(super) struct Work {
     memberships: Arc<dyn Memberships>,
     decoder: Box<dyn MembershipDecoder>,
     producer: Producer,
-    permits: Semaphore,
+    max_at_once: usize,
     topic: String,
     dead_letters: String,
     retries: Vec<Duration>,
@@ -60,7 +60,7 @@ impl Work {
             memberships,
             decoder,
             producer,
-            permits: Semaphore::new(config.max_at_once),
+            max_at_once: config.max_at_once,
             topic: config.topic.clone(),
             dead_letters: config.dead_letters(),
             retries: config.retries.clone(),
@@ -70,6 +70,11 @@ impl Work {
 
     pub(super) const fn attempt_timeout(&self) -> Duration {
         self.attempt_timeout
+    }
+
+    /// The permits of one partition: one whose store hangs holds up no other.
+    pub(super) fn permits(&self) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(self.max_at_once))
     }
 
     pub(super) const fn producer(&self) -> &Producer {
@@ -91,10 +96,11 @@ impl Work {
         &self,
         record: OwnedMessage,
         event: Result<MembershipEvent, String>,
+        permits: &Semaphore,
         mut stop: Stop,
     ) -> bool {
         let reason = match event {
-            Ok(event) => match self.apply(&event, &mut stop).await {
+            Ok(event) => match self.apply(&event, permits, &mut stop).await {
                 Ok(Ok(())) => {
                     metrics::counter!(EVENTS, "outcome" => "applied").increment(1);
                     return true;
@@ -117,13 +123,18 @@ impl Work {
         true
     }
 
-    async fn apply(&self, event: &MembershipEvent, stop: &mut Stop) -> Result<Result<(), String>, Stopped> {
+    async fn apply(
+        &self,
+        event: &MembershipEvent,
+        permits: &Semaphore,
+        stop: &mut Stop,
+    ) -> Result<Result<(), String>, Stopped> {
         let mut retries = self.retries.iter();
         loop {
             let permit = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Err(Stopped),
-                permit = self.permits.acquire() => permit,
+                permit = permits.acquire() => permit,
             };
             let attempt = AssertUnwindSafe(self.memberships.apply(event.clone())).catch_unwind();
             let failure = match timeout(self.attempt_timeout, attempt).await {

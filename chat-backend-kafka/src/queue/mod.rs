@@ -14,8 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    AppendOutcome, Backend, Clock as _, Draft, Durability, Error, Head, MessageLog, Page, ReadQuery, Result,
-    Retention, Retry, RoomId, Rooms, SystemClock,
+    AppendOutcome, Backend, Clock as _, Draft, Durability, Error, Head, MessageLog, Page, ReadQuery, Refusal,
+    Result, Retention, RoomId, Rooms, SystemClock,
 };
 use rdkafka::message::OwnedHeaders;
 use tokio::time::timeout;
@@ -28,9 +28,12 @@ use self::{
 use crate::{
     ConnectError, KafkaConfig, NAME,
     producer::{Outgoing, Producer, ProducerSettings},
-    record,
+    record::{self, RequestId},
     tail::{Tail, TailSettings},
 };
+
+/// What a worker writes of a message is larger than the message by less than this, in bytes: it has to fit into a record as well.
+const ANSWER: usize = 1_024;
 
 /// A log that puts what is appended into a durable queue, out of which a [`Worker`](crate::Worker) stores it in the log beneath.
 /// Whatever is read comes from the log beneath.
@@ -87,7 +90,7 @@ impl QueuedLog {
         let persisted = match queue.ack {
             Ack::Accepted => None,
             Ack::Persisted => {
-                let waiters = Waiters::new(queue.max_waiting);
+                let waiters = Waiters::new(queue.max_waiting)?;
                 let topics = vec![config.topics().persisted.clone()];
                 let settings = TailSettings { refresh: queue.refresh, ..TailSettings::default() };
                 let tail = Tail::start(config, topics, settings, Answers(Arc::clone(&waiters)))?;
@@ -117,34 +120,64 @@ impl QueuedLog {
         timeout(patience, self.producer.flush()).await.map_err(|_| Error::Timeout { operation: "shutdown" })
     }
 
-    /// Puts the drafts into the queue, in their order, and waits until the brokers have them.
-    async fn enqueue(&self, drafts: &[&Draft], waiting: Option<&Waiting>) -> Result<()> {
-        let produced_at = SystemClock.now().as_millis().to_string();
-        let encode = |draft: &&Draft| {
-            record::encode_draft(draft).map_err(|error| Error::backend(NAME, "append", Retry::Never, error))
-        };
-        let payloads: Vec<_> = drafts.iter().map(encode).collect::<Result<_>>()?;
-        let records = drafts.iter().zip(&payloads).enumerate().map(|(index, (draft, payload))| {
-            let headers = OwnedHeaders::new_with_capacity(2);
-            let mut headers = record::with_header(headers, record::PRODUCED_AT, &produced_at);
-            if let Some(waiting) = waiting {
-                let request = waiting.request(index).to_string();
-                headers = record::with_header(headers, record::REQUEST, &request);
+    /// What a draft is in the queue; nothing for one that no record can hold, which leaves its neighbours alone.
+    fn write(&self, draft: &Draft) -> Option<Vec<u8>> {
+        let payload = match record::encode_draft(draft) {
+            Ok(payload) => payload,
+            Err(error) => {
+                tracing::warn!(%error, room = %draft.room, "a message cannot be written");
+                return None;
             }
-            Outgoing { topic: &self.topic, key: draft.room.as_str().as_bytes(), payload, headers }
+        };
+        // With headers as long as any.
+        let headers = self.headers("0".repeat(20).as_str(), Some(RequestId { node: 0, number: u64::MAX }));
+        let room_left = self.producer.room_left(&self.outgoing(draft, &payload, headers));
+        if room_left.is_none_or(|left| left < ANSWER) {
+            tracing::warn!(bytes = payload.len(), room = %draft.room, "a message is too large for the queue");
+            return None;
+        }
+        Some(payload)
+    }
+
+    fn headers(&self, produced_at: &str, request: Option<RequestId>) -> OwnedHeaders {
+        let headers = OwnedHeaders::new_with_capacity(2);
+        let headers = record::with_header(headers, record::PRODUCED_AT, produced_at);
+        match request {
+            Some(request) => record::with_header(headers, record::REQUEST, &request.to_string()),
+            None => headers,
+        }
+    }
+
+    fn outgoing<'a>(&'a self, draft: &'a Draft, payload: &'a [u8], headers: OwnedHeaders) -> Outgoing<'a> {
+        Outgoing { topic: &self.topic, key: draft.room.as_str().as_bytes(), payload, headers }
+    }
+
+    /// Puts the drafts into the queue, in their order, and waits until the brokers have them.
+    ///
+    /// # Errors
+    /// Of what may be there nothing is said but [`Error::Timeout`].
+    async fn enqueue(&self, written: &[(&Draft, Vec<u8>)], waiting: Option<&Waiting>) -> Result<()> {
+        let produced_at = SystemClock.now().as_millis().to_string();
+        let records = written.iter().enumerate().map(|(index, (draft, payload))| {
+            let request = waiting.map(|waiting| waiting.request(index));
+            self.outgoing(draft, payload, self.headers(&produced_at, request))
         });
         let sending = self.producer.send(records.collect()).map_err(|error| error.during("append"))?;
-        sending.await.map_err(|error| error.during("append"))
+        sending.await.map_err(|error| {
+            tracing::warn!(error = ?error.kind(), messages = written.len(), "messages were not acknowledged");
+            error.undelivered(written.len()).during("append")
+        })
     }
 
     async fn accept(&self, drafts: &[Draft]) -> Result<Vec<AppendOutcome>> {
-        let refusals = self.admission.check(drafts).await?;
-        let taken: Vec<_> = drafts
-            .iter()
-            .zip(&refusals)
-            .filter(|(_, refusal)| refusal.is_none())
-            .map(|(draft, _)| draft)
-            .collect();
+        let mut refusals = self.admission.check(drafts).await?;
+        let mut taken = Vec::with_capacity(drafts.len());
+        for (draft, refusal) in drafts.iter().zip(&mut refusals).filter(|(_, refusal)| refusal.is_none()) {
+            match self.write(draft) {
+                Some(payload) => taken.push((draft, payload)),
+                None => *refusal = Some(Refusal::Unstorable),
+            }
+        }
         if !taken.is_empty() {
             self.enqueue(&taken, None).await?;
         }
@@ -153,11 +186,21 @@ impl QueuedLog {
     }
 
     async fn persist(&self, drafts: &[Draft], answered: &Answered) -> Result<Vec<AppendOutcome>> {
-        let mut waiting = answered.waiters.begin(drafts.len()).map_err(|error| error.during("append"))?;
-        let all: Vec<_> = drafts.iter().collect();
-        self.enqueue(&all, Some(&waiting)).await?;
-        let outcomes = timeout(answered.patience, waiting.all()).await;
-        outcomes.unwrap_or(Err(Error::Timeout { operation: "append" }))
+        let written: Vec<_> = drafts.iter().map(|draft| Some((draft, self.write(draft)?))).collect();
+        let fits: Vec<_> = written.iter().map(Option::is_some).collect();
+        let taken: Vec<_> = written.into_iter().flatten().collect();
+        let mut answers = Vec::new();
+        if !taken.is_empty() {
+            let names: Vec<_> = taken.iter().map(|(draft, _)| *draft).collect();
+            let mut waiting = answered.waiters.begin(&names).map_err(|error| error.during("append"))?;
+            self.enqueue(&taken, Some(&waiting)).await?;
+            let outcomes = timeout(answered.patience, waiting.all()).await;
+            answers = outcomes.unwrap_or(Err(Error::Timeout { operation: "append" }))?;
+        }
+        let mut answers = answers.into_iter();
+        let unstorable = AppendOutcome::Refused(Refusal::Unstorable);
+        let outcome = |fits: bool| if fits { answers.next() } else { None }.unwrap_or(unstorable.clone());
+        Ok(fits.into_iter().map(outcome).collect())
     }
 }
 
@@ -195,6 +238,9 @@ impl MessageLog for QueuedLog {
         }
     }
 
+    /// A draft that no record of the queue can hold, and with [`Ack::Persisted`] one that became a dead letter, is refused as
+    /// [`Refusal::Unstorable`].
+    ///
     /// # Errors
     /// [`Error::Busy`] when too much is on its way already; nothing was done then. [`Error::Timeout`] when it is not known
     /// whether the brokers have the drafts, or what a worker made of them: they may be stored, now or later; repeat them with
@@ -227,3 +273,6 @@ impl MessageLog for QueuedLog {
         self.inner.trim(room, retention).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ mod watcher;
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
@@ -45,6 +46,9 @@ pub(crate) trait Sink: Send + 'static {
 
     /// Records may be lacking, or late, between the one before and the next one.
     fn missed(&mut self);
+
+    /// The tail failed for good, and nobody closed it: nothing more comes. It may have failed in the middle of another call.
+    fn died(&mut self, why: &KafkaError);
 }
 
 /// How a tail watches over itself.
@@ -78,6 +82,8 @@ enum State {
     Live,
     /// Something stands in the way; it goes on when that is gone.
     Troubled(KafkaError),
+    /// A thread of its own panicked: nothing is read any more.
+    Dead(KafkaError),
 }
 
 /// What the threads have in common.
@@ -122,7 +128,8 @@ impl Tail {
         let reader = Reader::new(Arc::clone(&shared), Arc::clone(&consumer), taken, sink);
         let watcher = Watcher::new(shared, consumer, orders);
         spawn("chat-kafka-read", move || reader.run())?;
-        spawn("chat-kafka-watch", move || watcher.run())?;
+        let watched = Arc::clone(&tail.shared);
+        spawn("chat-kafka-watch", move || watched.guard("watches", || watcher.run()))?;
         Ok(tail)
     }
 
@@ -136,13 +143,13 @@ impl Tail {
     pub(crate) async fn ready(&self, patience: Duration) -> Result<(), KafkaError> {
         let mut state = self.shared.state.subscribe();
         let begun = state.wait_for(|state| !matches!(state, State::Starting(_)));
-        if timeout(patience, begun).await.is_ok() {
-            return Ok(());
-        }
+        // What it is in by now is looked at in any case.
+        drop(timeout(patience, begun).await);
         let late = || KafkaError::new(KafkaErrorKind::Connection, "the topics' ends were not known in time");
         match &*self.shared.state.borrow() {
             State::Starting(error) => Err(error.clone().unwrap_or_else(late)),
             State::Live | State::Troubled(_) => Ok(()),
+            State::Dead(error) => Err(error.clone()),
         }
     }
 
@@ -152,7 +159,7 @@ impl Tail {
         match &*self.shared.state.borrow() {
             State::Live => Ok(()),
             State::Starting(error) => Err(error.clone().unwrap_or_else(starting)),
-            State::Troubled(error) => Err(error.clone()),
+            State::Troubled(error) | State::Dead(error) => Err(error.clone()),
         }
     }
 
@@ -182,8 +189,32 @@ impl Shared {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing follows after death.
     fn is_in(&self, state: State) {
-        self.state.send_replace(state);
+        self.state.send_if_modified(|now| {
+            let lives = !matches!(now, State::Dead(_));
+            if lives {
+                *now = state;
+            }
+            lives
+        });
+    }
+
+    /// Runs one of the two threads. Neither is of use without the other, so a panic of one ends both.
+    fn guard(&self, does: &'static str, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!(topics = ?self.topics, "the thread that {does} topics panicked; nothing is read any more");
+            let why = format!("the thread that {does} panicked");
+            self.is_in(State::Dead(KafkaError::new(KafkaErrorKind::Fatal, why)));
+            self.bell.close();
+        }
+    }
+
+    fn death(&self) -> Option<KafkaError> {
+        match &*self.state.borrow() {
+            State::Dead(why) => Some(why.clone()),
+            State::Starting(_) | State::Live | State::Troubled(_) => None,
+        }
     }
 }
 

@@ -57,7 +57,16 @@ impl<S: Sink> Reader<S> {
         Self { shared, consumer, orders, sink, positions: BTreeMap::new() }
     }
 
+    /// Reads until it is closed. Whoever listens is told here when that is because a thread died, as the sink is nobody else's.
     pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        shared.guard("reads", || self.read());
+        if let Some(why) = shared.death() {
+            self.sink.died(&why);
+        }
+    }
+
+    fn read(&mut self) {
         let consumer = Arc::clone(&self.consumer);
         while !self.shared.bell.is_closed() {
             while let Ok(order) = self.orders.try_recv() {

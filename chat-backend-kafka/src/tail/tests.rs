@@ -15,9 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What was read: a record's text, or nothing where something was missed.
 struct Noted(mpsc::Sender<Option<String>>);
 
+/// What it notes when the tail is dead, and what it panics at.
+const DEAD: &str = "it is dead";
+const POISON: &str = "poison";
+
 impl Sink for Noted {
     fn record(&mut self, record: &impl Message) {
         let text = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+        assert_ne!(text, POISON);
         drop(self.0.try_send(Some(text)));
     }
 
@@ -25,6 +30,10 @@ impl Sink for Noted {
 
     fn missed(&mut self) {
         drop(self.0.try_send(None));
+    }
+
+    fn died(&mut self, _: &KafkaError) {
+        drop(self.0.try_send(Some(DEAD.to_owned())));
     }
 }
 
@@ -132,4 +141,32 @@ async fn what_is_missing_is_said_by_who_waits_for_it() {
     let error = tail.ready(Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(error.kind(), KafkaErrorKind::TopicMissing);
     assert_eq!(tail.health().unwrap_err().kind(), KafkaErrorKind::TopicMissing);
+}
+
+async fn is_dead(tail: Tail, mut read: mpsc::Receiver<Option<String>>) {
+    assert_eq!(next(&mut read).await.as_deref(), Some(DEAD));
+    assert_eq!(tail.health().unwrap_err().kind(), KafkaErrorKind::Fatal);
+    assert_eq!(tail.ready(PATIENCE).await.unwrap_err().kind(), KafkaErrorKind::Fatal);
+    // Both threads have ended, and what one of them had seen before changes nothing.
+    assert!(timeout(PATIENCE, read.recv()).await.unwrap().is_none());
+    tail.shared.is_in(State::Live);
+    assert!(tail.health().is_err());
+}
+
+#[tokio::test]
+async fn a_reader_that_panics_is_told_to_all_who_listen() {
+    let bench = Bench::new();
+    let (tail, read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.writer.write(0, POISON).await;
+    is_dead(tail, read).await;
+}
+
+#[tokio::test]
+async fn a_watcher_that_panics_is_told_to_all_who_listen() {
+    let bench = Bench::new();
+    let (tail, read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    tail.shared.guard("watches", || panic!("a bug"));
+    is_dead(tail, read).await;
 }

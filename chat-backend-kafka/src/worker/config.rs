@@ -40,9 +40,9 @@ impl WorkerConfig {
     pub const DEFAULT_FIRST_PAUSE: Duration = Duration::from_millis(100);
     /// It never waits longer than this.
     pub const DEFAULT_LONGEST_PAUSE: Duration = Duration::from_secs(10);
-    /// How often a message is tried alone that the store fails at for good.
+    /// How often a message is tried alone, at least, that the store fails at for good.
     pub const DEFAULT_POISON_TRIES: u32 = 3;
-    /// How many messages in a row may become dead letters before the store itself is taken to be at fault.
+    /// How many messages may become dead letters with nothing stored between them.
     pub const DEFAULT_MAX_POISON_IN_A_ROW: u32 = 10;
     /// How long a worker that gives partitions away finishes what it has begun of them.
     pub const DEFAULT_HANDOVER: Duration = Duration::from_secs(5);
@@ -119,14 +119,15 @@ impl WorkerConfig {
         self
     }
 
-    /// Tries a message this often alone before it becomes a dead letter.
+    /// Tries a message at least this often alone before it becomes a dead letter. Without the store's taking others meanwhile it is tried
+    /// however long.
     #[must_use]
     pub const fn with_poison_tries(mut self, tries: u32) -> Self {
         self.poison_tries = tries;
         self
     }
 
-    /// Takes the store to be at fault, and makes no more dead letters, after this many in a row.
+    /// Makes no more dead letters after this many with nothing stored between them; none at all with 0.
     #[must_use]
     pub const fn with_max_poison_in_a_row(mut self, messages: u32) -> Self {
         self.max_poison_in_a_row = messages;

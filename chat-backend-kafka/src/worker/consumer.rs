@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread, time::Dura
 
 use futures::FutureExt as _;
 use rdkafka::{
-    ClientConfig, Message as _, TopicPartitionList,
+    ClientConfig, Message, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     message::BorrowedMessage,
 };
@@ -37,6 +37,19 @@ enum End {
     Failed(KafkaError),
 }
 
+/// Says that the worker has ended when its thread does, however it does.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("a worker's thread panicked, and the worker ends");
+        }
+        self.0.lose_all();
+        self.0.ended();
+    }
+}
+
 /// Starts the thread. It answers when it has left the group, and whether everything that was begun is done.
 pub(super) fn start(
     shared: Arc<Shared>,
@@ -48,8 +61,9 @@ pub(super) fn start(
     let runtime = runtime.map_err(other)?;
     let (left, done) = oneshot::channel();
     let run = move || {
-        let finished = runtime.block_on(run(&shared, &client, lanes));
-        shared.ended();
+        let ending = Ending(shared);
+        let finished = runtime.block_on(run(&ending.0, &client, lanes));
+        drop(ending);
         // Nobody may wait for it.
         let _ = left.send(finished);
     };
@@ -131,6 +145,15 @@ impl<'s> Consuming<'s> {
     }
 
     async fn run(mut self) -> End {
+        let end = self.consume().await;
+        if let End::Failed(_) = end {
+            // Others may have the partitions already. What is under way of them ends before the consumer does, which waits for it.
+            self.shared.lose_all();
+        }
+        end
+    }
+
+    async fn consume(&mut self) -> End {
         if let Err(error) = self.consumer.subscribe(&[&self.shared.topics.messages]) {
             return End::Failed(error.into());
         }
@@ -244,7 +267,7 @@ impl<'s> Consuming<'s> {
     }
 
     /// Finishes what was begun, commits it, and leaves the group.
-    async fn finish(self, end: Instant) -> bool {
+    async fn finish(&self, end: Instant) -> bool {
         let partitions: Vec<_> = self.shared.ledger().partitions().collect();
         {
             let mut ledger = self.shared.ledger();
@@ -294,16 +317,37 @@ fn take(
         }
     };
     shared.consumer_trouble(None);
+    keep(next, shared, &message);
+    Ok(())
+}
+
+/// A record waits for its turn, if its partition is this worker's and can be read on.
+fn keep(next: &mut BTreeMap<i32, (u64, i64)>, shared: &Shared, message: &impl Message) {
     let (partition, offset) = (message.partition(), message.offset());
-    // One that went to another worker in this instant.
-    let Some(term) = shared.ledger().term(partition) else { return Ok(()) };
+    // One that went to another worker in this instant, or that is blocked.
+    let Some(term) = shared.ledger().readable(partition) else { return };
     let expected = next.insert(partition, (term, offset + 1));
     if let Some((_, expected)) = expected.filter(|(in_term, expected)| *in_term == term && *expected < offset)
     {
         metrics::gap();
         tracing::error!(partition, expected, offset, "records were removed before a worker stored them");
     }
-    let item = Item::read(&message, term);
-    shared.ledger().push(item);
-    Ok(())
+    let item = Item::read(message, term);
+    let mut ledger = shared.ledger();
+    if let Some(version) = item.other_version() {
+        // It may be a message that was accepted. A later release reads it again, from what is committed.
+        tracing::error!(
+            partition,
+            offset,
+            version,
+            "a record is of another version, and its partition waits for another release"
+        );
+        ledger.block(partition, version);
+        metrics::blocked(ledger.blocked().count());
+    } else {
+        ledger.push(item);
+    }
 }
+
+#[cfg(test)]
+mod tests;

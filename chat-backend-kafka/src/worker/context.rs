@@ -46,8 +46,11 @@ impl ConsumerContext for Context {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let held = self.shared.ledger().partitions().count();
+        let ledger = self.shared.ledger();
+        let (held, blocked) = (ledger.partitions().count(), ledger.blocked().count());
+        drop(ledger);
         metrics::partitions(held);
+        metrics::blocked(blocked);
         match rebalance {
             Rebalance::Assign(list) => {
                 // Each is held at first; the consumer resumes it.

@@ -22,7 +22,7 @@ pub(super) struct Item {
 #[derive(Debug)]
 pub(super) enum Content {
     Draft(Draft),
-    /// Nothing that this release can read.
+    /// Nothing that is a message.
     Unreadable {
         reason: InvalidRecord,
         original: Original,
@@ -46,6 +46,14 @@ impl Item {
         let request = record::header(message.headers(), record::REQUEST);
         let request = request.and_then(|request| String::from_utf8(request.to_vec()).ok());
         Self { partition: message.partition(), term, offset: message.offset(), content, request }
+    }
+
+    /// The version of a record that another release wrote. It may be a message that was accepted.
+    pub(super) const fn other_version(&self) -> Option<u32> {
+        match &self.content {
+            Content::Unreadable { reason: InvalidRecord::OtherVersion { version }, .. } => Some(*version),
+            _ => None,
+        }
     }
 
     /// Bytes that it takes here, roughly.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use chat_core::{Draft, RoomId};
+
 use super::Item;
 
 /// One of a worker's partitions, for as long as it has it.
@@ -11,6 +13,8 @@ struct Partition {
     term: u64,
     /// It is not begun with before others are done.
     held: bool,
+    /// What is next in it is of this version, which this release cannot read.
+    blocked: Option<u32>,
     /// The consumer reads nothing of it.
     paused: bool,
     /// What follows the last record that is done.
@@ -58,8 +62,15 @@ impl Ledger {
     /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
     pub(super) fn begin(&mut self, partition: i32) {
         self.terms += 1;
-        let begun =
-            Partition { term: self.terms, held: true, paused: true, done: None, told: None, committed: None };
+        let begun = Partition {
+            term: self.terms,
+            held: true,
+            blocked: None,
+            paused: true,
+            done: None,
+            told: None,
+            committed: None,
+        };
         self.partitions.insert(partition, begun);
     }
 
@@ -85,6 +96,27 @@ impl Ledger {
         self.forget(partition);
     }
 
+    /// No partition is this worker's any more.
+    pub(super) fn end_all(&mut self) {
+        self.partitions.clear();
+        for lane in &mut self.lanes {
+            lane.waiting.clear();
+            lane.bytes = 0;
+        }
+    }
+
+    /// Nothing more of a partition is read until another worker has it, or this one has it anew: what is next is of this version.
+    pub(super) fn block(&mut self, partition: i32, version: u32) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.blocked = Some(version);
+        }
+    }
+
+    /// The partitions that are blocked, each with the version that it is for.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = (i32, u32)> {
+        self.partitions.iter().filter_map(|(number, partition)| Some((*number, partition.blocked?)))
+    }
+
     /// Nothing that waits of a partition is begun any more.
     pub(super) fn forget(&mut self, partition: i32) {
         let lane = lane_of(partition, self.lanes.len());
@@ -101,6 +133,18 @@ impl Ledger {
     /// The term of a partition; `None` where it is not this worker's.
     pub(super) fn term(&self, partition: i32) -> Option<u64> {
         self.partitions.get(&partition).map(|partition| partition.term)
+    }
+
+    /// The term of a partition of which the next record can be taken.
+    pub(super) fn readable(&self, partition: i32) -> Option<u64> {
+        let partition = self.partitions.get(&partition).filter(|partition| partition.blocked.is_none());
+        partition.map(|partition| partition.term)
+    }
+
+    /// The first message that waits in a lane for another room than this one.
+    pub(super) fn waits_of_another_room(&self, lane: usize, room: &RoomId) -> Option<Draft> {
+        let waiting = self.lanes.get(lane)?.waiting.iter();
+        waiting.filter_map(Item::draft).find(|draft| draft.room != *room).cloned()
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = i32> {
@@ -219,14 +263,17 @@ impl Ledger {
         }
     }
 
-    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held, or whose store fails, or,
-    /// if `slow`, whose lane has enough. They count as paused and resumed from now on.
+    /// Which partitions are to be paused, and which resumed. Those can take no more for now that are held or blocked, or whose store
+    /// fails, or, if `slow`, whose lane has enough. They count as paused and resumed from now on.
     pub(super) fn turn(&mut self, slow: bool) -> (Vec<i32>, Vec<i32>) {
         let (count, max_batch, max_bytes) = (self.lanes.len(), self.max_batch, self.max_bytes);
         let (mut to_pause, mut to_resume) = (Vec::new(), Vec::new());
         for (number, partition) in &mut self.partitions {
             let lane = &self.lanes[lane_of(*number, count)];
-            let stop = partition.held || lane.troubled || slow && lane.is_full(max_batch, max_bytes);
+            let stop = partition.held
+                || partition.blocked.is_some()
+                || lane.troubled
+                || slow && lane.is_full(max_batch, max_bytes);
             if stop != partition.paused {
                 partition.paused = stop;
                 if stop { &mut to_pause } else { &mut to_resume }.push(*number);
@@ -259,103 +306,4 @@ fn terms(batch: &[Item]) -> std::collections::BTreeSet<(i32, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use chat_core::testkit::fixtures::draft;
-
-    use super::*;
-
-    fn item(ledger: &Ledger, partition: i32, offset: i64) -> Item {
-        let term = ledger.term(partition).unwrap();
-        Item::of_draft(partition, term, offset, draft("r", "ann", "c", "hello"))
-    }
-
-    fn with(ledger: &mut Ledger, partition: i32, offsets: std::ops::Range<i64>) {
-        for offset in offsets {
-            ledger.push(item(ledger, partition, offset));
-        }
-    }
-
-    fn offsets(batch: &[Item]) -> Vec<(i32, i64)> {
-        batch.iter().map(|item| (item.partition, item.offset)).collect()
-    }
-
-    #[test]
-    fn one_batch_of_a_lane_is_at_the_store_and_the_next_one_gathers() {
-        let mut ledger = Ledger::new(2, 2, 1_000_000);
-        ledger.begin(0);
-        ledger.begin(1);
-        with(&mut ledger, 0, 5..8);
-        let batch = ledger.next_batch(0).unwrap();
-        assert_eq!(offsets(&batch), [(0, 5), (0, 6)]);
-        assert!(ledger.next_batch(0).is_none() && ledger.next_batch(1).is_none());
-        with(&mut ledger, 1, 0..1);
-        assert!(ledger.next_batch(1).is_some());
-        ledger.stored(0);
-        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 7)]);
-        ledger.finish(&batch);
-        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
-        assert!(ledger.uncommitted(false, |_| true).is_empty() && !ledger.is_idle(|_| true));
-        assert_eq!(ledger.uncommitted(true, |_| true), [(0, 7)]);
-        ledger.not_committed(0);
-        assert!(ledger.is_dirty());
-        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 7)]);
-        ledger.committed(0, 7);
-        assert!(ledger.uncommitted(true, |_| true).is_empty() && !ledger.is_dirty());
-    }
-
-    #[test]
-    fn what_is_another_workers_now_is_neither_begun_nor_committed() {
-        let mut ledger = Ledger::new(1, 2, 1_000_000);
-        ledger.begin(0);
-        ledger.begin(1);
-        with(&mut ledger, 0, 0..1);
-        with(&mut ledger, 1, 0..1);
-        let batch = ledger.next_batch(0).unwrap();
-        with(&mut ledger, 0, 1..2);
-        with(&mut ledger, 1, 1..2);
-        ledger.end(0);
-        assert!(!ledger.has(0, batch[0].term) && ledger.has(1, batch[1].term));
-        assert!(!ledger.is_idle(|partition| partition == 0));
-        ledger.finish(&batch);
-        assert!(ledger.is_idle(|_| true));
-        assert_eq!(ledger.uncommitted(false, |_| true), [(1, 1)]);
-        ledger.stored(0);
-        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(1, 1)]);
-        // Given back, it is begun anew, and what was under way of it before counts no more.
-        ledger.begin(0);
-        ledger.finish(&batch);
-        assert!(ledger.uncommitted(false, |_| true).is_empty());
-    }
-
-    #[test]
-    fn a_lane_takes_two_batches_and_a_large_record_goes_alone() {
-        let mut ledger = Ledger::new(1, 2, size_of::<Item>());
-        ledger.begin(0);
-        with(&mut ledger, 0, 0..1);
-        assert!(!ledger.is_full());
-        with(&mut ledger, 0, 1..3);
-        assert!(ledger.is_full());
-        assert_eq!(offsets(&ledger.next_batch(0).unwrap()), [(0, 0)]);
-    }
-
-    #[test]
-    fn a_partition_is_read_once_it_is_released_and_while_its_lane_goes_on() {
-        let nothing = (vec![], vec![]);
-        let mut ledger = Ledger::new(1, 1, 1_000_000);
-        ledger.begin(0);
-        let [hold] = ledger.held()[..] else { panic!("not held") };
-        ledger.release(0, hold.1 + 1, Some(5));
-        assert_eq!((ledger.held(), ledger.turn(false)), (vec![hold], nothing.clone()));
-        ledger.release(0, hold.1, Some(5));
-        assert_eq!(ledger.uncommitted(false, |_| true), [(0, 5)]);
-        assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![], vec![0]), nothing.clone()));
-        ledger.not_turned(&[0]);
-        assert_eq!(ledger.turn(false), (vec![], vec![0]));
-        ledger.trouble(0, true);
-        assert_eq!(ledger.turn(false), (vec![0], vec![]));
-        ledger.stored(0);
-        assert_eq!(ledger.turn(false), (vec![], vec![0]));
-        with(&mut ledger, 0, 0..2);
-        assert_eq!((ledger.turn(false), ledger.turn(true)), (nothing, (vec![0], vec![])));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ const DEAD_LETTERS: &str = "chat_kafka_worker_dead_letters_total";
 const GAPS: &str = "chat_kafka_worker_gaps_total";
 const LAG: &str = "chat_kafka_worker_lag_messages";
 const PARTITIONS: &str = "chat_kafka_worker_partitions";
+const BLOCKED: &str = "chat_kafka_worker_blocked_partitions";
 
 pub(super) fn outcome(persisted: &Persisted) {
     metrics::counter!(OUTCOMES, "outcome" => persisted.kind()).increment(1);
@@ -23,8 +24,8 @@ pub(super) fn retried() {
     metrics::counter!(RETRIES).increment(1);
 }
 
-pub(super) fn dead_letters(letters: usize) {
-    metrics::counter!(DEAD_LETTERS).increment(letters as u64);
+pub(super) fn dead_letter() {
+    metrics::counter!(DEAD_LETTERS).increment(1);
 }
 
 pub(super) fn gap() {
@@ -39,4 +40,9 @@ pub(super) fn lag(messages: i64) {
 #[expect(clippy::cast_precision_loss, reason = "partitions are few")]
 pub(super) fn partitions(count: usize) {
     metrics::gauge!(PARTITIONS).set(count as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "partitions are few")]
+pub(super) fn blocked(count: usize) {
+    metrics::gauge!(BLOCKED).set(count as f64);
 }

@@ -50,8 +50,9 @@ const LEAVE: Duration = Duration::from_millis(500);
 ///   stored in the order in which the queue took them.
 /// - **A store that fails** for now holds its lane up: the batch is tried again, with pauses that grow, while the partitions are
 ///   paused and the worker stays in its group.
-/// - **Dead letters.** A record that cannot be read, and a message that the store fails at for good while it stores others, goes
-///   to the topic of dead letters.
+/// - **Dead letters.** A record that is no message, and a message that the store fails at for good while it is seen to store others,
+///   goes to the topic of dead letters.
+/// - **A record of another version** stops its partition, until a worker of a release that can read it has the partition.
 /// - **A rebalance.** Partitions that go to another worker are finished and committed first, within
 ///   [`WorkerConfig::with_handover`].
 ///
@@ -102,7 +103,8 @@ impl Worker {
     /// What stands in the way of storing now.
     ///
     /// # Errors
-    /// The brokers, or the store, fail; or the worker has ended ([`Error::Draining`]).
+    /// The brokers, or the store, fail; a partition waits for another release; or the worker has ended ([`Error::Draining`]), be it by a
+    /// panic.
     pub fn health(&self) -> Result<()> {
         self.shared.health()
     }

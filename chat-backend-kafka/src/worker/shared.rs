@@ -2,21 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU32, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
     time::Duration,
 };
 
-use chat_core::{Error, Fanout, MessageLog, Result};
+use chat_core::{Error, Fanout, MessageLog, Result, Retry};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
-use super::{Item, Step, WorkerConfig, ledger::Ledger};
-use crate::{KafkaError, KafkaErrorKind, TopicNames, producer::Producer};
+use super::{Item, Step, WorkerConfig, ledger::Ledger, metrics, store::Proofs};
+use crate::{InvalidRecord, KafkaError, KafkaErrorKind, TopicNames, producer::Producer};
 
 /// Whether a worker is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +39,8 @@ pub(super) struct Shared {
     /// Counts how often something was taken away that a lane was busy with.
     pub(super) losses: watch::Sender<u64>,
     pub(super) stop: watch::Sender<Stop>,
-    /// Dead letters since something was stored.
-    pub(super) poison_in_a_row: AtomicU32,
+    /// What the store has shown that it can.
+    pub(super) proofs: Proofs,
     /// Messages behind the end of this worker's partitions; negative while it is not known.
     pub(super) lag: AtomicI64,
     ledger: Mutex<Ledger>,
@@ -82,12 +79,31 @@ impl Shared {
             assigned: Notify::new(),
             losses: watch::Sender::new(0),
             stop: watch::Sender::new(Stop::No),
-            poison_in_a_row: AtomicU32::new(0),
+            proofs: Proofs::default(),
             lag: AtomicI64::new(-1),
             ledger: Mutex::new(ledger),
             finished: Condvar::new(),
             troubles: Mutex::default(),
         })
+    }
+
+    /// Of a worker without a consumer, whose brokers do not exist.
+    #[cfg(test)]
+    pub(super) fn of_test(config: WorkerConfig, log: Arc<dyn MessageLog>) -> Arc<Self> {
+        Self::of_test_with(config, TopicNames::with_prefix(""), log, None)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_test_with(
+        config: WorkerConfig,
+        topics: TopicNames,
+        log: Arc<dyn MessageLog>,
+        fanout: Option<Arc<dyn Fanout>>,
+    ) -> Arc<Self> {
+        let nowhere =
+            crate::KafkaConfig::new("127.0.0.1:1").with_delivery_timeout(Duration::from_millis(300));
+        let producer = Producer::start(&nowhere, crate::producer::ProducerSettings::default());
+        Self::new(config, topics, log, fanout, producer.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Every step leaves it whole, so a panic elsewhere takes nothing from it.
@@ -131,18 +147,29 @@ impl Shared {
         }
     }
 
-    pub(super) fn store_trouble(&self, lane: usize, trouble: Option<Error>) {
+    /// The store fails at a lane's batch, and its partitions are paused; or it no longer does.
+    pub(super) fn store_trouble(&self, lane: usize, trouble: Option<Arc<Error>>) {
         let troubled = trouble.is_some();
         self.ledger().trouble(lane, troubled);
-        let mut troubles = self.troubles();
-        match trouble {
-            Some(error) => troubles.store.insert(lane, Arc::new(error)),
-            None => troubles.store.remove(&lane),
-        };
-        drop(troubles);
+        self.note_store_trouble(lane, trouble);
         if troubled {
             self.changed.notify_one();
         }
+    }
+
+    /// The store fails at one message of a lane. What follows is read on, up to what a lane takes.
+    pub(super) fn suspicion(&self, lane: usize, error: Arc<Error>) {
+        self.ledger().trouble(lane, false);
+        self.note_store_trouble(lane, Some(error));
+        self.changed.notify_one();
+    }
+
+    fn note_store_trouble(&self, lane: usize, trouble: Option<Arc<Error>>) {
+        let mut troubles = self.troubles();
+        match trouble {
+            Some(error) => troubles.store.insert(lane, error),
+            None => troubles.store.remove(&lane),
+        };
     }
 
     pub(super) fn stored(&self, lane: usize) {
@@ -171,6 +198,15 @@ impl Shared {
         }
     }
 
+    /// There is no consumer any more: none of the partitions is this worker's.
+    pub(super) fn lose_all(&self) {
+        self.ledger().end_all();
+        metrics::partitions(0);
+        metrics::blocked(0);
+        self.lose();
+        self.finished.notify_all();
+    }
+
     pub(super) fn ended(&self) {
         self.troubles().ended = true;
     }
@@ -184,12 +220,16 @@ impl Shared {
         if let Some(error) = troubles.consumer.as_ref().or(troubles.telling.as_ref()) {
             return Err(error.clone().during("work"));
         }
-        match troubles.store.values().next() {
+        if let Some(error) = troubles.store.values().next() {
+            let retry = if error.is_retryable() { Retry::Later } else { Retry::Never };
+            return Err(Error::backend(crate::NAME, "work", retry, Arc::clone(error)));
+        }
+        drop(troubles);
+        match self.ledger().blocked().next() {
             None => Ok(()),
-            Some(error) => {
-                let retry =
-                    if error.is_retryable() { chat_core::Retry::Later } else { chat_core::Retry::Never };
-                Err(Error::backend(crate::NAME, "work", retry, Arc::clone(error)))
+            Some((_, version)) => {
+                let reason = InvalidRecord::OtherVersion { version };
+                Err(Error::backend(crate::NAME, "work", Retry::Never, reason))
             }
         }
     }
@@ -199,6 +239,6 @@ impl Shared {
     }
 
     pub(super) fn is_poisonous(&self) -> bool {
-        self.poison_in_a_row.load(Ordering::Relaxed) < self.config.max_poison_in_a_row
+        self.proofs.in_a_row() < self.config.max_poison_in_a_row
     }
 }

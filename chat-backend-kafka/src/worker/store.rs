@@ -1,6 +1,10 @@
 //! From a batch to what the log made of each draft: tried until it is known.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering, time::Duration};
+mod proof;
+#[cfg(test)]
+mod tests;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chat_core::{AppendOutcome, Draft, Error, Refusal, Result, Retry};
 use futures::FutureExt as _;
@@ -9,11 +13,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Item, Shared, pauses::Pauses};
-use crate::worker::metrics;
+pub(super) use self::proof::Proofs;
+use super::{Item, Shared, metrics, pauses::Pauses};
 
 /// What is told to wait that a log is too busy for.
 const BUSY_RETRY: Duration = Duration::from_millis(200);
+/// A batch that was not answered in time this often is halved: it may be more than the store can do in that time.
+const TIMEOUTS: u32 = 2;
 
 /// What became of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +40,12 @@ pub(super) struct Store<'a> {
     chunks: Vec<Vec<usize>>,
     /// How often the first draft of the next chunk was tried alone, and failed for good.
     alone: u32,
+    /// What the store had shown when that was last tried.
+    seen: Option<u64>,
+    /// Since then the store knew again what it had stored last.
+    recalled: bool,
+    /// How often the next chunk was not answered in time, one after the other.
+    timeouts: u32,
     pauses: Pauses,
     losses: watch::Receiver<u64>,
 }
@@ -41,8 +53,8 @@ pub(super) struct Store<'a> {
 /// What became of the batch, item by item. `None` for what is no draft, and for what went to another worker before it was
 /// settled: that one begins with it again.
 ///
-/// It goes on until every draft is settled. A failure that may pass is waited for. One that will not pass halves the batch until the draft that is at
-/// fault is alone. The drafts stay in their order.
+/// It goes on until every draft is settled. A failure that may pass is waited for. One that will not pass, and a batch that is repeatedly not answered in time, halves the
+/// batch until the draft that is at fault is alone. The drafts of a room stay in their order.
 pub(super) async fn store(shared: &Arc<Shared>, lane: usize, items: &[Item]) -> Vec<Option<Settled>> {
     let drafts = (0..items.len()).filter(|index| items[*index].draft().is_some()).collect();
     let mut store = Store {
@@ -52,6 +64,9 @@ pub(super) async fn store(shared: &Arc<Shared>, lane: usize, items: &[Item]) -> 
         settled: items.iter().map(|_| None).collect(),
         chunks: vec![drafts],
         alone: 0,
+        seen: None,
+        recalled: false,
+        timeouts: 0,
         pauses: Pauses::new(shared.config.first_pause, shared.config.longest_pause),
         losses: shared.losses.subscribe(),
     };
@@ -69,7 +84,7 @@ impl Store<'_> {
             chunk.retain(|index| ledger.has(self.items[*index].partition, self.items[*index].term));
         }
         if chunk.is_empty() {
-            self.alone = 0;
+            self.goes_on();
             return;
         }
         let drafts: Vec<_> = chunk.iter().filter_map(|index| self.items[*index].draft().cloned()).collect();
@@ -82,29 +97,46 @@ impl Store<'_> {
             }
             appended = append(self.shared, &drafts) => appended,
         };
+        self.timeouts = if matches!(appended, Err(Error::Timeout { .. })) { self.timeouts + 1 } else { 0 };
         match appended {
             Ok(outcomes) => self.take(&chunk, outcomes).await,
-            Err(error) if error.is_retryable() => self.wait(chunk, error).await,
-            Err(_) if chunk.len() > 1 => {
-                let rest = chunk.split_off(chunk.len() / 2);
-                self.chunks.extend([rest, chunk]);
+            Err(error) if self.timeouts >= TIMEOUTS && chunk.len() > 1 => {
+                self.timeouts = 0;
+                let first = chunk.len() / 2;
+                self.halve(chunk);
+                self.pause(first, error).await;
             }
+            Err(error) if error.is_retryable() => self.wait(chunk, error).await,
+            Err(_) if chunk.len() > 1 => self.halve(chunk),
             Err(error) => self.suspect(chunk, error).await,
         }
     }
 
-    async fn take(&mut self, chunk: &[usize], outcomes: Vec<AppendOutcome>) {
+    fn halve(&mut self, mut chunk: Vec<usize>) {
+        let rest = chunk.split_off(chunk.len() / 2);
+        self.chunks.extend([rest, chunk]);
+    }
+
+    /// The next chunk is another one.
+    const fn goes_on(&mut self) {
         self.alone = 0;
+        self.seen = None;
+        self.recalled = false;
+        self.timeouts = 0;
+    }
+
+    async fn take(&mut self, chunk: &[usize], outcomes: Vec<AppendOutcome>) {
+        self.goes_on();
         let mut busy = Vec::new();
         for (index, outcome) in chunk.iter().zip(outcomes) {
-            match outcome {
-                // It was accepted, so it waits here and not with its sender.
-                AppendOutcome::Refused(Refusal::Busy) => busy.push(*index),
-                outcome => self.settled[*index] = Some(Settled::Outcome(outcome)),
+            // It was accepted, so it waits here and not with its sender.
+            if outcome == AppendOutcome::Refused(Refusal::Busy) {
+                busy.push(*index);
+            } else {
+                self.settle(*index, outcome);
             }
         }
         if busy.len() < chunk.len() {
-            self.shared.poison_in_a_row.store(0, Ordering::Relaxed);
             self.pauses.reset();
         }
         if busy.is_empty() {
@@ -114,34 +146,67 @@ impl Store<'_> {
         }
     }
 
-    /// A draft that fails alone and for good. That it is the draft's fault is believed once it was tried several times while the
-    /// store is well otherwise, and not of too many in a row.
+    fn settle(&mut self, index: usize, outcome: AppendOutcome) {
+        if let Some(draft) = self.items[index].draft() {
+            self.shared.proofs.note(draft, &outcome);
+        }
+        self.settled[index] = Some(Settled::Outcome(outcome));
+    }
+
+    /// A draft that fails alone and for good. It may be the draft's fault, or the store's: a right that was lost, a table that is
+    /// missing. It is the draft's only if the store took others between two of its failures; until then it is waited for.
     async fn suspect(&mut self, chunk: Vec<usize>, error: Error) {
+        let error = Arc::new(error);
         self.alone += 1;
-        let tried = self.alone >= self.shared.config.poison_tries && self.shared.is_poisonous();
-        if tried && is_well(self.shared).await {
+        let shown = self.shared.proofs.count();
+        let stores = self.seen.is_some_and(|seen| shown > seen) && self.shared.is_poisonous();
+        // That it knows again what it has is less: a store that cannot write may still do so. It is believed once.
+        let recalls = self.recalled && self.shared.proofs.in_a_row() == 0 && self.shared.is_poisonous();
+        if self.alone >= self.shared.config.poison_tries && (stores || recalls) {
             let reason = error.with_causes().to_string();
-            tracing::error!(%reason, "the store fails at a message, which becomes a dead letter");
-            self.shared.poison_in_a_row.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%reason, "the store fails at a message and takes others: it becomes a dead letter");
+            self.shared.proofs.poisoned();
             for index in chunk {
                 self.settled[index] = Some(Settled::Poison(reason.clone()));
             }
-            self.alone = 0;
+            self.goes_on();
             self.pauses.reset();
             self.shared.store_trouble(self.lane, None);
-        } else {
-            self.wait(chunk, error).await;
+            return;
         }
+        self.seen = Some(shown);
+        self.recalled = false;
+        // Others are read on, as far as there is room: one of them may show whose fault it is.
+        let drafts = chunk.len();
+        let suspect = chunk.first().and_then(|index| self.items[*index].draft());
+        self.chunks.push(chunk);
+        self.shared.suspicion(self.lane, Arc::clone(&error));
+        if let Some(suspect) = suspect
+            && self.alone + 1 >= self.shared.config.poison_tries
+        {
+            self.prove(suspect).await;
+        }
+        self.sleep(drafts, &error).await;
     }
 
-    /// Tries again after a pause, or as soon as some of it may belong to another worker.
+    /// Tries the chunk again after a pause.
     async fn wait(&mut self, chunk: Vec<usize>, error: Error) {
-        let pause = self.pauses.next();
         let drafts = chunk.len();
+        self.chunks.push(chunk);
+        self.pause(drafts, error).await;
+    }
+
+    async fn pause(&mut self, drafts: usize, error: Error) {
+        let error = Arc::new(error);
+        self.shared.store_trouble(self.lane, Some(Arc::clone(&error)));
+        self.sleep(drafts, &error).await;
+    }
+
+    /// Until the next try, or until some of it may belong to another worker.
+    async fn sleep(&mut self, drafts: usize, error: &Error) {
+        let pause = self.pauses.next();
         tracing::warn!(error = %error.with_causes(), drafts, ?pause, "a batch is not stored and is tried again");
         metrics::retried();
-        self.shared.store_trouble(self.lane, Some(error));
-        self.chunks.push(chunk);
         tokio::select! {
             biased;
             _ = self.losses.changed() => {}
@@ -164,8 +229,4 @@ async fn append(shared: &Shared, drafts: &[Draft]) -> Result<Vec<AppendOutcome>>
         }
         Ok(Ok(result)) => result,
     }
-}
-
-async fn is_well(shared: &Shared) -> bool {
-    matches!(timeout(shared.config.append_timeout, shared.log.health()).await, Ok(Ok(())))
 }

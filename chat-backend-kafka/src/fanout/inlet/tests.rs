@@ -68,3 +68,15 @@ fn what_a_worker_wrote_and_nobody_can_read_is_missed_in_its_room() {
     inlet.missed();
     assert_eq!(waiting(&mut other), [None]);
 }
+
+#[test]
+fn subscriptions_end_with_what_they_are_fed_by() {
+    let topics = Topics::new(8);
+    let mut room = topics.subscribe(&Topic::Room(draft().room));
+    let why = KafkaError::new(crate::KafkaErrorKind::Fatal, "a bug");
+    Inlet::new(topics.clone(), None).died(&why);
+    let mut later = topics.subscribe(&Topic::Room(draft().room));
+    for subscription in [&mut room, &mut later] {
+        assert!(matches!(subscription.next().now_or_never(), Some(Some(Err(Error::Backend { .. })))));
+    }
+}

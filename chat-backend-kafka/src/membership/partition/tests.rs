@@ -54,6 +54,7 @@ fn decode(record: &MembershipRecord<'_>) -> Result<Option<MembershipEvent>, BoxE
 }
 
 struct Bench {
+    work: Arc<Work>,
     partition: Partition,
     tried: Tried,
 }
@@ -67,9 +68,9 @@ impl Bench {
         // Nothing here becomes a dead letter.
         let producer =
             Producer::start(&KafkaConfig::new("127.0.0.1:1"), ProducerSettings::default()).unwrap();
-        let work = Work::new(config, Arc::new(store), Box::new(decode), producer);
-        let partition = Partition::start(&Handle::current(), Arc::new(work), config.max_waiting);
-        Self { partition, tried }
+        let work = Arc::new(Work::new(config, Arc::new(store), Box::new(decode), producer));
+        let partition = Partition::start(&Handle::current(), Arc::clone(&work), config.max_waiting);
+        Self { work, partition, tried }
     }
 
     fn give(&mut self, offset: i64, value: &str) -> Given {
@@ -151,4 +152,18 @@ async fn an_attempt_without_an_outcome_is_over_in_time() {
     sleep(Duration::from_secs(5)).await;
     // One at a time, and nobody keeps his turn while waiting.
     assert_eq!(bench.tried()[..3], expected([(0, "ann 1"), (2, "bob 1"), (4, "ann 1")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_gets_no_answers_holds_up_no_other() {
+    let config = MembershipConfig::new().with_max_at_once(1);
+    let mut bench = Bench::new(&[], Duration::from_secs(3_600), &config);
+    let other = Partition::start(&Handle::current(), Arc::clone(&bench.work), config.max_waiting);
+    bench.give(0, "ann 1");
+    bench.give(1, "bob 1");
+    sleep(Duration::from_millis(10)).await;
+    let _hangs = std::mem::replace(&mut bench.partition, other);
+    bench.give(0, "eve 1");
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(bench.tried(), expected([(0, "ann 1"), (0, "eve 1")]));
 }

@@ -74,11 +74,9 @@ fn failures() -> impl Iterator<Item = SendFailure> {
         Refusal::TargetNotOwn,
         Refusal::Body(InvalidBody::TooLong { max_chars: 9 }),
         Refusal::Busy,
+        Refusal::Unstorable,
     ];
-    refusals
-        .into_iter()
-        .map(SendFailure::Refused)
-        .chain([SendFailure::Conflict(position(2)), SendFailure::Unstorable])
+    refusals.into_iter().map(SendFailure::Refused).chain([SendFailure::Conflict(position(2))])
 }
 
 /// One event of every kind; the match keeps the list complete.
