@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chat_core::{Error, Result};
@@ -79,6 +79,10 @@ impl Default for ProducerSettings {
         }
     }
 }
+
+/// A client that has delivered nothing for so long, and now could not in time, is made anew: librdkafka 2.12 has some that never
+/// connect again after all brokers were silent at once.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// A record on its way. Its key decides its partition, as other clients of Kafka decide it too (murmur2).
 #[derive(Debug)]
@@ -261,7 +265,7 @@ impl Drop for Shared {
 }
 
 fn open(config: &ClientConfig) -> Result<Client, KafkaError> {
-    let context = Deliveries { fatal: AtomicBool::new(false) };
+    let context = Deliveries::new();
     Client::from_config_and_context(config, context).map_err(KafkaError::from)
 }
 
@@ -325,7 +329,20 @@ impl Future for Sending {
 
 /// Hears what became of each record, on the client's own thread.
 struct Deliveries {
+    /// It is to be made anew.
     fatal: AtomicBool,
+    /// When a record was delivered last, or the client was made.
+    delivered_at: Mutex<Instant>,
+}
+
+impl Deliveries {
+    fn new() -> Self {
+        Self { fatal: AtomicBool::new(false), delivered_at: Mutex::new(Instant::now()) }
+    }
+
+    fn delivered_at(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.delivered_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -348,10 +365,13 @@ impl ProducerContext for Deliveries {
         if let Err((error, record)) = result {
             let error = KafkaError::from(error.clone());
             tracing::debug!(error = ?error.kind(), topic = record.topic(), "a record was not delivered");
-            if error.kind() == KafkaErrorKind::Fatal {
+            let is_stuck = error.kind() == KafkaErrorKind::Timeout && self.delivered_at().elapsed() > STUCK;
+            if is_stuck || error.kind() == KafkaErrorKind::Fatal {
                 self.fatal.store(true, Ordering::Relaxed);
             }
             batch.fail(error);
+        } else {
+            *self.delivered_at() = Instant::now();
         }
     }
 }

@@ -57,17 +57,6 @@ async fn a_broker_that_is_killed_and_comes_back_loses_nothing_that_was_accepted(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_stands_still_for_a_while_loses_nothing_that_was_accepted() {
-    let kafka = Kafka::private().await.unwrap();
-    under_load(stage(fresh(&kafka)).await, async || {
-        kafka.pause().await.unwrap();
-        sleep(Duration::from_secs(20)).await;
-        kafka.resume().await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_cut_off_loses_nothing_that_was_accepted() {
     let kafka = Kafka::private().await.unwrap();
     let proxy = kafka.proxy().await.unwrap();

@@ -27,6 +27,9 @@ use crate::{KafkaConfig, KafkaError, KafkaErrorKind};
 const SLOW: Duration = Duration::from_millis(500);
 /// How long it rests before a client that failed for good is made anew.
 const REST: Duration = Duration::from_secs(1);
+/// A consumer without any connection for so long is made anew: librdkafka 2.12 has some that never connect again after all brokers were
+/// silent at once.
+const UNCONNECTED: Duration = Duration::from_secs(10);
 /// How long it sleeps where nothing happens.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -154,6 +157,7 @@ impl<'s> Consuming<'s> {
     }
 
     async fn consume(&mut self) -> End {
+        self.shared.consumer_made();
         if let Err(error) = self.consumer.subscribe(&[&self.shared.topics.messages]) {
             return End::Failed(error.into());
         }
@@ -166,6 +170,12 @@ impl<'s> Consuming<'s> {
             }
             if self.dispatch().is_break() {
                 return End::Stopped(false);
+            }
+            if self.shared.unconnected_for() > UNCONNECTED {
+                return End::Failed(KafkaError::new(
+                    KafkaErrorKind::Connection,
+                    "no broker answers the consumer",
+                ));
             }
             self.commit_if_due().await;
             let may_read = self.hold_up();

@@ -13,7 +13,13 @@ use chat_core::{
     AppendOutcome, Content, Cursor, MemberChange, MessageLog, NewRoom, ReadQuery, Role, RoomId, Rooms, Seq,
     testkit::fixtures::{draft, room, user},
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+/// Longer than any of the faults lasts.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Some writers, each in a room of its own or in one that several share.
 pub(crate) struct Load {
@@ -73,13 +79,19 @@ impl Load {
 
 async fn send(log: &dyn MessageLog, writer: &Writer, number: usize) {
     let draft = draft(&writer.room, &writer.name, &format!("c{number}"), &number.to_string());
+    let begun = Instant::now();
     loop {
-        match log.append(std::slice::from_ref(&draft)).await {
+        let append = timeout(PATIENCE, log.append(std::slice::from_ref(&draft))).await;
+        let outcomes =
+            append.unwrap_or_else(|_| panic!("{writer:?} {number}: no answer within {PATIENCE:?}"));
+        match outcomes {
             Ok(outcomes) => match &outcomes[0] {
                 AppendOutcome::Accepted | AppendOutcome::New(_) | AppendOutcome::Duplicate(_) => return,
                 other => panic!("{writer:?} {number}: {other:?}"),
             },
-            Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
+            Err(error) if error.is_retryable() && begun.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(50)).await
+            }
             Err(error) => panic!("{writer:?} {number}: {}", error.with_causes()),
         }
     }
