@@ -88,7 +88,7 @@ pub struct NewUnread {
 /// # Contract
 /// - A count is recalled only while no [`hold`](Self::hold) of its user and room was begun since its version was given out.
 /// - While a hold lasts there is neither a count nor a version. One that is never released ends by itself, not before
-///   [`HOLD_TIME`](crate::unread::HOLD_TIME).
+///   [`HOLD_TIME`].
 /// - A cache that may have lost something forgets what it had then.
 /// - Whatever it forgets costs a count, nothing more.
 #[async_trait]
