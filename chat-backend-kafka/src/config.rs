@@ -162,9 +162,6 @@ impl KafkaConfig {
         let mut client = ClientConfig::new();
         // librdkafka's own default waits for up to 10 s before it looks for a broker that was away.
         client.set("reconnect.backoff.max.ms", "1000");
-        // With its default, librdkafka 2.12 forgets every broker when all of them are away at once, and then some consumers never
-        // connect again. The addresses that were given are tried in either case.
-        client.set("metadata.recovery.strategy", "none");
         for (name, value) in &self.properties {
             client.set(name, value);
         }

@@ -5,6 +5,7 @@ mod client_log;
 mod config;
 mod error;
 mod fanout;
+mod forsaken;
 mod membership;
 mod producer;
 mod queue;

@@ -8,12 +8,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chat_core::{Error, Result};
 use rdkafka::{
-    ClientConfig, ClientContext, Message as _,
+    ClientConfig, ClientContext, Message as _, Statistics,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError as Cause,
     message::{Headers as _, OwnedHeaders},
@@ -22,7 +22,10 @@ use rdkafka::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind, client_log};
+use crate::{
+    ConnectError, KafkaConfig, KafkaError, KafkaErrorKind, client_log,
+    forsaken::{self, Forsaken, close_aside},
+};
 
 /// How often it is looked for new partitions, in milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
@@ -79,10 +82,6 @@ impl Default for ProducerSettings {
         }
     }
 }
-
-/// A client that has delivered nothing for so long, and now could not in time, is made anew: librdkafka 2.12 has some that never
-/// connect again after all brokers were silent at once.
-const STUCK: Duration = Duration::from_secs(10);
 
 /// A record on its way. Its key decides its partition, as other clients of Kafka decide it too (murmur2).
 #[derive(Debug)]
@@ -144,6 +143,7 @@ impl Producer {
             // Whoever asks about a topic, or writes to it, finds it missing where it is missing.
             .set("allow.auto.create.topics", "false")
             .set("acks", "all")
+            .set(forsaken::STATISTICS, forsaken::INTERVAL)
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("compression.type", settings.compression.as_str())
@@ -242,7 +242,7 @@ impl Producer {
 impl Shared {
     /// The client, made anew if it cannot go on.
     fn client(&self) -> Result<Arc<Client>, KafkaError> {
-        let is_fatal = |client: &Client| client.client().context().fatal.load(Ordering::Relaxed);
+        let is_fatal = |client: &Client| client.client().context().is_dead();
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         if !is_fatal(&current) {
             return Ok(current);
@@ -251,7 +251,7 @@ impl Shared {
         if is_fatal(&slot) {
             tracing::warn!("a producer failed for good and is made anew");
             let dead = std::mem::replace(&mut *slot, Arc::new(open(&self.config)?));
-            close(dead);
+            close_aside(dead);
         }
         Ok(slot.clone())
     }
@@ -260,18 +260,12 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let slot = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
-        close(slot.clone());
+        close_aside(slot.clone());
     }
 }
 
 fn open(config: &ClientConfig) -> Result<Client, KafkaError> {
-    let context = Deliveries::new();
-    Client::from_config_and_context(config, context).map_err(KafkaError::from)
-}
-
-/// The end of a client waits for its thread, which no task should.
-fn close(client: Arc<Client>) {
-    std::thread::spawn(move || drop(client));
+    Client::from_config_and_context(config, Deliveries::default()).map_err(KafkaError::from)
 }
 
 fn take(semaphore: &Arc<Semaphore>, wanted: usize, most: u32) -> Result<OwnedSemaphorePermit, KafkaError> {
@@ -328,26 +322,26 @@ impl Future for Sending {
 }
 
 /// Hears what became of each record, on the client's own thread.
+#[derive(Debug, Default)]
 struct Deliveries {
-    /// It is to be made anew.
     fatal: AtomicBool,
-    /// When a record was delivered last, or the client was made.
-    delivered_at: Mutex<Instant>,
+    forsaken: Forsaken,
 }
 
 impl Deliveries {
-    fn new() -> Self {
-        Self { fatal: AtomicBool::new(false), delivered_at: Mutex::new(Instant::now()) }
-    }
-
-    fn delivered_at(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.delivered_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The client is to be made anew.
+    fn is_dead(&self) -> bool {
+        self.fatal.load(Ordering::Relaxed) || self.forsaken.is()
     }
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client_log::pass_on(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.forsaken.note_statistics(&statistics);
     }
 
     fn error(&self, error: Cause, reason: &str) {
@@ -365,13 +359,10 @@ impl ProducerContext for Deliveries {
         if let Err((error, record)) = result {
             let error = KafkaError::from(error.clone());
             tracing::debug!(error = ?error.kind(), topic = record.topic(), "a record was not delivered");
-            let is_stuck = error.kind() == KafkaErrorKind::Timeout && self.delivered_at().elapsed() > STUCK;
-            if is_stuck || error.kind() == KafkaErrorKind::Fatal {
+            if error.kind() == KafkaErrorKind::Fatal {
                 self.fatal.store(true, Ordering::Relaxed);
             }
             batch.fail(error);
-        } else {
-            *self.delivered_at() = Instant::now();
         }
     }
 }

@@ -67,10 +67,10 @@ async fn one_of_three_brokers_that_fails_under_load_loses_nothing_that_was_accep
     }
     let load = Load::start(&logs, ROOMS, WRITERS, Duration::from_millis(5));
 
-    sleep(Duration::from_secs(2)).await;
+    load.go_on(200).await;
     let killed = cluster.leader(&config.topics().messages, 0).await.unwrap();
     cluster.servers()[killed].kill().await.unwrap();
-    sleep(Duration::from_secs(6)).await;
+    load.go_on(200).await;
     cluster.servers()[killed].start().await.unwrap();
     cluster.whole().await.unwrap();
 
@@ -80,10 +80,9 @@ async fn one_of_three_brokers_that_fails_under_load_loses_nothing_that_was_accep
     sleep(Duration::from_secs(8)).await;
     cluster.servers()[paused].resume().await.unwrap();
     cluster.whole().await.unwrap();
-    sleep(Duration::from_secs(1)).await;
+    load.go_on(200).await;
 
     let accepted = load.stop().await;
-    assert!(accepted.count() > 500, "{} messages went through all of this", accepted.count());
     log::until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
     accepted.check(&*stage.log).await;
     // A hint may be lost, but here none was: Kafka keeps them, too.

@@ -88,6 +88,28 @@ async fn a_killed_broker_loses_nothing_that_it_took_and_everybody_is_told() {
     until("all is well", async || there.health().await.is_ok()).await;
 }
 
+#[tokio::test]
+async fn a_paused_broker_costs_a_bounded_wait_and_goes_on_where_it_was() {
+    let kafka = Kafka::private().await.unwrap();
+    let config = fresh(&kafka).with_connect_timeout(Duration::from_secs(2));
+    make_live_topics(&config, 3).await;
+    let node = connect(&config, quick()).await;
+    let mut subscription = node.subscribe(&topic("tea")).await.unwrap();
+    is_live(&*node, "tea", &mut subscription).await;
+    kafka.pause().await.unwrap();
+    let paused = Instant::now();
+    until("it is noticed", async || node.health().await.is_err()).await;
+    while paused.elapsed() < Duration::from_secs(20) {
+        let begun = Instant::now();
+        let late = node.publish(&[Publication::new(topic("tea"), signal("late"))]).await.unwrap_err();
+        assert!(late.is_retryable() && begun.elapsed() < Duration::from_secs(5), "{late:?}");
+    }
+    kafka.resume().await.unwrap();
+    missed(&mut subscription).await;
+    is_live(&*node, "tea", &mut subscription).await;
+    until("all is well", async || node.health().await.is_ok()).await;
+}
+
 /// No connection is refused and none ends: only silence.
 #[tokio::test]
 async fn a_half_open_connection_is_found_and_made_anew() {

@@ -25,7 +25,7 @@ use futures::StreamExt as _;
 use log::{
     PATIENCE, Stage,
     broken::{Broken, Fault},
-    load::{Load, make_rooms, texts},
+    load::{make_rooms, texts},
     persisted, quick, topic, until,
 };
 use rdkafka::message::{Header, OwnedHeaders};
@@ -372,65 +372,4 @@ async fn what_the_service_says_needs_no_membership_and_what_strangers_say_is_ref
     until("both are stored", async || stored(&stage).await.len() == 2).await;
     let refused = append(&stage.store(), draft(ROOM, "stranger", "c1", "let me in")).await;
     assert_eq!(refused, AppendOutcome::Refused(Refusal::NotAMember));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn workers_come_and_go_under_load_and_nothing_is_lost_repeated_or_reordered() {
-    const ROOMS: usize = 12;
-    let kafka = Kafka::shared().await.unwrap();
-    let stage = Stage::memory(kafka, 6).await;
-    make_rooms(&stage.rooms, ROOMS, 24).await;
-    let queue: Arc<dyn MessageLog> = Arc::new(stage.queue(QueueConfig::new()).await);
-    let has = async |worker: &Worker, count: usize| {
-        until("the partitions are shared out", async || worker.partitions() == count).await;
-    };
-    let load = Load::start(&[Arc::clone(&queue)], ROOMS, 24, Duration::from_millis(2));
-    let (first, second) = (stage.worker(), stage.worker());
-    has(&first, 3).await;
-    has(&second, 3).await;
-    let third = stage.worker();
-    for worker in [&first, &second, &third] {
-        has(worker, 2).await;
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    first.shutdown(Duration::from_secs(10)).await.unwrap();
-    // The other one is killed.
-    third.abort().await;
-    has(&second, 6).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let accepted = load.stop().await;
-    assert!(accepted.count() > 1_000, "{}", accepted.count());
-    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
-    accepted.check(&*stage.log).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn partitions_are_added_under_load_and_every_writer_keeps_its_order() {
-    const ROOMS: usize = 24;
-    let kafka = Kafka::shared().await.unwrap();
-    let mut stage = Stage::memory(kafka, 3).await;
-    make_rooms(&stage.rooms, ROOMS, 24).await;
-    // The old partitions are far behind when the new ones come.
-    let broken = Broken::new(Arc::clone(&stage.log));
-    stage.log = broken.clone();
-    let queue: Arc<dyn MessageLog> = Arc::new(stage.queue(QueueConfig::new()).await);
-    let load = Load::start(&[Arc::clone(&queue)], ROOMS, 24, Duration::from_millis(5));
-    let workers = [stage.worker(), stage.worker()];
-    until("something is stored", async || broken.calls() > 20).await;
-    broken.fails(Fault::Away);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    topic::grow(&stage.config, &stage.config.topics().messages, 6).await;
-    let has = || workers.iter().map(Worker::partitions).sum::<usize>();
-    until("the new ones are shared out", async || has() == 6).await;
-    until("the new ones are written to", async || {
-        let records = topic::records(&stage.config, &stage.config.topics().messages).await;
-        records.iter().any(|record| record.partition >= 3)
-    })
-    .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    broken.fails(Fault::None);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let accepted = load.stop().await;
-    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
-    accepted.check(&*stage.log).await;
 }

@@ -25,7 +25,10 @@ use super::{
     partition::{Given, Partition},
     work::Work,
 };
-use crate::{KafkaError, KafkaErrorKind, client_log};
+use crate::{
+    KafkaError, KafkaErrorKind, client_log,
+    forsaken::{Forsaken, close_aside},
+};
 
 /// How long it waits for a record before it looks what else is to be done.
 const POLL: Duration = Duration::from_millis(50);
@@ -64,6 +67,7 @@ impl Group {
             topic: self.topic.clone(),
             patience: self.work.attempt_timeout(),
             partitions: Mutex::default(),
+            forsaken: Forsaken::default(),
         };
         let consumer: BaseConsumer<Context> = self.client.create_with_context(context)?;
         consumer.subscribe(&[&self.topic])?;
@@ -71,13 +75,19 @@ impl Group {
         let read = catch_unwind(AssertUnwindSafe(|| self.read(&consumer)));
         let read = read.unwrap_or_else(|_| Err(KafkaError::new(KafkaErrorKind::Fatal, "reading panicked")));
         consumer.context().leave(&consumer, None);
-        // Dropping it leaves the group, so that nobody waits until it is missed.
+        // Dropping it leaves the group, so that nobody waits until it is missed. One that knows no broker can only be missed.
+        if consumer.context().forsaken.is() {
+            close_aside(consumer);
+        }
         read
     }
 
     fn read(&self, consumer: &BaseConsumer<Context>) -> Result<(), KafkaError> {
         let mut committed = Instant::now();
         while !self.shared.is_stopping() {
+            if consumer.context().forsaken.is() {
+                return Err(KafkaError::new(KafkaErrorKind::Connection, "the consumer knows no broker"));
+            }
             match consumer.poll(POLL) {
                 Some(Ok(record)) => {
                     let partition = record.partition();
@@ -165,6 +175,7 @@ struct Context {
     /// How long attempts that are under way may take when their partition goes.
     patience: Duration,
     partitions: Mutex<BTreeMap<i32, Partition>>,
+    forsaken: Forsaken,
 }
 
 impl Context {
@@ -207,7 +218,7 @@ impl Context {
         // Whatever was committed before: nobody waited for that.
         let done: Vec<_> =
             left.iter().filter_map(|(partition, of)| Some((*partition, of.committable()?))).collect();
-        if done.is_empty() || consumer.assignment_lost() {
+        if done.is_empty() || consumer.assignment_lost() || self.forsaken.is() {
             return;
         }
         if let Err(error) = commit(consumer, &self.topic, &done, CommitMode::Sync) {
@@ -235,6 +246,7 @@ impl ClientContext for Context {
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
             metrics::gauge!(LAG).set(statistics.lag() as f64);
+            self.forsaken.note(statistics.brokers.values().map(|broker| broker.source.as_str()));
         }
     }
 
@@ -267,7 +279,14 @@ impl ConsumerContext for Context {
 #[derive(Debug, Deserialize)]
 struct Statistics {
     #[serde(default)]
+    brokers: BTreeMap<String, BrokerStatistics>,
+    #[serde(default)]
     topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BrokerStatistics {
+    source: String,
 }
 
 #[derive(Debug, Deserialize)]

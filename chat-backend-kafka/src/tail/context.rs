@@ -11,18 +11,19 @@ use rdkafka::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::bell::Bell;
-use crate::client_log;
+use crate::{client_log, forsaken::Forsaken};
 
 /// Notices by librdkafka's statistics when a connection broke that partitions are read over. Its reports of errors leave out what
 /// comes again within half a minute.
 pub(super) struct Context {
     bell: Arc<Bell>,
     connections: Mutex<Connections>,
+    pub(super) forsaken: Forsaken,
 }
 
 impl Context {
     pub(super) fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, connections: Mutex::default() }
+        Self { bell, connections: Mutex::default(), forsaken: Forsaken::default() }
     }
 }
 
@@ -32,7 +33,11 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice(statistics) else { return };
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        self.forsaken.note(statistics.brokers.values().map(|broker| broker.source.as_str()));
+        if self.forsaken.is() {
+            return self.bell.disturbed();
+        }
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.note(statistics) {
             self.bell.disturbed();
@@ -54,6 +59,8 @@ struct Statistics {
 
 #[derive(Debug, Deserialize)]
 struct Broker {
+    #[serde(default)]
+    source: String,
     #[serde(default)]
     disconnects: u64,
     /// The partitions that are read there.

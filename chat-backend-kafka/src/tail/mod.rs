@@ -24,11 +24,11 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{ClientConfig, consumer::BaseConsumer, message::Message};
+use rdkafka::{ClientConfig, message::Message};
 use tokio::{sync::watch, time::timeout};
 
-use self::{bell::Bell, context::Context, places::Place, reader::Reader, watcher::Watcher};
-use crate::{KafkaConfig, KafkaError, KafkaErrorKind};
+use self::{bell::Bell, places::Place, reader::Reader, watcher::Watcher};
+use crate::{KafkaConfig, KafkaError, KafkaErrorKind, forsaken::STATISTICS};
 
 /// What a broker's access rules see: librdkafka assigns partitions to nobody without a group. None is ever joined.
 const GROUP: &str = "chat-tail";
@@ -113,9 +113,6 @@ impl Tail {
         sink: impl Sink,
     ) -> Result<Self, KafkaError> {
         let bell = Arc::new(Bell::default());
-        let client = client(config, settings);
-        let context = Context::new(Arc::clone(&bell));
-        let consumer: Arc<BaseConsumer<Context>> = Arc::new(client.create_with_context(context)?);
         let shared = Arc::new(Shared {
             topics,
             settings,
@@ -125,8 +122,8 @@ impl Tail {
         });
         let tail = Self { shared: Arc::clone(&shared) };
         let (orders, taken) = mpsc::sync_channel(ORDERS);
-        let reader = Reader::new(Arc::clone(&shared), Arc::clone(&consumer), taken, sink);
-        let watcher = Watcher::new(shared, consumer, orders);
+        let reader = Reader::new(Arc::clone(&shared), taken, sink);
+        let watcher = Watcher::new(shared, client(config, settings), orders)?;
         spawn("chat-kafka-read", move || reader.run())?;
         let watched = Arc::clone(&tail.shared);
         spawn("chat-kafka-watch", move || watched.guard("watches", || watcher.run()))?;
@@ -241,7 +238,7 @@ fn client(config: &KafkaConfig, settings: TailSettings) -> ClientConfig {
     client.set("isolation.level", "read_uncommitted");
     // By these a connection is known to have broken: librdkafka keeps what comes often to itself.
     let looks = settings.refresh.min(Duration::from_secs(1)).as_millis().max(50);
-    client.set("statistics.interval.ms", looks.to_string());
+    client.set(STATISTICS, looks.to_string());
     client
 }
 

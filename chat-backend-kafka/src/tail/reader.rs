@@ -19,7 +19,7 @@ use super::{
     context::Context,
     places::{Held, Place},
 };
-use crate::{KafkaError, KafkaErrorKind};
+use crate::{KafkaError, KafkaErrorKind, forsaken::close_aside};
 
 /// How long it waits for a record before it looks for orders.
 const POLL: Duration = Duration::from_millis(50);
@@ -27,20 +27,26 @@ const POLL: Duration = Duration::from_millis(50);
 /// How many records are taken before it looks for orders and the sink passes on what it has gathered.
 const BURST: usize = 512;
 
+/// A consumer of its own for each beginning: what librdkafka 2.12 was assigned once must not be taken from it and assigned again, which
+/// ends the process where it happens twice within a moment.
+pub(super) type TailConsumer = Arc<BaseConsumer<Context>>;
+
 /// What the watcher has found out. Only the reader changes positions, so that none is changed under a record in its hand.
-#[derive(Debug)]
 pub(super) enum Order {
-    /// Read these as well, each from this offset.
+    /// Read these with this consumer, each from this offset.
+    Begin(TailConsumer, BTreeMap<Place, i64>),
+    /// Read these as well, each from its beginning.
     Add(BTreeMap<Place, i64>),
     /// Something may be lacking or late.
     Missed,
-    /// Something is lacking: go on where that is possible, and leave out what is not named.
-    Restart(BTreeMap<Place, Held>),
+    /// Something is lacking: go on with this consumer where that is possible, and leave out what is not named.
+    Restart(TailConsumer, BTreeMap<Place, Held>),
 }
 
 pub(super) struct Reader<S> {
     shared: Arc<Shared>,
-    consumer: Arc<BaseConsumer<Context>>,
+    /// None until it is known where to begin.
+    consumer: Option<TailConsumer>,
     orders: Receiver<Order>,
     sink: S,
     /// The next offset of each partition.
@@ -48,13 +54,8 @@ pub(super) struct Reader<S> {
 }
 
 impl<S: Sink> Reader<S> {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        consumer: Arc<BaseConsumer<Context>>,
-        orders: Receiver<Order>,
-        sink: S,
-    ) -> Self {
-        Self { shared, consumer, orders, sink, positions: BTreeMap::new() }
+    pub(super) fn new(shared: Arc<Shared>, orders: Receiver<Order>, sink: S) -> Self {
+        Self { shared, consumer: None, orders, sink, positions: BTreeMap::new() }
     }
 
     /// Reads until it is closed. Whoever listens is told here when that is because a thread died, as the sink is nobody else's.
@@ -67,11 +68,17 @@ impl<S: Sink> Reader<S> {
     }
 
     fn read(&mut self) {
-        let consumer = Arc::clone(&self.consumer);
         while !self.shared.bell.is_closed() {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(order);
             }
+            let Some(consumer) = self.consumer.clone() else {
+                // Its end is told by the bell.
+                if let Ok(order) = self.orders.recv_timeout(POLL) {
+                    self.obey(order);
+                }
+                continue;
+            };
             let mut next = consumer.poll(POLL);
             if next.is_none() {
                 continue;
@@ -119,25 +126,38 @@ impl<S: Sink> Reader<S> {
 
     fn obey(&mut self, order: Order) {
         match order {
+            Order::Begin(consumer, places) => {
+                self.positions = places;
+                self.take_up(consumer);
+            }
             Order::Add(places) => {
-                let done = self.consumer.incremental_assign(&self.list(&places));
+                let list = self.list(&places);
+                let done = self.consumer.as_ref().map(|consumer| consumer.incremental_assign(&list));
                 self.positions.extend(places);
-                self.check(done);
+                self.check(done.unwrap_or(Ok(())));
             }
             Order::Missed => self.sink.missed(),
-            Order::Restart(held) => {
+            Order::Restart(consumer, held) => {
                 let old = std::mem::take(&mut self.positions);
                 let resumed = held.into_iter().map(|(place, held)| {
                     // One that is new is read from its beginning, as any that is added.
                     (place, held.resume(old.get(&place).copied().unwrap_or(0)))
                 });
                 self.positions = resumed.collect();
-                let done = self.consumer.assign(&self.list(&self.positions));
-                self.check(done);
+                self.take_up(consumer);
                 self.sink.missed();
             }
         }
         self.shared.positions().clone_from(&self.positions);
+    }
+
+    /// Reads with this consumer from now on.
+    fn take_up(&mut self, consumer: TailConsumer) {
+        let done = consumer.assign(&self.list(&self.positions));
+        if let Some(old) = self.consumer.replace(consumer) {
+            close_aside(old);
+        }
+        self.check(done);
     }
 
     fn list(&self, places: &BTreeMap<Place, i64>) -> TopicPartitionList {

@@ -133,6 +133,30 @@ async fn records_that_are_late_are_told_as_missed_and_come_all_the_same() {
     }
 }
 
+/// Faults come in swarms: one error for each partition, and each may be a reason to begin anew.
+#[tokio::test]
+async fn beginning_anew_again_and_again_neither_loses_nor_repeats_a_record() {
+    let bench = Bench::new();
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    for number in 0..40 {
+        for _ in 0..5 {
+            tail.shared.bell.lost();
+            tokio::time::sleep(Duration::from_millis(number % 4)).await;
+        }
+        bench.writer.write(0, &number.to_string()).await;
+    }
+    let mut wanted = (0..40).map(|number| number.to_string());
+    let mut missed = 0;
+    while wanted.len() > 0 {
+        match next(&mut read).await {
+            None => missed += 1,
+            text => assert_eq!(text, wanted.next()),
+        }
+    }
+    assert!(missed > 0, "it began anew");
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said_by_who_waits_for_it() {
     let mut bench = Bench::new();

@@ -7,9 +7,7 @@ use std::{
 };
 
 use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError as Cause,
+    ClientConfig, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError as Cause,
     types::RDKafkaErrorCode as Code,
 };
 
@@ -17,9 +15,12 @@ use super::{
     Shared, State,
     context::Context,
     places::{Behind, Held, Place},
-    reader::Order,
+    reader::{Order, TailConsumer},
 };
-use crate::KafkaError;
+use crate::{
+    KafkaError,
+    forsaken::{close_aside, hear},
+};
 
 /// After a question that had no answer.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -33,7 +34,10 @@ const LAG: &str = "chat_kafka_tail_lag_records";
 
 pub(super) struct Watcher {
     shared: Arc<Shared>,
-    consumer: Arc<BaseConsumer<Context>>,
+    config: ClientConfig,
+    consumer: TailConsumer,
+    /// The reader has this consumer, and nobody else reads with it.
+    is_read: bool,
     orders: SyncSender<Order>,
     /// The partitions that are read.
     known: BTreeSet<Place>,
@@ -44,20 +48,25 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
+    /// # Errors
+    /// A setting that librdkafka does not take.
     pub(super) fn new(
         shared: Arc<Shared>,
-        consumer: Arc<BaseConsumer<Context>>,
+        config: ClientConfig,
         orders: SyncSender<Order>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, KafkaError> {
+        let consumer = open(&shared, &config)?;
+        Ok(Self {
             shared,
+            config,
             consumer,
+            is_read: false,
             orders,
             known: BTreeSet::new(),
             behind: Behind::default(),
             disturbed: false,
             lost: false,
-        }
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -87,14 +96,38 @@ impl Watcher {
 
     /// Has everything read from where it ends now.
     fn begin(&mut self) -> Result<(), KafkaError> {
+        self.renew_if_forsaken()?;
         let places = self.partitions()?;
         let ends = self.ends(&places)?;
         self.known = places;
-        self.order(Order::Add(ends));
+        self.order(Order::Begin(Arc::clone(&self.consumer), ends));
+        (self.is_read, self.lost) = (true, false);
+        Ok(())
+    }
+
+    /// A consumer that knows no broker any more is of no use to anybody.
+    fn renew_if_forsaken(&mut self) -> Result<(), KafkaError> {
+        if !self.is_read {
+            hear(&self.consumer);
+        }
+        if self.consumer.context().forsaken.is() {
+            tracing::info!("a consumer that knows no broker any more is made anew");
+            self.renew()?;
+            self.lost = true;
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self) -> Result<(), KafkaError> {
+        let old = std::mem::replace(&mut self.consumer, open(&self.shared, &self.config)?);
+        if !std::mem::take(&mut self.is_read) {
+            close_aside(old);
+        }
         Ok(())
     }
 
     fn look(&mut self) -> Result<(), KafkaError> {
+        self.renew_if_forsaken()?;
         let places = self.partitions()?;
         // One that has just been made may have no leader yet.
         let settled: BTreeSet<Place> = places.intersection(&self.known).copied().collect();
@@ -127,6 +160,9 @@ impl Watcher {
     }
 
     fn restart(&mut self, places: &BTreeSet<Place>) -> Result<(), KafkaError> {
+        if self.is_read {
+            self.renew()?;
+        }
         let positions = self.shared.positions().clone();
         let mut held = BTreeMap::new();
         for place in places {
@@ -134,11 +170,12 @@ impl Watcher {
                 self.consumer.fetch_watermarks(self.topic(*place), place.partition, self.patience())?;
             held.insert(*place, Held::new(bounds, positions.get(place).copied().unwrap_or(0)));
         }
-        tracing::warn!("records that were to be read are gone; reading goes on behind them");
+        tracing::warn!("reading begins anew where it was, or behind records that are gone");
         metrics::counter!(MISSED).increment(1);
         self.known.clone_from(places);
         self.behind = Behind::default();
-        self.order(Order::Restart(held));
+        self.order(Order::Restart(Arc::clone(&self.consumer), held));
+        self.is_read = true;
         Ok(())
     }
 
@@ -201,4 +238,8 @@ impl Watcher {
             metrics::gauge!(LAG, "topic" => name.clone()).set(lag as f64);
         }
     }
+}
+
+fn open(shared: &Shared, config: &ClientConfig) -> Result<TailConsumer, KafkaError> {
+    Ok(Arc::new(config.create_with_context(Context::new(Arc::clone(&shared.bell)))?))
 }

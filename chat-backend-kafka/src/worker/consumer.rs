@@ -20,16 +20,16 @@ use super::{
     metrics,
     shared::Stop,
 };
-use crate::{KafkaConfig, KafkaError, KafkaErrorKind};
+use crate::{
+    KafkaConfig, KafkaError, KafkaErrorKind,
+    forsaken::{self, close_aside},
+};
 
 /// For so long a lane may have enough before its partitions are paused. Not to ask for a moment costs nothing; pausing throws away
 /// what was fetched.
 const SLOW: Duration = Duration::from_millis(500);
 /// How long it rests before a client that failed for good is made anew.
 const REST: Duration = Duration::from_secs(1);
-/// A consumer without any connection for so long is made anew: librdkafka 2.12 has some that never connect again after all brokers were
-/// silent at once.
-const UNCONNECTED: Duration = Duration::from_secs(10);
 /// How long it sleeps where nothing happens.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -93,14 +93,14 @@ pub(super) fn client(config: &KafkaConfig, worker: &super::WorkerConfig) -> Clie
         .set("session.timeout.ms", worker.session_timeout.as_millis().to_string())
         .set("heartbeat.interval.ms", (worker.session_timeout / 5).as_millis().max(100).to_string())
         .set("topic.metadata.refresh.interval.ms", worker.refresh.as_millis().to_string())
-        .set("statistics.interval.ms", "1000");
+        .set(forsaken::STATISTICS, forsaken::INTERVAL);
     client
 }
 
 async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sender<Vec<Item>>>) -> bool {
     let mut stop = shared.stop.subscribe();
     loop {
-        let context = Context { shared: Arc::clone(shared) };
+        let context = Context::new(Arc::clone(shared));
         let end = match client.create_with_context::<_, StreamConsumer<Context>>(context) {
             Ok(consumer) => Consuming::new(shared, consumer, &lanes).run().await,
             Err(error) => End::Failed(error.into()),
@@ -150,14 +150,15 @@ impl<'s> Consuming<'s> {
     async fn run(mut self) -> End {
         let end = self.consume().await;
         if let End::Failed(_) = end {
-            // Others may have the partitions already. What is under way of them ends before the consumer does, which waits for it.
+            // Others may have the partitions already, and from now on the next consumer's are what counts.
+            self.consumer.context().retire();
             self.shared.lose_all();
+            close_aside(self.consumer);
         }
         end
     }
 
     async fn consume(&mut self) -> End {
-        self.shared.consumer_made();
         if let Err(error) = self.consumer.subscribe(&[&self.shared.topics.messages]) {
             return End::Failed(error.into());
         }
@@ -171,10 +172,10 @@ impl<'s> Consuming<'s> {
             if self.dispatch().is_break() {
                 return End::Stopped(false);
             }
-            if self.shared.unconnected_for() > UNCONNECTED {
+            if self.consumer.context().forsaken.is() {
                 return End::Failed(KafkaError::new(
                     KafkaErrorKind::Connection,
-                    "no broker answers the consumer",
+                    "the consumer knows no broker",
                 ));
             }
             self.commit_if_due().await;

@@ -1,6 +1,12 @@
 //! What the consumer says of itself, on its own thread: which partitions come and go, and what was committed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
@@ -10,11 +16,28 @@ use rdkafka::{
 };
 
 use super::{Shared, metrics};
-use crate::client_log;
+use crate::{client_log, forsaken::Forsaken};
 
 /// Hears about partitions.
 pub(super) struct Context {
-    pub(super) shared: Arc<Shared>,
+    pub(super) forsaken: Forsaken,
+    shared: Arc<Shared>,
+    /// Another consumer has taken its place: it changes nothing any more.
+    retired: AtomicBool,
+}
+
+impl Context {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { forsaken: Forsaken::default(), shared, retired: AtomicBool::new(false) }
+    }
+
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
 }
 
 impl ClientContext for Context {
@@ -23,7 +46,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+        self.forsaken.note_statistics(&statistics);
+        if !self.is_retired() && statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.shared.consumer_connected();
         }
     }
@@ -36,6 +60,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            _ if self.is_retired() => {}
             Rebalance::Assign(list) => {
                 let mut ledger = self.shared.ledger();
                 partitions(list).into_iter().for_each(|partition| ledger.begin(partition));
@@ -46,6 +71,9 @@ impl ConsumerContext for Context {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired() {
+            return;
+        }
         let ledger = self.shared.ledger();
         let (held, blocked) = (ledger.partitions().count(), ledger.blocked().count());
         drop(ledger);
@@ -66,6 +94,9 @@ impl ConsumerContext for Context {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if self.is_retired() {
+            return;
+        }
         let mut ledger = self.shared.ledger();
         for offset in offsets.elements() {
             match offset.offset() {

@@ -94,8 +94,8 @@ impl Worker {
         let mut tasks = JoinSet::new();
         let lanes = shared.ledger().lanes();
         let lanes = (0..lanes).map(|lane| lane::start(&shared, lane, &mut tasks)).collect();
-        let asking = offsets::client(&client).map_err(KafkaError::from)?;
-        tasks.spawn(offsets::watch(Arc::clone(&shared), asking, config.connect_timeout()));
+        let asker = offsets::asker(&client).map_err(KafkaError::from)?;
+        tasks.spawn(offsets::watch(Arc::clone(&shared), asker, config.connect_timeout()));
         let left = consumer::start(Arc::clone(&shared), client, lanes)?;
         Ok(Self { shared, tasks: Mutex::new(Some(tasks)), left: Mutex::new(Some(left)) })
     }

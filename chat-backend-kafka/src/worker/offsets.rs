@@ -14,15 +14,11 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    error::KafkaResult,
-};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaResult};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Shared, metrics};
-use crate::KafkaError;
+use crate::{KafkaError, forsaken::Asker};
 
 /// How often it asks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -79,7 +75,7 @@ struct Hold {
 }
 
 /// Asks until the worker ends.
-pub(super) async fn watch(shared: Arc<Shared>, consumer: Arc<BaseConsumer>, patience: Duration) {
+pub(super) async fn watch(shared: Arc<Shared>, asker: Asker, patience: Duration) {
     let patience = patience.min(PATIENCE);
     let mut held: BTreeMap<(i32, u64), Hold> = BTreeMap::new();
     let mut known: BTreeMap<i32, Extent> = BTreeMap::new();
@@ -87,10 +83,10 @@ pub(super) async fn watch(shared: Arc<Shared>, consumer: Arc<BaseConsumer>, pati
     loop {
         let began = Instant::now();
         let mut holds = shared.ledger().held();
-        match ask_progress(&shared, &consumer, patience).await {
+        match ask_progress(&shared, &asker, patience).await {
             Ok(progress) => {
                 release_begun(&shared, &progress, &mut holds);
-                match ask_extents(&shared, &consumer, &progress.committed, silent.clone(), patience).await {
+                match ask_extents(&shared, &asker, &progress.committed, silent.clone(), patience).await {
                     Ok(extents) => {
                         let asked = progress.committed.keys().filter(|number| !extents.contains_key(number));
                         silent = asked.copied().collect();
@@ -112,12 +108,8 @@ pub(super) async fn watch(shared: Arc<Shared>, consumer: Arc<BaseConsumer>, pati
 }
 
 /// How far the group has come: in this worker's partitions, or, while one is held, in all of the topic.
-async fn ask_progress(
-    shared: &Shared,
-    consumer: &Arc<BaseConsumer>,
-    patience: Duration,
-) -> Result<Progress, KafkaError> {
-    let (consumer, topic) = (Arc::clone(consumer), shared.topics.messages.clone());
+async fn ask_progress(shared: &Shared, asker: &Asker, patience: Duration) -> Result<Progress, KafkaError> {
+    let (consumer, topic) = (asker.client()?, shared.topics.messages.clone());
     let all = !shared.ledger().held().is_empty();
     let own: Vec<_> = shared.ledger().partitions().collect();
     // The client waits for answers on its thread.
@@ -156,13 +148,12 @@ async fn ask_progress(
 /// How far these partitions go: those whose leaders say so. Those that were silent before come last.
 async fn ask_extents(
     shared: &Shared,
-    consumer: &Arc<BaseConsumer>,
+    asker: &Asker,
     committed: &Committed,
     silent: BTreeSet<i32>,
     patience: Duration,
 ) -> Result<BTreeMap<i32, Extent>, KafkaError> {
-    let (consumer, topic, committed) =
-        (Arc::clone(consumer), shared.topics.messages.clone(), committed.clone());
+    let (consumer, topic, committed) = (asker.client()?, shared.topics.messages.clone(), committed.clone());
     let asked = tokio::task::spawn_blocking(move || {
         let (last, first): (Vec<_>, Vec<_>) =
             committed.into_iter().partition(|(partition, _)| silent.contains(partition));
@@ -264,10 +255,8 @@ fn others(partition: i32, extents: &BTreeMap<i32, Extent>) -> Ends {
 }
 
 /// Who asks: of the group, and never a member of it.
-pub(super) fn client(member: &ClientConfig) -> KafkaResult<Arc<BaseConsumer>> {
-    let mut client = member.clone();
-    client.remove("statistics.interval.ms");
-    client.create().map(Arc::new)
+pub(super) fn asker(member: &ClientConfig) -> KafkaResult<Asker> {
+    Asker::new(member.clone())
 }
 
 #[cfg(test)]

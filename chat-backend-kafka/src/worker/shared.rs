@@ -47,8 +47,6 @@ pub(super) struct Shared {
     /// A batch is done.
     finished: Condvar,
     troubles: Mutex<Troubles>,
-    /// When the consumer last had a connection to a broker, or was made.
-    connected_at: Mutex<Instant>,
 }
 
 /// What stands in the way now.
@@ -86,7 +84,6 @@ impl Shared {
             ledger: Mutex::new(ledger),
             finished: Condvar::new(),
             troubles: Mutex::default(),
-            connected_at: Mutex::new(Instant::now()),
         })
     }
 
@@ -189,19 +186,8 @@ impl Shared {
         self.troubles().consumer = trouble;
     }
 
-    /// The consumer was made, and looks for brokers from now on.
-    pub(super) fn consumer_made(&self) {
-        *self.connected_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// For how long the consumer has had no connection.
-    pub(super) fn unconnected_for(&self) -> Duration {
-        self.connected_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
     /// A broker answers, whatever else stands in the way.
     pub(super) fn consumer_connected(&self) {
-        self.consumer_made();
         let mut troubles = self.troubles();
         if troubles
             .consumer

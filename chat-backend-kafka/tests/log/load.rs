@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Some writers, each in a room of its own or in one that several share.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
     writers: JoinSet<(Writer, usize)>,
 }
 
@@ -54,21 +55,33 @@ pub(crate) async fn make_rooms(rooms: &Arc<dyn Rooms>, count: usize, writing: us
 impl Load {
     /// Each writes one message after the other, and repeats one until it is accepted or stored.
     pub(crate) fn start(logs: &[Arc<dyn MessageLog>], rooms: usize, count: usize, pause: Duration) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, all) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut running = JoinSet::new();
         for (n, writer) in writers(rooms, count).into_iter().enumerate() {
-            let (log, stop) = (Arc::clone(&logs[n % logs.len()]), Arc::clone(&stop));
+            let (log, stop, all) = (Arc::clone(&logs[n % logs.len()]), Arc::clone(&stop), Arc::clone(&all));
             running.spawn(async move {
                 let mut accepted = 0;
                 while !stop.load(Ordering::Relaxed) {
                     send(&*log, &writer, accepted).await;
                     accepted += 1;
+                    all.fetch_add(1, Ordering::Relaxed);
                     sleep(pause).await;
                 }
                 (writer, accepted)
             });
         }
-        Self { stop, writers: running }
+        Self { stop, accepted: all, writers: running }
+    }
+
+    /// Waits until so many more were accepted.
+    pub(crate) async fn go_on(&self, more: usize) {
+        let wanted = self.accepted.load(Ordering::Relaxed) + more;
+        let written = async {
+            while self.accepted.load(Ordering::Relaxed) < wanted {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, written).await.expect("sends are accepted");
     }
 
     pub(crate) async fn stop(self) -> Accepted {
@@ -98,17 +111,13 @@ async fn send(log: &dyn MessageLog, writer: &Writer, number: usize) {
 }
 
 impl Accepted {
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|(_, accepted)| accepted).sum()
-    }
-
     /// Whether the store has as many messages as were accepted.
     pub(crate) async fn are_stored(&self, log: &dyn MessageLog) -> bool {
         let mut stored = 0;
         for room in self.rooms() {
             stored += log.heads(&[room]).await.unwrap()[0].clone().unwrap().cursor.seq.get();
         }
-        stored >= self.count() as u64
+        stored >= self.0.iter().map(|(_, accepted)| *accepted as u64).sum()
     }
 
     /// Each message that was accepted is stored once, the messages of each writer in their order, and nothing else is.

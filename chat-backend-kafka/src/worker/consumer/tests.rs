@@ -33,7 +33,7 @@ async fn a_consumer_that_fails_takes_its_terms_with_it() {
     let losses = shared.losses.subscribe();
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g");
-    let context = Context { shared: Arc::clone(&shared) };
+    let context = Context::new(Arc::clone(&shared));
     let consumer = client.create_with_context::<_, StreamConsumer<Context>>(context).unwrap();
     assert!(matches!(Consuming::new(&shared, consumer, &[]).run().await, End::Failed(_)));
     assert_eq!(shared.ledger().partitions().count(), 0);

@@ -1,19 +1,21 @@
-//! What was accepted is stored, once and in order, whatever happens to the brokers.
+//! What was accepted is stored, once and in order, whatever happens to brokers and workers.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 mod log;
 
 use std::{sync::Arc, time::Duration};
 
-use chat_backend_kafka::{KafkaConfig, QueueConfig, ensure_topics};
+use chat_backend_kafka::{KafkaConfig, QueueConfig, Worker, ensure_topics};
 use chat_core::{
     AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryStore, testkit::fixtures::draft,
 };
 use chat_test_services::{Kafka, KafkaCluster};
 use log::{
-    Stage, fresh,
+    Stage,
+    broken::{Broken, Fault},
+    fresh,
     load::{Load, make_rooms},
-    persisted, quick, until,
+    persisted, quick, topic, until,
 };
 use tokio::time::{Instant, sleep};
 
@@ -27,11 +29,10 @@ async fn under_load(stage: Stage, fault: impl AsyncFnOnce()) {
         [Arc::new(stage.queue(QueueConfig::new()).await), Arc::new(stage.queue(QueueConfig::new()).await)];
     let workers = [stage.worker(), stage.worker()];
     let load = Load::start(&nodes, ROOMS, WRITERS, Duration::from_millis(5));
-    sleep(Duration::from_secs(2)).await;
+    load.go_on(400).await;
     fault().await;
-    sleep(Duration::from_secs(3)).await;
+    load.go_on(400).await;
     let accepted = load.stop().await;
-    assert!(accepted.count() > 500, "{}", accepted.count());
     until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
     accepted.check(&*stage.log).await;
     for worker in &workers {
@@ -43,6 +44,17 @@ async fn under_load(stage: Stage, fault: impl AsyncFnOnce()) {
 async fn stage(config: KafkaConfig) -> Stage {
     let config = config.with_delivery_timeout(Duration::from_secs(2));
     Stage::over(config, &MemoryStore::new(), 3).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stands_still_for_a_while_loses_nothing_that_was_accepted() {
+    let kafka = Kafka::private().await.unwrap();
+    under_load(stage(fresh(&kafka)).await, async || {
+        kafka.pause().await.unwrap();
+        sleep(Duration::from_secs(20)).await;
+        kafka.resume().await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,4 +144,64 @@ async fn waits_for(log: &impl MessageLog, drafts: &[chat_core::Draft]) -> usize 
             Err(error) => assert!(error.is_retryable(), "{error:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_come_and_go_under_load_and_nothing_is_lost_repeated_or_reordered() {
+    const ROOMS: usize = 12;
+    let kafka = Kafka::shared().await.unwrap();
+    let stage = Stage::memory(kafka, 6).await;
+    make_rooms(&stage.rooms, ROOMS, 24).await;
+    let queue: Arc<dyn MessageLog> = Arc::new(stage.queue(QueueConfig::new()).await);
+    let has = async |worker: &Worker, count: usize| {
+        until("the partitions are shared out", async || worker.partitions() == count).await;
+    };
+    let load = Load::start(&[Arc::clone(&queue)], ROOMS, 24, Duration::from_millis(2));
+    let (first, second) = (stage.worker(), stage.worker());
+    has(&first, 3).await;
+    has(&second, 3).await;
+    let third = stage.worker();
+    for worker in [&first, &second, &third] {
+        has(worker, 2).await;
+    }
+    load.go_on(300).await;
+    first.shutdown(Duration::from_secs(10)).await.unwrap();
+    // The other one is killed.
+    third.abort().await;
+    has(&second, 6).await;
+    load.go_on(300).await;
+    let accepted = load.stop().await;
+    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
+    accepted.check(&*stage.log).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_added_under_load_and_every_writer_keeps_its_order() {
+    const ROOMS: usize = 24;
+    let kafka = Kafka::shared().await.unwrap();
+    let mut stage = Stage::memory(kafka, 3).await;
+    make_rooms(&stage.rooms, ROOMS, 24).await;
+    // The old partitions are far behind when the new ones come.
+    let broken = Broken::new(Arc::clone(&stage.log));
+    stage.log = broken.clone();
+    let queue: Arc<dyn MessageLog> = Arc::new(stage.queue(QueueConfig::new()).await);
+    let load = Load::start(&[Arc::clone(&queue)], ROOMS, 24, Duration::from_millis(5));
+    let workers = [stage.worker(), stage.worker()];
+    until("something is stored", async || broken.calls() > 20).await;
+    broken.fails(Fault::Away);
+    sleep(Duration::from_millis(500)).await;
+    topic::grow(&stage.config, &stage.config.topics().messages, 6).await;
+    let has = || workers.iter().map(Worker::partitions).sum::<usize>();
+    until("the new ones are shared out", async || has() == 6).await;
+    until("the new ones are written to", async || {
+        let records = topic::records(&stage.config, &stage.config.topics().messages).await;
+        records.iter().any(|record| record.partition >= 3)
+    })
+    .await;
+    load.go_on(300).await;
+    broken.fails(Fault::None);
+    load.go_on(300).await;
+    let accepted = load.stop().await;
+    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
+    accepted.check(&*stage.log).await;
 }
