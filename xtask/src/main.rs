@@ -7,6 +7,7 @@ mod process;
 mod schemathesis;
 mod server;
 mod services;
+mod side_by_side;
 mod test;
 mod workspace;
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     TestOptions, install,
     process::{self, Steps, cargo},
-    schemathesis, services,
+    schemathesis, services, side_by_side,
     workspace::Workspace,
 };
 
@@ -57,7 +57,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     steps.run("servers for the tests", services::install)?;
     // Before the tests, so that their time is their own; it also makes the servers that the later steps start.
     steps.run("build", || process::run(cargo(root, ["build"].iter().chain(&EVERYTHING))))?;
-    steps.run("tests", || process::run(cargo(root, ["test"].iter().chain(&EVERYTHING))))?;
+    steps.run("tests", || side_by_side::run(root, &EVERYTHING))?;
     steps.run("examples in the documentation", || {
         process::run(cargo(root, ["test", "--workspace", "--doc", "--all-features"]))
     })?;
