@@ -15,14 +15,14 @@ use chat_backend_kafka::{
 use chat_backend_redis::{RedisBackend, RedisConfig};
 use chat_core::{
     Auth, Backend, BoxError, Chat, ClientMessageId, Content, Event, Fanout, JoinRequest, MemberChange,
-    NewRoom, ReadQuery, Result, Role, RoomKey, Session, SessionEvents, UserId,
+    NewRoom, ReadQuery, Result, Role, RoomId, RoomKey, Session, SessionEvents, StoredMessage, UserId,
     auth::{AuthError, Credentials, Principal},
     memory::{MemoryPresence, MemoryStore},
     rate_limit::{LocalRateLimiter, RateLimits},
 };
 use chat_test_services::{Kafka, Redis};
 use live::{PATIENCE, produce, producer, room, until, user};
-use log::{Stage, quick};
+use log::{Stage, history::Told, quick};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -106,12 +106,13 @@ impl Gateways {
     }
 
     /// Two writers for each room, at different gateways, each of which repeats what it is not sure of.
-    fn write(&self) -> JoinSet<()> {
+    fn write(&self) -> JoinSet<Vec<Sent>> {
         let mut writers = JoinSet::new();
         for writer in 0..2 * ROOMS {
             let (of, from) = (room(&format!("r{}", writer % ROOMS)), user(&format!("u{}", writer % 6)));
-            let actor = self.nodes[writer % 3].0.actor(Principal::new(from));
+            let actor = self.nodes[writer % 3].0.actor(Principal::new(from.clone()));
             writers.spawn(async move {
+                let mut sent = Vec::new();
                 for number in 0..MESSAGES {
                     let name = ClientMessageId::new(&format!("w{writer}-{number}")).unwrap();
                     let text = Content::text(&number.to_string());
@@ -119,17 +120,22 @@ impl Gateways {
                         assert!(error.is_retryable(), "{error:?}");
                         sleep(Duration::from_millis(50)).await;
                     }
+                    sent.push((of.clone(), from.clone(), name));
                     sleep(Duration::from_millis(10)).await;
                 }
+                sent
             });
         }
         writers
     }
 }
 
-/// Reads until each room has all of its messages: each once, in order.
-async fn follow((session, mut events): (Session, SessionEvents)) {
-    let mut seen = [0; ROOMS];
+/// A message that somebody was told is accepted.
+type Sent = (RoomId, UserId, ClientMessageId);
+
+/// Reads until each room has all of its messages, and answers what was read.
+async fn follow((session, mut events): (Session, SessionEvents)) -> (UserId, Vec<StoredMessage>) {
+    let (mut seen, mut given) = ([0; ROOMS], Vec::new());
     while seen.iter().any(|seen| *seen < 2 * MESSAGES as u64) {
         match timeout(PATIENCE, events.next()).await.expect("an event in time").unwrap() {
             Event::Entry(entry) => {
@@ -137,12 +143,13 @@ async fn follow((session, mut events): (Session, SessionEvents)) {
                 let of: usize = entry.room.as_str()[1..].parse().unwrap();
                 assert_eq!(entry.seq().get(), seen[of] + 1, "in {}", entry.room);
                 seen[of] += 1;
+                given.push(entry.clone());
             }
             Event::Closing(closing) => panic!("{closing:?} after {seen:?}"),
             _ => {}
         }
     }
-    drop(session);
+    (session.user().clone(), given)
 }
 
 /// Two sessions at each gateway; the broker is killed meanwhile.
@@ -156,8 +163,11 @@ async fn everybody_gets_everything(kafka: &Kafka, gateways: &Gateways) {
     kafka.kill().await.unwrap();
     sleep(Duration::from_secs(1)).await;
     kafka.start().await.unwrap();
-    writers.join_all().await;
-    readers.join_all().await;
+    let (sent, given) = (writers.join_all().await, readers.join_all().await);
+    let told = Told::of(&*gateways.stage.log, (0..ROOMS).map(|number| room(&format!("r{number}")))).await;
+    sent.iter().flatten().for_each(|(of, from, name)| told.accepted(of, from, name));
+    given.iter().for_each(|(user, entries)| told.given(user, entries));
+    told.holds();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

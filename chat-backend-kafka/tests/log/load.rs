@@ -10,13 +10,15 @@ use std::{
 };
 
 use chat_core::{
-    AppendOutcome, Content, Cursor, MemberChange, MessageLog, NewRoom, ReadQuery, Role, RoomId, Rooms, Seq,
-    testkit::fixtures::{draft, room, user},
+    AppendOutcome, Body, Content, MemberChange, MessageLog, NewRoom, Role, RoomId, Rooms,
+    testkit::fixtures::{client_id, draft, room, user},
 };
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+
+use super::history::{Told, whole};
 
 /// Longer than any of the faults lasts.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -90,8 +92,13 @@ impl Load {
     }
 }
 
+/// By which a writer's message is known.
+fn name(number: usize) -> String {
+    format!("c{number}")
+}
+
 async fn send(log: &dyn MessageLog, writer: &Writer, number: usize) {
-    let draft = draft(&writer.room, &writer.name, &format!("c{number}"), &number.to_string());
+    let draft = draft(&writer.room, &writer.name, &name(number), &number.to_string());
     let begun = Instant::now();
     loop {
         let append = timeout(PATIENCE, log.append(std::slice::from_ref(&draft))).await;
@@ -130,10 +137,15 @@ impl Accepted {
                 *next += 1;
             }
         }
+        let told = Told::of(log, self.rooms()).await;
         for (writer, accepted) in &self.0 {
             let stored = next.get(&(room(&writer.room), writer.name.clone())).copied().unwrap_or_default();
             assert_eq!(stored, *accepted, "of {writer:?}");
+            for number in 0..*accepted {
+                told.accepted(&room(&writer.room), &user(&writer.name), &client_id(&name(number)));
+            }
         }
+        told.holds();
     }
 
     fn rooms(&self) -> Vec<RoomId> {
@@ -146,21 +158,10 @@ impl Accepted {
 
 /// Sender and text of everything in a room.
 pub(crate) async fn texts(log: &dyn MessageLog, room: &RoomId) -> Vec<(String, String)> {
-    let head = log.heads(std::slice::from_ref(room)).await.unwrap()[0].clone().unwrap().cursor;
-    let mut at = Cursor::new(head.epoch, Seq::ZERO);
-    let mut texts = Vec::new();
-    loop {
-        let page = log.read(room, ReadQuery::after(at.clone()).with_limit(1_000)).await.unwrap();
-        for entry in &page.entries {
-            assert_eq!(entry.seq(), at.seq.next(), "positions have no gaps");
-            at = entry.position.cursor.clone();
-            let Content::Chat { body: chat_core::Body::Text(text) } = &entry.content else {
-                panic!("{entry:?}")
-            };
-            texts.push((entry.sender.to_string(), text.to_string()));
-        }
-        if page.reaches_head {
-            return texts;
-        }
-    }
+    let entries = whole(log, room).await.into_iter();
+    let texts = entries.map(|entry| match &entry.content {
+        Content::Chat { body: Body::Text(text) } => (entry.sender.to_string(), text.to_string()),
+        other => panic!("{other:?}"),
+    });
+    texts.collect()
 }

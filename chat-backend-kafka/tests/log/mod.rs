@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod broken;
+pub(crate) mod history;
 pub(crate) mod load;
 pub(crate) mod topic;
 
