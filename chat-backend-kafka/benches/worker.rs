@@ -1,6 +1,6 @@
 //! How fast one worker stores what waits in the queue, against the PostgreSQL backend's own append of the same messages in batches of
 //! the same size, as many at once as the backend works on. In turns, on one server each; with `fsync` and `synchronous_commit`. And how long a message takes from
-//! its send to the event on another node, at two rates.
+//! its send to a session at another node, at two rates.
 //!
 //! `cargo bench -p chat-backend-kafka --bench worker`, and `-- throughput` or `-- latency` for one of them
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
@@ -17,13 +17,15 @@ use chat_backend_kafka::{
 };
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
 use chat_core::{
-    Body, Content, Draft, Fanout as _, MessageLog,
-    fanout::{FanoutEvent, FanoutItem, Topic},
+    Body, Chat, Content, Draft, Event, JoinRequest, MessageLog,
+    auth::Principal,
+    memory::MemoryPresence,
+    rate_limit::{LocalRateLimiter, RateLimits},
 };
 use chat_test_services::{Database, Kafka, Postgres};
-use futures::{StreamExt as _, stream::SelectAll};
+use futures::StreamExt as _;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use world::{draft, make_rooms, median, room, topics};
+use world::{Nobody, draft, make_rooms, median, room, topics, user};
 
 const MESSAGES: usize = 60_000;
 const ROOMS: usize = 1_000;
@@ -125,10 +127,18 @@ async fn latency(kafka: &Kafka, postgres: &Postgres, a_second: usize) {
     let group = WorkerConfig::new().with_group(config.topics().messages.clone());
     let worker = Worker::start(&config, group, store.message_log(), None).unwrap();
     let live = FanoutConfig::new().with_stored_messages(StoredMessages::FromWorkers);
-    let elsewhere = KafkaFanout::connect(&config, live).await.unwrap();
-    let mut events = SelectAll::new();
+    let elsewhere = Chat::builder()
+        .storage(&store)
+        .log(self::queue(&config, &store).await)
+        .fanout(KafkaFanout::connect(&config, live).await.unwrap())
+        .presence(MemoryPresence::new())
+        .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
+        .auth(Nobody)
+        .build()
+        .unwrap();
+    let (session, mut events) = elsewhere.connect_as(Principal::new(user())).await.unwrap();
     for number in 0..LIVE_ROOMS {
-        events.push(elsewhere.subscribe(&Topic::Room(room(number))).await.unwrap());
+        session.join(JoinRequest::new(room(number))).await.unwrap();
     }
     while worker.partitions() == 0 {
         sleep(Duration::from_millis(10)).await;
@@ -154,11 +164,9 @@ async fn latency(kafka: &Kafka, postgres: &Postgres, a_second: usize) {
     let expected = SECONDS * a_second;
     let mut times = Vec::with_capacity(expected);
     while times.len() < expected {
-        let item =
-            tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap().unwrap().unwrap();
-        let FanoutItem::Event(event) = item else { panic!("events were missed") };
-        let FanoutEvent::Message(message) = &*event else { continue };
-        let Content::Chat { body: Body::Text(sent) } = &message.content else { continue };
+        let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await.unwrap().unwrap();
+        let Event::Entry(entry) = event else { continue };
+        let Content::Chat { body: Body::Text(sent) } = &entry.value().content else { continue };
         let sent = Duration::from_micros(sent.parse().unwrap());
         times.push((begun.elapsed() - sent).as_secs_f64() * 1e3);
     }
@@ -167,6 +175,10 @@ async fn latency(kafka: &Kafka, postgres: &Postgres, a_second: usize) {
     times.drain(..a_second);
     times.sort_by(f64::total_cmp);
     let at = |percent: usize| times[times.len() * percent / 100];
-    println!("at {a_second}/s: p50 {:.1} ms, p99 {:.1} ms from the send to another node", at(50), at(99));
+    println!(
+        "at {a_second}/s: p50 {:.1} ms, p99 {:.1} ms from the send to a session elsewhere",
+        at(50),
+        at(99)
+    );
     worker.shutdown(Duration::from_secs(10)).await.unwrap();
 }

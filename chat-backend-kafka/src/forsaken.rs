@@ -4,9 +4,12 @@
 //! not registered again yet. librdkafka 2.12 then forgets all brokers, with the addresses that it was given, and never connects
 //! again, whatever its setting for recovery. Only a new client helps. What a client knows its statistics say.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rdkafka::{
@@ -16,14 +19,14 @@ use rdkafka::{
     error::{KafkaError as Cause, KafkaResult},
 };
 
-use crate::client_log;
+use crate::{client_log, denial::Denial};
 
 /// How often clients say what they know, in milliseconds; the setting's name is [`STATISTICS`].
 pub(crate) const INTERVAL: &str = "1000";
 pub(crate) const STATISTICS: &str = "statistics.interval.ms";
 
 /// How many events that are no records are taken at once from a client that nobody reads with.
-const EVENTS: usize = 64;
+const EVENTS: usize = 256;
 
 /// Whether a client is forsaken: nothing but a new one goes on.
 #[derive(Debug, Default)]
@@ -82,18 +85,18 @@ fn open(config: &ClientConfig) -> KafkaResult<Arc<BaseConsumer<Watched>>> {
     config.create_with_context(Watched::default()).map(Arc::new)
 }
 
-/// Takes what a client has to say that nobody reads with: it says it to whoever reads.
+/// Takes what a client has to say that nobody reads with: it says it to whoever reads. That there is nothing more is not told apart from
+/// what is dealt with on the way.
 pub(crate) fn hear<C: ConsumerContext>(client: &BaseConsumer<C>) {
     for _ in 0..EVENTS {
-        if client.poll(std::time::Duration::ZERO).is_none() {
-            break;
-        }
+        drop(client.poll(Duration::ZERO));
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     forsaken: Forsaken,
+    pub(crate) denial: Denial,
 }
 
 impl ClientContext for Watched {
@@ -106,6 +109,7 @@ impl ClientContext for Watched {
     }
 
     fn error(&self, error: Cause, reason: &str) {
+        self.denial.note(&error, reason);
         tracing::debug!(%error, reason, "librdkafka tells of an error");
     }
 }
@@ -135,10 +139,10 @@ mod tests {
         let config = crate::KafkaConfig::new("127.0.0.1:1").with_property("statistics.interval.ms", "50");
         let client = open(config.client().set("group.id", "g")).unwrap();
         let begun = std::time::Instant::now();
-        while begun.elapsed() < std::time::Duration::from_secs(1) {
+        while begun.elapsed() < Duration::from_secs(1) {
             hear(&client);
             assert!(!client.context().forsaken.is());
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

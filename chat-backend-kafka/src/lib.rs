@@ -3,6 +3,7 @@
 
 mod client_log;
 mod config;
+mod denial;
 mod error;
 mod fanout;
 mod forsaken;

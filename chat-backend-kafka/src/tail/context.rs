@@ -11,7 +11,7 @@ use rdkafka::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::bell::Bell;
-use crate::{client_log, forsaken::Forsaken};
+use crate::{client_log, denial::Denial, forsaken::Forsaken};
 
 /// Notices by librdkafka's statistics when a connection broke that partitions are read over. Its reports of errors leave out what
 /// comes again within half a minute.
@@ -19,11 +19,12 @@ pub(super) struct Context {
     bell: Arc<Bell>,
     connections: Mutex<Connections>,
     pub(super) forsaken: Forsaken,
+    pub(super) denial: Denial,
 }
 
 impl Context {
     pub(super) fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, connections: Mutex::default(), forsaken: Forsaken::default() }
+        Self { bell, connections: Mutex::default(), forsaken: Forsaken::default(), denial: Denial::default() }
     }
 }
 
@@ -45,6 +46,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: Cause, reason: &str) {
+        self.denial.note(&error, reason);
         tracing::debug!(%error, reason, "librdkafka tells of an error");
     }
 }

@@ -139,7 +139,12 @@ impl Tail {
     /// Nothing is lost with a call that is dropped.
     pub(crate) async fn ready(&self, patience: Duration) -> Result<(), KafkaError> {
         let mut state = self.shared.state.subscribe();
-        let begun = state.wait_for(|state| !matches!(state, State::Starting(_)));
+        // Whoever is not let in need not wait.
+        let is_denied = |error: &KafkaError| error.kind() == KafkaErrorKind::Denied;
+        let begun = state.wait_for(|state| match state {
+            State::Starting(error) => error.as_ref().is_some_and(is_denied),
+            State::Live | State::Troubled(_) | State::Dead(_) => true,
+        });
         // What it is in by now is looked at in any case.
         drop(timeout(patience, begun).await);
         let late = || KafkaError::new(KafkaErrorKind::Connection, "the topics' ends were not known in time");

@@ -71,17 +71,20 @@ impl Watcher {
 
     pub(super) fn run(mut self) {
         while let Err(error) = self.begin() {
+            hear(&self.consumer);
+            let error = self.consumer.context().denial.behind(error);
             self.shared.is_in(State::Starting(Some(error)));
             self.shared.bell.pause(PAUSE);
             if self.shared.bell.is_closed() {
                 return;
             }
         }
-        self.shared.is_in(State::Live);
+        self.live();
         while let Some(alarm) = self.shared.bell.wait(self.shared.settings.refresh) {
             self.disturbed |= alarm.disturbed;
             self.lost |= alarm.lost;
             while let Err(error) = self.look() {
+                let error = self.consumer.context().denial.behind(error);
                 tracing::debug!(%error, "the topics cannot be looked at");
                 self.shared.is_in(State::Troubled(error));
                 self.disturbed = true;
@@ -90,8 +93,13 @@ impl Watcher {
                     return;
                 }
             }
-            self.shared.is_in(State::Live);
+            self.live();
         }
+    }
+
+    fn live(&self) {
+        self.consumer.context().denial.is_over();
+        self.shared.is_in(State::Live);
     }
 
     /// Has everything read from where it ends now.

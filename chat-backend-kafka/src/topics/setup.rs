@@ -6,15 +6,21 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
+    metadata::Metadata,
     types::RDKafkaErrorCode as Code,
 };
 use tokio::time::{Instant, sleep};
 
 use super::{TopicError, TopicSpec};
-use crate::{ConnectError, KafkaConfig, KafkaError, KafkaErrorKind};
+use crate::{
+    ConnectError, KafkaConfig, KafkaError, KafkaErrorKind,
+    forsaken::{Watched, hear},
+};
 
 /// How often it is looked whether a new topic is known to every broker.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long it waits for an answer before it looks whether there is a reason that there is none.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Creates the topics that are not there and verifies all of them. Safe to call from several programs at once and at every
 /// start. A topic that is there already is never changed.
@@ -42,7 +48,7 @@ pub async fn verify_topics(config: &KafkaConfig, specs: &[TopicSpec]) -> Result<
 struct Admin {
     client: AdminClient<DefaultClientContext>,
     /// Asks what there is. The other one must not: to it, brokers that make topics on demand would answer by making them.
-    asking: Arc<BaseConsumer>,
+    asking: Arc<BaseConsumer<Watched>>,
     patience: Duration,
 }
 
@@ -53,7 +59,8 @@ impl Admin {
         let client = config.client().create().map_err(KafkaError::from)?;
         let mut asking = config.client();
         asking.set("allow.auto.create.topics", "false");
-        let asking = Arc::new(asking.create().map_err(KafkaError::from)?);
+        let asking = asking.create_with_context(Watched::default()).map_err(KafkaError::from)?;
+        let asking = Arc::new(asking);
         Ok(Self { client, asking, patience: config.connect_timeout() })
     }
 
@@ -87,7 +94,10 @@ impl Admin {
             match self.partitions(&spec.name).await {
                 Err(TopicError::Missing { .. }) => missing.push(spec),
                 Err(TopicError::Kafka { source, .. })
-                    if matches!(source.kind(), KafkaErrorKind::Connection | KafkaErrorKind::Timeout) =>
+                    if matches!(
+                        source.kind(),
+                        KafkaErrorKind::Connection | KafkaErrorKind::Timeout | KafkaErrorKind::Denied
+                    ) =>
                 {
                     return Err(source.into());
                 }
@@ -156,8 +166,8 @@ impl Admin {
         let (client, name, patience) = (self.asking.clone(), topic.to_owned(), self.patience);
         // The client waits for the answer on this thread.
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = client.fetch_metadata(Some(&name), patience)?;
-            Ok::<_, rdkafka::error::KafkaError>(metadata.topics().first().map(|topic| {
+            let metadata = ask(&client, &name, patience)?;
+            Ok::<_, KafkaError>(metadata.topics().first().map(|topic| {
                 let code = topic.error().map(Code::from);
                 let replicas = |partition: &rdkafka::metadata::MetadataPartition| {
                     (partition.id(), i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX))
@@ -168,13 +178,32 @@ impl Admin {
         let refused = |source| TopicError::Kafka { topic: topic.to_owned(), source };
         let missing = || TopicError::Missing { topic: topic.to_owned() };
         let answer = asked.await.map_err(|_| refused(KafkaError::closed()))?;
-        match answer.map_err(|error| refused(error.into()))? {
+        match answer.map_err(refused)? {
             None => Err(missing()),
             Some((None, partitions)) => Ok(partitions),
             Some((Some(code), _)) => Err(match KafkaErrorKind::of_code(code) {
                 KafkaErrorKind::TopicMissing => missing(),
                 kind => refused(KafkaError::new(kind, code.to_string())),
             }),
+        }
+    }
+}
+
+/// Asks until there is an answer, or the brokers do not let us in, which waiting would not change.
+fn ask(client: &BaseConsumer<Watched>, topic: &str, patience: Duration) -> Result<Metadata, KafkaError> {
+    let end = Instant::now() + patience;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let error = match client.fetch_metadata(Some(topic), left.min(ASK_AGAIN)) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        hear(client);
+        let error = client.context().denial.behind(error.into());
+        let may_come =
+            matches!(error.kind(), KafkaErrorKind::Connection | KafkaErrorKind::Timeout) && !left.is_zero();
+        if !may_come {
+            return Err(error);
         }
     }
 }

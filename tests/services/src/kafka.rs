@@ -45,6 +45,10 @@ const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, b'c', b'h', b'a', b't'
 /// Every cluster has an id, of 16 bytes in Base64. Ours know nothing of each other.
 const CLUSTER: &str = "chat-test-cluster-id00";
 
+/// Users of listeners that ask for passwords, which there are where a test says so. Only a broker's own tool can make one.
+const SCRAM_USERS: [&str; 2] =
+    ["SCRAM-SHA-256=[name=chat,password=topsecret]", "SCRAM-SHA-512=[name=chat,password=topsecret]"];
+
 /// Small and quick to start, which counts more here than how fast it runs after an hour.
 const JAVA_OPTIONS: [&str; 4] = [
     "-XX:TieredStopAtLevel=1",
@@ -174,6 +178,7 @@ fn launch(ports: Ports, settings: &[String]) -> Result<Process> {
     arguments.extend(["-cp".into(), jars.join("*").into()]);
     let mut format = Command::new(&java);
     format.args(&arguments).args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER]);
+    format.args(SCRAM_USERS.iter().flat_map(|user| ["--add-scram", user]));
     let output = format.arg("--config").arg(&properties).output().context("java")?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
