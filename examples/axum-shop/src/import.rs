@@ -2,7 +2,10 @@
 //!
 //! They are read from three views, which say where the old tables have what (`docs/migrating/shop.md`).
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use chat_core::{
@@ -28,10 +31,11 @@ FROM $schema.rooms r JOIN $schema.stores s ON s.id::text = r.store_id::text ORDE
 const ORPHANS: &str = "
 SELECT count(*) FROM $schema.rooms r
 WHERE NOT EXISTS (SELECT 1 FROM $schema.stores s WHERE s.id::text = r.store_id::text)";
+/// One pass over all of them, room by room.
 const MESSAGES: &str = "
-SELECT m.id::text, m.sender_id::text, m.sender_type::text, m.text::text,
+SELECT m.room_id::text, m.id::text, m.sender_id::text, m.sender_type::text, m.text::text,
     (extract(epoch FROM m.created_at) * 1000)::bigint AS created_at
-FROM $schema.messages m WHERE m.room_id::text = $1 ORDER BY m.created_at, m.place";
+FROM $schema.messages m ORDER BY m.room_id, m.created_at, m.place";
 
 /// A room of the other system.
 struct OldRoom {
@@ -78,19 +82,19 @@ impl Importer<'_> {
             let owner = user(row.try_get("owner_id")?)?;
             self.stores.put(&Store { id: row.try_get("id")?, owner, name: row.try_get("name")? }).await?;
         }
-        let (mut rooms, mut messages) = (0, 0);
+        let mut rooms = HashMap::new();
         let mut rows = sqlx::query(self.sql(ROOMS)).fetch(pool);
         while let Some(row) = rows.try_next().await? {
             let room = OldRoom::read(&row)?;
-            let id = room.id.clone();
-            messages += self.room(&room).await.with_context(|| format!("room {id}"))?.get();
-            rooms += 1;
+            self.room(&room).await.with_context(|| format!("room {}", room.id))?;
+            rooms.insert(room.id.to_string(), room);
         }
-        Ok((stores.len(), rooms, messages))
+        drop(rows);
+        Ok((stores.len(), rooms.len(), self.messages(&rooms).await?))
     }
 
-    /// The room and its sides first: a member who is added later has read everything.
-    async fn room(&self, old: &OldRoom) -> anyhow::Result<Seq> {
+    /// The room and its sides come before its messages: a member who is added later has read everything.
+    async fn room(&self, old: &OldRoom) -> anyhow::Result<()> {
         ensure!(old.buyer != old.owner, "its buyer owns the store");
         let mut new = rooms::new_room(&old.buyer, &old.store)?;
         new.id = old.id.clone();
@@ -101,39 +105,78 @@ impl Importer<'_> {
             let change = MemberChange::add(user.clone(), role).with_since(old.created_at);
             self.rooms.change_member(&old.id, change).await?;
         }
-        self.messages(old).await
+        Ok(())
     }
 
-    async fn messages(&self, old: &OldRoom) -> anyhow::Result<Seq> {
-        let mut import = RoomImport::begin(Arc::clone(&self.archive), old.id.clone()).await?;
-        // The last so many messages of the other side are unread.
-        let mut unread = old.unread.map(|count| (count, VecDeque::new()));
-        let (mut olds, mut ids) = (Vec::new(), Vec::new());
-        let mut rows = sqlx::query(self.sql(MESSAGES)).bind(old.id.as_str()).fetch(&self.stores.pool);
-        let mut last = Seq::ZERO;
+    async fn messages(&self, rooms: &HashMap<String, OldRoom>) -> anyhow::Result<u64> {
+        let mut count = 0;
+        let mut current: Option<Progress<'_>> = None;
+        let mut rows = sqlx::query(self.sql(MESSAGES)).fetch(&self.stores.pool);
         while let Some(row) = rows.try_next().await? {
-            let message = old_message(&row)?;
-            let from_store = message.authority == Authority::Moderator;
-            olds.push(message.id.clone());
-            let (seq, id) = import.push(message).await?;
-            ids.push(id.to_string());
-            last = seq;
-            // The buyer's count is of the store's messages, and the other way round.
-            let (count, waiting) = &mut unread[usize::from(!from_store)];
-            waiting.push_back(seq);
-            if waiting.len() > *count {
-                waiting.pop_front();
+            let id: &str = row.try_get("room_id")?;
+            if current.as_ref().is_none_or(|progress| progress.room.id.as_str() != id) {
+                if let Some(done) = current.take() {
+                    self.end(done).await?;
+                }
+                let room = rooms
+                    .get(id)
+                    .with_context(|| format!("there are messages of room {id:?}, which is not there"))?;
+                let import = RoomImport::begin(Arc::clone(&self.archive), room.id.clone()).await?;
+                current = Some(Progress::new(room, import));
+            }
+            if let Some(progress) = &mut current {
+                progress.push(old_message(&row)?).await?;
+                count += 1;
             }
         }
-        drop(rows);
-        import.flush().await?;
-        self.stores.note_imported(old.id.as_str(), &olds, &ids).await?;
-        for (user, (_, waiting)) in [&old.buyer, &old.owner].into_iter().zip(&unread) {
-            let read = waiting.front().map_or(last, |first| first.previous());
-            // It only goes forward: what was read here meanwhile stays read.
-            self.rooms.mark_read(&old.id, user, &import.cursor(read)).await?;
+        if let Some(done) = current {
+            self.end(done).await?;
         }
-        import.finish().await
+        Ok(count)
+    }
+
+    /// The last messages of a room, and how far each side has read.
+    async fn end(&self, mut progress: Progress<'_>) -> anyhow::Result<()> {
+        progress.import.flush().await?;
+        let room = progress.room;
+        self.stores.note_imported(room.id.as_str(), &progress.old_ids, &progress.ids).await?;
+        for (user, waiting) in [&room.buyer, &room.owner].into_iter().zip(&progress.unread) {
+            let read = waiting.front().map_or(progress.last, |first| first.previous());
+            // It only goes forward: what was read here meanwhile stays read.
+            self.rooms.mark_read(&room.id, user, &progress.import.cursor(read)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A room whose messages are being taken over.
+struct Progress<'r> {
+    room: &'r OldRoom,
+    import: RoomImport,
+    last: Seq,
+    /// The last messages of the store, which the buyer has not read, and the other way round.
+    unread: [VecDeque<Seq>; 2],
+    old_ids: Vec<String>,
+    ids: Vec<String>,
+}
+
+impl<'r> Progress<'r> {
+    fn new(room: &'r OldRoom, import: RoomImport) -> Self {
+        let (old_ids, ids) = (Vec::new(), Vec::new());
+        Self { room, import, last: Seq::ZERO, unread: Default::default(), old_ids, ids }
+    }
+
+    async fn push(&mut self, message: OldMessage) -> anyhow::Result<()> {
+        let reader = usize::from(message.authority != Authority::Moderator);
+        self.old_ids.push(message.id.clone());
+        let (seq, id) = self.import.push(message).await?;
+        self.ids.push(id.to_string());
+        self.last = seq;
+        self.unread[reader].push_back(seq);
+        if self.unread[reader].len() > self.room.unread[reader] {
+            self.unread[reader].pop_front();
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod auth;
 mod dialect;
+mod export;
 mod import;
 mod rest;
 mod rooms;
@@ -27,7 +28,7 @@ use tokio::net::TcpListener;
 
 use crate::{auth::ShopAuth, dialect::ShopDialect, rooms::Shop, settings::Settings, stores::Stores};
 
-const USAGE: &str = "usage: example-axum-shop [import | store ID OWNER NAME]";
+const USAGE: &str = "usage: example-axum-shop [import | export | store ID OWNER NAME]";
 
 fn main() -> ExitCode {
     example_support::run(async {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [] => serve(settings).await,
             ["import"] => import::run(&settings).await,
+            ["export"] => export::run(&settings).await,
             ["store", id, owner, name] => {
                 let (backend, stores) = open(&settings).await?;
                 let shop = Shop::new(chat(&settings, &backend)?, stores);

@@ -68,6 +68,13 @@ impl Stores {
         rows.iter().map(pair).collect::<Result<_, sqlx::Error>>().map_err(failed)
     }
 
+    /// Each store and its owner.
+    pub(crate) async fn owners(&self) -> anyhow::Result<Vec<(String, UserId)>> {
+        let rows =
+            sqlx::query("SELECT id, owner_id FROM shop.stores ORDER BY id").fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get("id")?, UserId::new(row.try_get("owner_id")?)?))).collect()
+    }
+
     /// Makes or changes it.
     pub(crate) async fn put(&self, store: &Store) -> anyhow::Result<()> {
         // It stands in the keys of rooms.
