@@ -29,7 +29,8 @@ export function variable(name) {
   return value;
 }
 
-/** An empty database with a name of its own: `url`, `query(text, values)` for its rows, `drop()` at the end. */
+/** An empty database with a name of its own: `url`, `query(text, values)` for its rows, `shut()` cuts
+ * everybody off until `reopen()`, `drop()` at the end. */
 export async function database() {
   const url = new URL(variable('CHAT_TEST_POSTGRES_URL'));
   const name = unique('systems');
@@ -42,6 +43,11 @@ export async function database() {
   return {
     url: own.href,
     query: async (text, values) => (await pool.query(text, values)).rows,
+    shut: async () => {
+      await once(url.href, `ALTER DATABASE ${name} ALLOW_CONNECTIONS false`);
+      await once(url.href, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}'`);
+    },
+    reopen: () => once(url.href, `ALTER DATABASE ${name} ALLOW_CONNECTIONS true`),
     drop: async () => {
       await pool.end();
       await once(url.href, `DROP DATABASE ${name} WITH (FORCE)`);

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { jwt, request } from '../server.mjs';
-import { Shop, done, texts, token } from './shop.mjs';
+import { event, jwt, request } from '../server.mjs';
+import { Shop, done, refused, texts, token } from './shop.mjs';
 
 let shop;
 before(async () => {
@@ -206,6 +206,26 @@ test('a store that changes hands takes its rooms along', async () => {
   const all = await shop.all('loyal', id);
   assert.deepEqual(all.map(({ text, senderId, senderType }) => [text, senderId, senderType]),
     [['goodbye', 'old', 'STORE'], ['welcome', 'new', 'STORE'], ['hello', 'loyal', 'USER']]);
+});
+
+test('pages of the origins that are listed may use it from a browser, others may not', async () => {
+  const [listed, other] = ['https://shop.example', 'https://elsewhere.example'];
+  shop.env.ALLOWED_ORIGINS = `${listed}, http://localhost:3000`;
+  const server = await shop.start();
+  for (const origin of [listed, other]) {
+    const allowed = origin === listed ? origin : null;
+    const preflight = { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,content-type' };
+    for (const path of ['/user/chat-room', '/socket.io/?EIO=4&transport=polling']) {
+      const { headers } = await request('OPTIONS', server.url + path, { headers: preflight });
+      assert.equal(headers.get('access-control-allow-origin'), allowed);
+    }
+    const polling = await request('GET', `${server.url}/socket.io/?EIO=4&transport=polling`, { headers: { origin } });
+    assert.equal(polling.headers.get('access-control-allow-origin'), allowed);
+    const options = { server, connects: false, reconnection: false, extraHeaders: { origin } };
+    const socket = await shop.client('bea', { ...options, transports: ['websocket'] });
+    if (allowed) await event(socket, 'connect');
+    else await refused(socket);
+  }
 });
 
 test('health names each dependency', async () => {
