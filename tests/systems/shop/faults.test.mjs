@@ -28,8 +28,10 @@ test('a send that fails leaves no trace: message, preview and unread count chang
       await shop.database.query('DROP FUNCTION fail CASCADE');
     }
     await done(bea, 'send-message', { roomId, text: 'after', clientMsgId: 'rooms' });
-    await until('the next one', () => sue.messages.length === 2);
-    for (const socket of [bea, sue]) assert.deepEqual(texts(socket.messages), ['before', 'after']);
+    for (const socket of [bea, sue]) {
+      await until('the next one', () => socket.messages.length === 2);
+      assert.deepEqual(texts(socket.messages), ['before', 'after']);
+    }
     assert.equal((await ofStore())[0].unreadCount, 2);
   } finally {
     await shop.close();

@@ -222,6 +222,6 @@ test('an inactive room can be read and takes no messages', async () => {
 });
 
 test('a session ends with its token', async () => {
-  const socket = await shop.client('brief', { auth: { token: token('brief', 'USER', { seconds: -28 }) }, reconnection: false });
+  const socket = await shop.client('brief', { auth: { token: token('brief', 'USER', { seconds: -25 }) }, reconnection: false });
   assert.equal(await event(socket, 'disconnect'), 'io server disconnect');
 });
