@@ -247,6 +247,12 @@ impl MemberChange {
         self
     }
 
+    /// When a membership that begins with this change begins, for a backend that applies it `now`.
+    #[must_use]
+    pub fn begins_at(&self, now: Timestamp) -> Timestamp {
+        self.since.map_or(now, |since| since.min(now))
+    }
+
     /// With a version.
     #[must_use]
     pub const fn with_version(mut self, version: u64) -> Self {

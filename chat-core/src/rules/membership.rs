@@ -74,8 +74,7 @@ impl Membership {
     }
 
     fn begun(change: &MemberChange, role: Role, now: Timestamp, version: u64) -> Member {
-        let since = change.since.map_or(now, |since| since.min(now));
-        Member::from_parts(change.user.clone(), role, since, None, version)
+        Member::from_parts(change.user.clone(), role, change.begins_at(now), None, version)
     }
 
     fn role(&self) -> Option<Role> {

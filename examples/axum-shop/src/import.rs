@@ -12,7 +12,7 @@ use chat_core::{
     Authority, Content, MemberChange, Role, RoomId, Rooms, Seq, Timestamp, UserId, tiered::Archive,
 };
 use example_support::import::{OldMessage, RoomImport};
-use futures::TryStreamExt as _;
+use futures::{TryStreamExt as _, stream::FuturesUnordered};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
@@ -36,6 +36,9 @@ const MESSAGES: &str = "
 SELECT m.room_id::text, m.id::text, m.sender_id::text, m.sender_type::text, m.text::text,
     (extract(epoch FROM m.created_at) * 1000)::bigint AS created_at
 FROM $schema.messages m ORDER BY m.room_id, m.created_at, m.place";
+
+/// Rooms that are worked on at a time.
+const AT_ONCE: usize = 8;
 
 /// A room of the other system.
 struct OldRoom {
@@ -82,14 +85,12 @@ impl Importer<'_> {
             let owner = user(row.try_get("owner_id")?)?;
             self.stores.put(&Store { id: row.try_get("id")?, owner, name: row.try_get("name")? }).await?;
         }
-        let mut rooms = HashMap::new();
-        let mut rows = sqlx::query(self.sql(ROOMS)).fetch(pool);
-        while let Some(row) = rows.try_next().await? {
-            let room = OldRoom::read(&row)?;
+        let rows = sqlx::query(self.sql(ROOMS)).fetch(pool).map_err(anyhow::Error::from);
+        let rooms = rows.and_then(async |row| OldRoom::read(&row)).map_ok(|room| async move {
             self.room(&room).await.with_context(|| format!("room {}", room.id))?;
-            rooms.insert(room.id.to_string(), room);
-        }
-        drop(rows);
+            Ok((room.id.to_string(), room))
+        });
+        let rooms: HashMap<String, OldRoom> = rooms.try_buffer_unordered(AT_ONCE).try_collect().await?;
         Ok((stores.len(), rooms.len(), self.messages(&rooms).await?))
     }
 
@@ -108,73 +109,61 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// One pass over all messages, with some rooms at a time on their way.
     async fn messages(&self, rooms: &HashMap<String, OldRoom>) -> anyhow::Result<u64> {
         let mut count = 0;
-        let mut current: Option<Progress<'_>> = None;
+        let (mut name, mut messages) = (String::new(), Vec::new());
+        let mut under_way = FuturesUnordered::new();
         let mut rows = sqlx::query(self.sql(MESSAGES)).fetch(&self.stores.pool);
-        while let Some(row) = rows.try_next().await? {
-            let id: &str = row.try_get("room_id")?;
-            if current.as_ref().is_none_or(|progress| progress.room.id.as_str() != id) {
-                if let Some(done) = current.take() {
-                    self.end(done).await?;
+        loop {
+            let row = rows.try_next().await?;
+            let next = row.as_ref().map(|row| row.try_get::<&str, _>("room_id")).transpose()?;
+            if next != Some(&name) {
+                if !messages.is_empty() {
+                    let room = rooms.get(&name);
+                    let room = room.with_context(|| {
+                        format!("there are messages of a room {name:?}, and no such room")
+                    })?;
+                    under_way.push(self.room_messages(room, std::mem::take(&mut messages)));
                 }
-                let room = rooms
-                    .get(id)
-                    .with_context(|| format!("there are messages of room {id:?}, which is not there"))?;
-                let import = RoomImport::begin(Arc::clone(&self.archive), room.id.clone()).await?;
-                current = Some(Progress::new(room, import));
+                while under_way.len() >= AT_ONCE || (next.is_none() && !under_way.is_empty()) {
+                    under_way.try_next().await?;
+                }
             }
-            if let Some(progress) = &mut current {
-                progress.push(old_message(&row)?).await?;
-                count += 1;
-            }
+            let (Some(row), Some(next)) = (&row, next) else { return Ok(count) };
+            next.clone_into(&mut name);
+            messages.push(old_message(row)?);
+            count += 1;
         }
-        if let Some(done) = current {
-            self.end(done).await?;
-        }
-        Ok(count)
     }
 
-    /// The last messages of a room, and how far each side has read.
-    async fn end(&self, mut progress: Progress<'_>) -> anyhow::Result<()> {
-        progress.import.flush().await?;
-        let room = progress.room;
-        self.stores.note_imported(room.id.as_str(), &progress.old_ids, &progress.ids).await?;
-        for (user, waiting) in [&room.buyer, &room.owner].into_iter().zip(&progress.unread) {
-            let read = waiting.front().map_or(progress.last, |first| first.previous());
+    async fn room_messages(&self, room: &OldRoom, messages: Vec<OldMessage>) -> anyhow::Result<()> {
+        let stored = self.store_messages(room, messages);
+        stored.await.with_context(|| format!("messages of room {}", room.id))
+    }
+
+    async fn store_messages(&self, room: &OldRoom, messages: Vec<OldMessage>) -> anyhow::Result<()> {
+        let mut import = RoomImport::begin(Arc::clone(&self.archive), room.id.clone()).await?;
+        // The last messages of the store, which the buyer has not read, and the other way round.
+        let mut unread: [VecDeque<Seq>; 2] = Default::default();
+        let (mut old_ids, mut ids, mut last) = (Vec::new(), Vec::new(), Seq::ZERO);
+        for message in messages {
+            let reader = usize::from(message.authority != Authority::Moderator);
+            old_ids.push(message.id.clone());
+            let (seq, id) = import.push(message).await?;
+            ids.push(id.to_string());
+            last = seq;
+            unread[reader].push_back(seq);
+            if unread[reader].len() > room.unread[reader] {
+                unread[reader].pop_front();
+            }
+        }
+        import.flush().await?;
+        self.stores.note_imported(room.id.as_str(), &old_ids, &ids).await?;
+        for (user, waiting) in [&room.buyer, &room.owner].into_iter().zip(&unread) {
+            let read = waiting.front().map_or(last, |first| first.previous());
             // It only goes forward: what was read here meanwhile stays read.
-            self.rooms.mark_read(&room.id, user, &progress.import.cursor(read)).await?;
-        }
-        Ok(())
-    }
-}
-
-/// A room whose messages are being taken over.
-struct Progress<'r> {
-    room: &'r OldRoom,
-    import: RoomImport,
-    last: Seq,
-    /// The last messages of the store, which the buyer has not read, and the other way round.
-    unread: [VecDeque<Seq>; 2],
-    old_ids: Vec<String>,
-    ids: Vec<String>,
-}
-
-impl<'r> Progress<'r> {
-    fn new(room: &'r OldRoom, import: RoomImport) -> Self {
-        let (old_ids, ids) = (Vec::new(), Vec::new());
-        Self { room, import, last: Seq::ZERO, unread: Default::default(), old_ids, ids }
-    }
-
-    async fn push(&mut self, message: OldMessage) -> anyhow::Result<()> {
-        let reader = usize::from(message.authority != Authority::Moderator);
-        self.old_ids.push(message.id.clone());
-        let (seq, id) = self.import.push(message).await?;
-        self.ids.push(id.to_string());
-        self.last = seq;
-        self.unread[reader].push_back(seq);
-        if self.unread[reader].len() > self.room.unread[reader] {
-            self.unread[reader].pop_front();
+            self.rooms.mark_read(&room.id, user, &import.cursor(read)).await?;
         }
         Ok(())
     }

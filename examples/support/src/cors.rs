@@ -50,7 +50,6 @@ impl Origins {
     }
 
     /// The layer that tells browsers so. It goes outside of everything, Socket.IO's layer included.
-    #[must_use]
     pub fn layer(&self) -> CorsLayer {
         let origins = match self {
             Self::Same => AllowOrigin::list([]),
