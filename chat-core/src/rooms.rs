@@ -222,19 +222,35 @@ pub struct MemberChange {
     pub version: Option<u64>,
     /// Refused where it would take the only owner from a room that still has members: nobody could manage it any more.
     pub keep_owner: bool,
+    /// When a membership that begins with this change began; `None` is now, and so is a time to come. For memberships that are taken over
+    /// from elsewhere: the time of joining counts as activity in the user's list of rooms.
+    pub since: Option<Timestamp>,
 }
 
 impl MemberChange {
     /// `user` becomes a member with `role`.
     #[must_use]
     pub const fn add(user: UserId, role: Role) -> Self {
-        Self { user, role: Some(role), version: None, keep_owner: false }
+        Self { user, role: Some(role), version: None, keep_owner: false, since: None }
     }
 
     /// `user` is a member no longer.
     #[must_use]
     pub const fn remove(user: UserId) -> Self {
-        Self { user, role: None, version: None, keep_owner: false }
+        Self { user, role: None, version: None, keep_owner: false, since: None }
+    }
+
+    /// A membership that begins with this change began then.
+    #[must_use]
+    pub const fn with_since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// When a membership that begins with this change begins, for a backend that applies it `now`.
+    #[must_use]
+    pub fn begins_at(&self, now: Timestamp) -> Timestamp {
+        self.since.map_or(now, |since| since.min(now))
     }
 
     /// With a version.

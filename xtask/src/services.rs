@@ -22,8 +22,9 @@ struct Service {
     packages: fn() -> Vec<&'static str>,
 }
 
-const POSTGRES_VARIABLE: &str = "CHAT_TEST_POSTGRES_URL";
-const REDIS_VARIABLE: &str = "CHAT_TEST_REDIS_URL";
+pub(crate) const POSTGRES_VARIABLE: &str = "CHAT_TEST_POSTGRES_URL";
+pub(crate) const REDIS_VARIABLE: &str = "CHAT_TEST_REDIS_URL";
+pub(crate) const KAFKA_VARIABLE: &str = "CHAT_TEST_KAFKA_URL";
 
 /// What Kafka runs on: Java 17 or later. Which of them there are differs between releases of Debian and Ubuntu.
 const JAVA: [&str; 3] = ["openjdk-17-jre-headless", "openjdk-21-jre-headless", "default-jre-headless"];
@@ -50,7 +51,7 @@ const SERVICES: [Service; 4] = [
     },
     Service {
         name: "Java and Maven, for Kafka",
-        variable: Some("CHAT_TEST_KAFKA_URL"),
+        variable: Some(KAFKA_VARIABLE),
         is_there: || install::is_there("mvn") && java_is_recent(),
         packages: || vec![install::first_known(&JAVA), "maven"],
     },
@@ -110,6 +111,11 @@ impl Running {
     /// A Redis, likewise.
     pub(crate) fn redis(workspace: &Workspace) -> Result<Self> {
         Self::start(workspace, "redis", REDIS_VARIABLE)
+    }
+
+    /// A Kafka, likewise.
+    pub(crate) fn kafka(workspace: &Workspace) -> Result<Self> {
+        Self::start(workspace, "kafka", KAFKA_VARIABLE)
     }
 
     fn start(workspace: &Workspace, name: &str, variable: &str) -> Result<Self> {

@@ -25,8 +25,10 @@ const DOCUMENT_TESTS: &str = "tests/asyncapi";
 const STOMP_TESTS: &str = "tests/stomp-sockjs";
 const BROWSER_TESTS: &str = "tests/e2e";
 const SOCKETIO_TESTS: &str = "tests/socketio";
+const SYSTEMS_TESTS: &str = "tests/systems";
 const PROTOCOL_SERVER: &str = "chat-protocol-server";
 const STOMP: &str = "the clients of STOMP and SockJS";
+const SYSTEMS: &str = "the four systems' own clients";
 pub(crate) const QUICKSTART: &str = "example-axum-quickstart";
 const SOCKETIO: &str = "example-axum-socketio";
 const REST_TOOLS: &str = "tools for requests from the document";
@@ -78,6 +80,11 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     } else {
         steps.leave_out("Socket.IO's own client", "there is no npm");
     }
+    if install::npm_is_there() {
+        steps.run(SYSTEMS, || systems_tests(workspace, &node))?;
+    } else {
+        steps.leave_out(SYSTEMS, "there is no npm");
+    }
     if options.no_schemathesis {
         steps.leave_out(REST, "--no-schemathesis");
     } else {
@@ -105,6 +112,24 @@ fn stomp_tests(workspace: &Workspace, node: &Path) -> Result<()> {
     let server = workspace.program(PROTOCOL_SERVER);
     node_tests(node, &folder, &folder, |node| {
         node.env("CHAT_PROTOCOL_SERVER_BIN", &server);
+    })
+}
+
+/// Servers that take the place of whole systems, on everything that those stand on.
+fn systems_tests(workspace: &Workspace, node: &Path) -> Result<()> {
+    let folder = workspace.root.join(SYSTEMS_TESTS);
+    npm_packages(&folder)?;
+    let postgres = services::Running::postgres(workspace)?;
+    let redis = services::Running::redis(workspace)?;
+    let kafka = services::Running::kafka(workspace)?;
+    let programs = workspace.programs();
+    node_tests(node, &folder, &folder, |node| {
+        node.env(services::POSTGRES_VARIABLE, postgres.url());
+        node.env(services::REDIS_VARIABLE, redis.url());
+        node.env(services::KAFKA_VARIABLE, kafka.url());
+        node.env("CHAT_TEST_BINARIES", &programs);
+        // Each file starts servers of its own: all at once would be more than a small machine starts in time.
+        node.arg("--test-concurrency=2");
     })
 }
 
@@ -139,11 +164,12 @@ fn node_tests(
     }
     files.sort();
     let mut node = Command::new(node);
-    node.arg("--test").args(&files);
+    node.arg("--test");
     if working_folder.is_dir() {
         node.current_dir(working_folder);
     }
     prepare(&mut node);
+    node.args(&files);
     process::run(node)
 }
 

@@ -52,8 +52,15 @@ impl Target {
     }
 }
 
-/// Examples that listen nowhere. Their own tests start them.
-const NO_SERVERS: [&str; 1] = ["example-kafka-worker"];
+/// Examples that listen nowhere, or have settings without which they do not start. Their own tests start them.
+const NOT_ALONE: [&str; 6] = [
+    "example-axum-group",
+    "example-axum-group-worker",
+    "example-axum-shop",
+    "example-axum-study",
+    "example-axum-verified",
+    "example-kafka-worker",
+];
 
 impl Workspace {
     pub(crate) fn load() -> Result<Self> {
@@ -76,7 +83,7 @@ impl Workspace {
         let examples = self.packages.iter().filter(|package| package.name.starts_with("example-"));
         let targets = examples.flat_map(|package| &package.targets);
         let programs = targets.filter(|target| target.is("bin")).map(|target| target.name.as_str());
-        programs.filter(|name| !NO_SERVERS.contains(name))
+        programs.filter(|name| !NOT_ALONE.contains(name))
     }
 
     /// Where everything that is made goes.
@@ -84,8 +91,13 @@ impl Workspace {
         &self.target
     }
 
+    /// The folder of the debug builds of all programs.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
     /// The debug build of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.target.join("debug").join(name)
+        self.programs().join(name)
     }
 }

@@ -155,7 +155,7 @@ impl RoomState {
                 MemberOutcome::RoleChanged(member.clone())
             }
             (_, Some(role)) => {
-                let member = Member::from_parts(user, role, now, None, version);
+                let member = Member::from_parts(user, role, change.begins_at(now), None, version);
                 known.member = Some(member.clone());
                 known.read = known.read.max(head);
                 known.read_at = None;
@@ -175,8 +175,9 @@ impl RoomState {
             return MemberOutcome::Unchanged(None);
         }
         let version = change.version.unwrap_or(1);
-        let member =
-            change.role.map(|role| Member::from_parts(change.user.clone(), role, now, None, version));
+        let member = change
+            .role
+            .map(|role| Member::from_parts(change.user.clone(), role, change.begins_at(now), None, version));
         let membership = Membership { member: member.clone(), version, read: self.log.last(), read_at: None };
         self.members.insert(change.user.clone(), membership);
         member.map_or(MemberOutcome::Unchanged(None), MemberOutcome::Added)

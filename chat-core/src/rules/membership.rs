@@ -46,9 +46,7 @@ impl Membership {
                 (member.role, member.version) = (role, version);
                 MemberOutcome::RoleChanged(member)
             }
-            (Some(role), _) => {
-                MemberOutcome::Added(Member::from_parts(change.user.clone(), role, now, None, version))
-            }
+            (Some(role), _) => MemberOutcome::Added(Self::begun(change, role, now, version)),
             (None, Some(mut member)) => {
                 (member.left_at, member.version) = (Some(now), version);
                 MemberOutcome::Removed(member)
@@ -70,10 +68,13 @@ impl Membership {
             return MembershipChange { outcome: MemberOutcome::Unchanged(None), stored: None };
         }
         let version = change.version.unwrap_or(1);
-        let member =
-            change.role.map(|role| Member::from_parts(change.user.clone(), role, now, None, version));
+        let member = change.role.map(|role| Self::begun(change, role, now, version));
         let outcome = member.clone().map_or(MemberOutcome::Unchanged(None), MemberOutcome::Added);
         MembershipChange { outcome, stored: Some(Self { member, version }) }
+    }
+
+    fn begun(change: &MemberChange, role: Role, now: Timestamp, version: u64) -> Member {
+        Member::from_parts(change.user.clone(), role, change.begins_at(now), None, version)
     }
 
     fn role(&self) -> Option<Role> {

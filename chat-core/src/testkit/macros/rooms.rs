@@ -45,6 +45,7 @@ macro_rules! rooms_members_tests {
                 a_new_role_leaves_the_rest_of_the_membership,
                 somebody_removed_is_a_past_member_who_is_still_known,
                 coming_back_is_a_new_membership,
+                a_membership_that_is_taken_over_began_when_it_did,
                 asking_for_what_is_so_already_changes_nothing,
                 removing_somebody_who_never_was_a_member_changes_nothing,
                 a_change_with_an_older_version_is_ignored,

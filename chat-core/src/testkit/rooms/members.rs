@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    AppendOutcome, Error, Member, MemberChange, MemberOutcome, Refusal, Role, UserId,
+    AppendOutcome, Error, Member, MemberChange, MemberOutcome, Refusal, Role, Timestamp, UserId,
     testkit::{
         LogHarness, LogNode,
         fixtures::{append, create_room, draft, room, store, user},
@@ -95,6 +95,27 @@ pub async fn coming_back_is_a_new_membership(harness: &dyn LogHarness) {
     assert!(again.version > first.version);
     assert_eq!(member(&nodes[1], "ann").await, Some(again));
     store(&nodes[1], draft("r", "ann", "c1", "back")).await;
+}
+
+/// In the list of rooms as well; a membership that is there stays as it is, and none begins in the future.
+pub async fn a_membership_that_is_taken_over_began_when_it_did(harness: &dyn LogHarness) {
+    let nodes = harness.nodes(2).await;
+    create_room(&nodes[0], "r", &["bob"]).await;
+    let bob = member(&nodes[0], "bob").await.unwrap();
+    let since = Timestamp::from_secs(1_000_000_000);
+    change(&nodes[0], add("ann", Role::Member).with_since(since)).await;
+    change(&nodes[1], add("bob", Role::Moderator).with_since(since)).await;
+    let later = bob.joined_at.after(Duration::from_hours(24));
+    change(&nodes[0], add("cy", Role::Member).with_since(later)).await;
+    let ann = member(&nodes[1], "ann").await.unwrap();
+    assert_eq!((ann.joined_at, ann.left_at), (since, None));
+    let listed = nodes[1].rooms.rooms_of(&user("ann"), None, 1).await.unwrap().rooms.remove(0);
+    assert_eq!(listed.activity, since);
+    assert_eq!(member(&nodes[0], "bob").await.unwrap().joined_at, bob.joined_at);
+    assert!(member(&nodes[0], "cy").await.unwrap().joined_at < later);
+    change(&nodes[0], remove("ann")).await;
+    change(&nodes[1], add("ann", Role::Member).with_since(since)).await;
+    assert_eq!(member(&nodes[0], "ann").await.unwrap().joined_at, since);
 }
 
 /// The same role again, and a second removal.

@@ -1,0 +1,115 @@
+//! The stores and who owns them: the one table that is not the library's.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::ensure;
+use chat_core::{Error, Retry, UserId};
+use sqlx::{
+    ConnectOptions as _, PgPool, Row as _,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// Of no meaning: processes that start together make the table one after the other.
+const LOCK: i64 = 0x6368_6174_7368_6f70;
+
+const MAKE: [&str; 2] = [
+    "CREATE SCHEMA IF NOT EXISTS shop",
+    "CREATE TABLE IF NOT EXISTS shop.stores (id text PRIMARY KEY, owner_id text NOT NULL, name text NOT NULL)",
+];
+/// How messages that were taken over are found by the ids that clients know.
+const MAKE_IMPORTED: &str = "CREATE TABLE IF NOT EXISTS shop.imported (
+    room_id text NOT NULL, old_id text NOT NULL, id text NOT NULL, PRIMARY KEY (room_id, old_id))";
+const PUT: &str = "INSERT INTO shop.stores (id, owner_id, name) VALUES ($1, $2, $3)
+    ON CONFLICT (id) DO UPDATE SET owner_id = excluded.owner_id, name = excluded.name";
+const PUT_IMPORTED: &str = "INSERT INTO shop.imported (room_id, old_id, id)
+    SELECT $1, x.old_id, x.id FROM unnest($2::text[], $3::text[]) AS x(old_id, id) ON CONFLICT DO NOTHING";
+
+/// A store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) id: String,
+    pub(crate) owner: UserId,
+    pub(crate) name: String,
+}
+
+/// All of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Stores {
+    pub(crate) pool: PgPool,
+}
+
+impl Stores {
+    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+        let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
+        // An import reads one statement for as long as it takes.
+        let server = url.parse::<PgConnectOptions>()?.disable_statement_logging();
+        let pool = options.connect_with(server).await?;
+        let mut transaction = pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+        for statement in MAKE.into_iter().chain([MAKE_IMPORTED]) {
+            sqlx::query(statement).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Self { pool })
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<Store>, Error> {
+        let query = sqlx::query("SELECT id, owner_id, name FROM shop.stores WHERE id = $1").bind(id);
+        let row = query.fetch_optional(&self.pool).await.map_err(failed)?;
+        row.map(|row| {
+            let owner: &str = row.try_get("owner_id").map_err(failed)?;
+            let owner = UserId::new(owner).map_err(|error| Error::invalid("owner of a store", error))?;
+            let text = |column| row.try_get::<String, _>(column).map_err(failed);
+            Ok(Store { id: text("id")?, owner, name: text("name")? })
+        })
+        .transpose()
+    }
+
+    /// The names of these, by id.
+    pub(crate) async fn names(&self, ids: &[String]) -> Result<HashMap<String, String>, Error> {
+        let query = sqlx::query("SELECT id, name FROM shop.stores WHERE id = ANY($1)").bind(ids);
+        let rows = query.fetch_all(&self.pool).await.map_err(failed)?;
+        let pair = |row: &sqlx::postgres::PgRow| Ok((row.try_get("id")?, row.try_get("name")?));
+        rows.iter().map(pair).collect::<Result<_, sqlx::Error>>().map_err(failed)
+    }
+
+    /// Each store and its owner.
+    pub(crate) async fn owners(&self) -> anyhow::Result<Vec<(String, UserId)>> {
+        let rows =
+            sqlx::query("SELECT id, owner_id FROM shop.stores ORDER BY id").fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get("id")?, UserId::new(row.try_get("owner_id")?)?))).collect()
+    }
+
+    /// Makes or changes it.
+    pub(crate) async fn put(&self, store: &Store) -> anyhow::Result<()> {
+        // It stands in the keys of rooms.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let id = &store.id;
+        let is_id = !id.is_empty() && id.len() <= 64 && id.chars().all(is_plain);
+        ensure!(is_id, "{id:?}: a store's id has 1 to 64 ASCII letters, digits, - and _");
+        let query = sqlx::query(PUT).bind(id).bind(store.owner.as_str()).bind(&store.name);
+        query.execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The id here of a message that was taken over with this one.
+    pub(crate) async fn imported(&self, room: &str, old: &str) -> Result<Option<String>, Error> {
+        let query = sqlx::query_scalar("SELECT id FROM shop.imported WHERE room_id = $1 AND old_id = $2");
+        query.bind(room).bind(old).fetch_optional(&self.pool).await.map_err(failed)
+    }
+
+    /// Remembers pairs of old and new ids of one room.
+    pub(crate) async fn note_imported(
+        &self,
+        room: &str,
+        old: &[String],
+        new: &[String],
+    ) -> anyhow::Result<()> {
+        sqlx::query(PUT_IMPORTED).bind(room).bind(old).bind(new).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    Error::backend("postgres", "stores", Retry::Later, error)
+}
