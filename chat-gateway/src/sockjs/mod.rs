@@ -46,6 +46,7 @@ mod frame;
 mod headers;
 mod pages;
 mod payload;
+mod places;
 mod receive;
 mod router;
 mod send;

@@ -77,7 +77,7 @@ pub use self::{
     chat::ChatApplication,
     config::StompConfig,
     decode::{DecodeError, Decoded, Decoder},
-    destinations::{Destinations, Notice, QueueMessage, Route},
+    destinations::{Destinations, ERROR_QUEUE, Notice, QueueMessage, Route},
     frame::{Command, Frame, Headers},
     limits::FrameLimits,
     request::{AckMode, Acknowledge, Connect, SendFrame, Subscribe, Subscription},
