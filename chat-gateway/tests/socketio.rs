@@ -14,7 +14,8 @@ use chat_core::{
     Auth, Backend, Body, Chat, ClientMessageId, MemberChange, NewRoom, Retry, Role, RoomId, StoredMessage,
     UserId,
     auth::{Credentials, Principal},
-    memory::MemoryStore, testkit::TokenIsUser,
+    memory::MemoryStore,
+    testkit::TokenIsUser,
 };
 use chat_gateway::{
     GatewayConfig, Limits, Problem,

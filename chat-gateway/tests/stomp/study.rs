@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_core::{
-    Body, Chat, ChatBuilder, ClientMessageId, Content, JsonText, MemberChange, NewRoom, Role, RoomId, Session, Settings,
-    StoredMessage, UserId,
+    Body, Chat, ChatBuilder, ClientMessageId, Content, JsonText, MemberChange, NewRoom, Role, RoomId,
+    Session, Settings, StoredMessage, UserId,
     auth::{JwtAuth, JwtClaims, JwtConfig, JwtSigner},
     rate_limit::{LocalRateLimiter, RateLimits},
 };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_core::{
-    AppendOutcome, Backend, Chat, ChatBuilder, Draft, Durability, Head, MessageLog, Page, ReadQuery, Refusal, Result,
-    Retention, RoomId, SendFailure, Storage as _,
+    AppendOutcome, Backend, Chat, ChatBuilder, Draft, Durability, Head, MessageLog, Page, ReadQuery, Refusal,
+    Result, Retention, RoomId, SendFailure, Storage as _,
     fanout::{Fanout, FanoutEvent, Publication, Topic},
     memory::{MemoryFanout, MemoryStore},
 };

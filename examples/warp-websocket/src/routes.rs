@@ -13,20 +13,13 @@ pub(crate) fn all(
 ) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync + 'static {
     let hello = warp::path::end().and(warp::get()).map(|| "hello".into_response());
     let asked = chat.clone();
-    let health =
-        warp::path!("chat" / "health").and(warp::get()).then(move || health(asked.clone()));
+    let health = warp::path!("chat" / "health").and(warp::get()).then(move || health(asked.clone()));
     let asked = chat.clone();
     let rooms = warp::path!("rooms" / String)
         .and(warp::put())
         .and(warp::header::optional("authorization"))
         .then(move |room, authorization| enter(asked.clone(), room, authorization));
-    hello
-        .or(health)
-        .unify()
-        .or(rooms)
-        .unify()
-        .or(websocket::route(chat.clone(), config))
-        .unify()
+    hello.or(health).unify().or(rooms).unify().or(websocket::route(chat.clone(), config)).unify()
 }
 
 async fn health(chat: Chat) -> Response {

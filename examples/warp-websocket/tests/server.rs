@@ -208,11 +208,12 @@ async fn the_end_is_told_and_in_good_order() {
 async fn who_may_not_is_refused_and_what_breaks_the_rules_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let server = Program::start(folder.path(), "127.0.0.1:0");
-    for (headers, status) in [
-        ([("origin", "https://evil.example")], 403),
-        ([("authorization", "Basic x")], 401),
-    ] {
-        let Err(Error::Http(refused)) = server.open(&headers).await.map(|_| ()) else { panic!("{headers:?}") };
+    for (headers, status) in
+        [([("origin", "https://evil.example")], 403), ([("authorization", "Basic x")], 401)]
+    {
+        let Err(Error::Http(refused)) = server.open(&headers).await.map(|_| ()) else {
+            panic!("{headers:?}")
+        };
         assert_eq!(refused.status(), status);
     }
     let page = format!("http://{}", server.address);

@@ -22,8 +22,9 @@ use crate::options::Options;
 
 /// A layer that answers under `/socket.io`.
 pub(crate) fn layer(options: &Options) -> anyhow::Result<SocketIoLayer> {
-    let limits =
-        Limits::new().with_frame_bytes(options.socketio_bytes).with_connect_timeout(options.connect_timeout());
+    let limits = Limits::new()
+        .with_frame_bytes(options.socketio_bytes)
+        .with_connect_timeout(options.connect_timeout());
     let (layer, io) = socketio::builder(&limits)
         .ping_interval(options.ping_interval())
         .ping_timeout(options.ping_timeout())

@@ -69,8 +69,9 @@ impl Application for Topics {
         let subscriptions = Subscriptions::default();
         let commands = TopicCommands { topics: self.clone(), subscriptions: subscriptions.clone() };
         let at = self.posted.head();
-        let deliveries =
-            stream::unfold((self.posted.clone(), at, subscriptions), |(ring, at, subscriptions)| async move {
+        let deliveries = stream::unfold(
+            (self.posted.clone(), at, subscriptions),
+            |(ring, at, subscriptions)| async move {
                 let (deliveries, next) = match ring.next(at).await {
                     Ok(posted) => (deliveries(at, &posted, &subscriptions), at + 1),
                     Err(Lagged) => {
@@ -78,7 +79,8 @@ impl Application for Topics {
                     }
                 };
                 Some((stream::iter(deliveries), (ring, next, subscriptions)))
-            });
+            },
+        );
         Ok(Link::new(Box::new(commands), deliveries.flatten().boxed()))
     }
 }
