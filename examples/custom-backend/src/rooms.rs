@@ -168,7 +168,7 @@ impl Rooms for FileStore {
     async fn memberships(&self, user: &UserId, rooms: &[RoomId]) -> Result<Vec<Option<Member>>> {
         let (user, rooms) = (user.clone(), rooms.to_vec());
         self.run("read members", move |open| {
-            let member = |room| open.state.rooms.get(room)?.users.get(&user)?.known.member.clone();
+            let member = |room: &RoomId| open.state.rooms.get(room)?.users.get(&user)?.known.member.clone();
             Ok(rooms.iter().map(member).collect())
         })
         .await
@@ -195,7 +195,7 @@ impl Rooms for FileStore {
     async fn unread(&self, user: &UserId, rooms: &[RoomId]) -> Result<Vec<u64>> {
         let (user, rooms) = (user.clone(), rooms.to_vec());
         self.run("count unread", move |open| {
-            let unread = |room| open.state.rooms.get(room).map_or(0, |room| room.unread(&user));
+            let unread = |room: &RoomId| open.state.rooms.get(room).map_or(0, |room| room.unread(&user));
             Ok(rooms.iter().map(unread).collect())
         })
         .await
