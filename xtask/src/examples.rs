@@ -67,7 +67,9 @@ fn custom_backend(workspace: &Workspace) -> Result<()> {
         command.current_dir(&folder).arg("chat.jsonl");
         let said = process::output(command)?;
         print!("{said}");
-        let expected = format!("stored as number {run}; sent again, it is number {run}");
+        // The first entry says that somebody came.
+        let number = run + 1;
+        let expected = format!("stored as number {number}; sent again, it is number {number}");
         if !said.starts_with(&expected) || said.lines().count() != 1 + run {
             bail!("run {run} did not say: {expected}");
         }

@@ -2,8 +2,8 @@
 //! nobody knows whether it arrived, and shows what was said there in this run and in those before:
 //!
 //! ```text
-//! stored as number 1; sent again, it is number 1
-//! 1 ann: hello
+//! stored as number 2; sent again, it is number 2
+//! 2 ann: hello
 //! ```
 
 use std::env;

@@ -42,7 +42,7 @@ fn open(chat: Chat, config: &GatewayConfig, ws: Ws, headers: &HeaderMap) -> Resp
     let most = limits.frame_bytes.saturating_mul(2);
     let upgraded = ws.max_message_size(most).max_frame_size(most).on_upgrade(|socket| async move {
         let (sink, stream) = socket.split();
-        let incoming = stream.map(|message| message.map(incoming));
+        let incoming = stream.map(|message| message.map(|message| incoming(&message)));
         let outgoing = sink.with(|frame| ready(Ok::<_, warp::Error>(outgoing(frame))));
         json::serve(chat, credentials, limits, incoming, outgoing).await;
     });
@@ -54,7 +54,7 @@ fn open(chat: Chat, config: &GatewayConfig, ws: Ws, headers: &HeaderMap) -> Resp
     upgraded.into_response()
 }
 
-fn incoming(message: Message) -> Incoming {
+fn incoming(message: &Message) -> Incoming {
     match message.to_str() {
         Ok(text) => Incoming::Text(text.to_owned()),
         Err(()) if message.is_binary() => Incoming::Binary,

@@ -57,6 +57,7 @@ fn routes(options: &Options) -> Result<Router> {
         // As fast as they can.
         .with_limits(Limits::new().with_commands(1_000_000, 1_000_000))
         .with_heartbeat(options.stomp_heartbeat())
+        .with_heartbeat_tolerance(options.stomp_tolerance())
         .with_any_origin();
     let topics = Topics::new(options.topic_bytes);
     Ok(Router::new()

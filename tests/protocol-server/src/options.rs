@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Milliseconds between heart-beats of STOMP, in both directions; 0 for none.
     #[arg(long, default_value_t = 10_000)]
     stomp_heartbeat_ms: u64,
+    /// Milliseconds that a client of STOMP may be silent beyond twice what was agreed on.
+    #[arg(long, default_value_t = 60_000)]
+    stomp_tolerance_ms: u64,
     /// Bytes that all topics of STOMP keep for those who are behind.
     #[arg(long, default_value_t = 64 * 1024 * 1024)]
     pub(crate) topic_bytes: usize,
@@ -61,6 +64,10 @@ impl Options {
 
     pub(crate) const fn stomp_heartbeat(&self) -> Duration {
         Duration::from_millis(self.stomp_heartbeat_ms)
+    }
+
+    pub(crate) const fn stomp_tolerance(&self) -> Duration {
+        Duration::from_millis(self.stomp_tolerance_ms)
     }
 
     pub(crate) const fn ping_interval(&self) -> Duration {

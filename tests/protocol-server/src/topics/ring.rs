@@ -28,7 +28,7 @@ struct Kept<T> {
     bytes: usize,
 }
 
-impl<T> Ring<T> {
+impl<T: Send + Sync> Ring<T> {
     pub(super) fn new(max_bytes: usize) -> Self {
         let kept = Kept { items: VecDeque::new(), first: 0, bytes: 0 };
         Self { kept: Mutex::new(kept), head: watch::Sender::new(0), max_bytes }
