@@ -16,6 +16,21 @@ pub(crate) enum Origins {
     Any,
 }
 
+impl Origins {
+    /// Whether a page of this origin may connect to this host. Only browsers send an origin.
+    pub(crate) fn allow(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        let Some(origin) = origin else { return true };
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => listed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+            Self::Same => {
+                let page = origin.split_once("://").map(|(_, host)| host);
+                matches!((page, host), (Some(page), Some(host)) if page.eq_ignore_ascii_case(host))
+            }
+        }
+    }
+}
+
 /// How the routes behave.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -73,6 +88,19 @@ impl GatewayConfig {
     pub fn with_any_origin(mut self) -> Self {
         self.origins = Origins::Any;
         self
+    }
+
+    /// Whether a page may open a WebSocket here, from the headers `Origin` and `Host` of its request; in HTTP/2 the host stands in the
+    /// address. For servers of one's own: the routes for axum ask by themselves.
+    #[must_use]
+    pub fn allows_origin(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        self.origins.allow(origin, host)
+    }
+
+    /// The bounds of one connection.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Turns on `GET /metrics`, without a token, answered with what `render` returns.

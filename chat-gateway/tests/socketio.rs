@@ -1,12 +1,21 @@
 //! Socket.IO as its packets go over the wire, where a real client would behave too well. `tests/socketio` has the real one.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Extension;
 use chat_core::{
-    Body, Chat, ClientMessageId, MemberChange, NewRoom, Role, RoomId, StoredMessage, UserId,
-    memory::MemoryStore, testkit::TokenIsUser,
+    Auth, Backend, Body, Chat, ClientMessageId, MemberChange, NewRoom, Retry, Role, RoomId, StoredMessage,
+    UserId,
+    auth::{Credentials, Principal},
+    memory::MemoryStore,
+    testkit::TokenIsUser,
 };
 use chat_gateway::{
     GatewayConfig, Limits, Problem,
@@ -18,12 +27,20 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+#[path = "support/refusing_log.rs"]
+mod refusing_log;
+
 #[derive(Debug)]
 struct Lounge;
 
 impl Dialect for Lounge {
     fn request(&self, asked: &Asked<'_>) -> Result<Request, Problem> {
         match asked.event {
+            "say" => Ok(Request::Send {
+                room: asked.field("room")?,
+                client_id: asked.field("id")?,
+                content: chat_core::Content::text(asked.text("text")?),
+            }),
             "enter" => Ok(Request::Join { room: asked.field("room")?, after: None }),
             "count" => {
                 let user = asked.user().clone();
@@ -45,6 +62,10 @@ impl Dialect for Lounge {
     fn entry(&self, entry: &StoredMessage) -> Option<Emit> {
         let Some(Body::Text(text)) = entry.content.body() else { return None };
         Some(Emit::new("said", &text))
+    }
+
+    fn send_failed(&self, room: &RoomId, client_id: &ClientMessageId, problem: &Problem) -> Option<Emit> {
+        Some(Emit::new("failed", &json!([room, client_id, problem.code])))
     }
 }
 
@@ -93,7 +114,11 @@ async fn serve(limits: Limits) -> (Chat, String) {
 
 /// Every request brings a clone of `along`.
 async fn serve_with(limits: Limits, along: &Arc<()>) -> (Chat, String) {
-    let chat = Chat::builder().memory().storage(&MemoryStore::new()).auth(TokenIsUser).build().unwrap();
+    let builder = Chat::builder().memory().storage(&MemoryStore::new()).auth(TokenIsUser);
+    serve_chat(builder.build().unwrap(), limits, along).await
+}
+
+async fn serve_chat(chat: Chat, limits: Limits, along: &Arc<()>) -> (Chat, String) {
     let system = chat.system(UserId::new("system").unwrap());
     let room = RoomId::new("lounge").unwrap();
     system.create_room(NewRoom::new(room.clone())).await.unwrap();
@@ -202,4 +227,73 @@ async fn sockets_that_are_gone_leave_nothing_behind() {
         assert!(Instant::now() < end, "{} of {before}", Arc::strong_count(&opened));
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn what_was_accepted_and_is_not_stored_is_said_on_every_device() {
+    let chat = refusing_log::chat().auth(TokenIsUser).build().unwrap();
+    let (_chat, at) = serve_chat(chat, Limits::new(), &Arc::new(())).await;
+    let (phone, laptop) = (Polling::open(&at, "ann").await, Polling::open(&at, "ann").await);
+    phone.say(r#"421["say",{"room":"lounge","id":"c1","text":"accepted, and no more"}]"#).await;
+    let failed = r#"42["failed",["lounge","c1","busy"]]"#;
+    assert_eq!(laptop.poll().await, failed);
+    let mut told = String::new();
+    while !(told.contains(failed) && told.contains(r#"431["ok"]"#)) {
+        told += &phone.poll().await;
+    }
+}
+
+/// Lets everybody in from the third time on.
+#[derive(Debug, Default)]
+struct Waking(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Backend for Waking {
+    fn name(&self) -> &'static str {
+        "waking"
+    }
+
+    async fn health(&self) -> chat_core::Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Auth for Waking {
+    async fn authenticate(&self, credentials: &Credentials) -> chat_core::Result<Principal> {
+        if self.0.fetch_add(1, Ordering::Relaxed) < 2 {
+            let away = std::io::Error::other("password=hunter2");
+            return Err(chat_core::Error::backend("users", "authenticate", Retry::Later, away));
+        }
+        TokenIsUser.authenticate(credentials).await
+    }
+
+    async fn revalidate(&self, _: &Principal) -> chat_core::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_let_in_yet_waits_for_the_answer() {
+    let chat = Chat::builder().memory().auth(Waking::default()).build().unwrap();
+    let (_chat, at) = serve_chat(chat, Limits::new(), &Arc::new(())).await;
+    Polling::open(&at, "ann").await;
+}
+
+#[tokio::test]
+async fn who_cannot_be_let_in_in_time_loses_the_transport_without_a_word() {
+    let chat = Chat::builder().memory().auth(Waking::default()).build().unwrap();
+    let limits = Limits::new().with_connect_timeout(Duration::from_millis(200));
+    let (_chat, at) = serve_chat(chat, limits, &Arc::new(())).await;
+    let ann = Polling::handshake(&at, reqwest::Client::new(), "ann").await;
+    // The first answer may be a ping's.
+    let mut answers = Vec::new();
+    loop {
+        let answer = ann.http.get(&ann.url).send().await.unwrap();
+        if answer.status() != 200 {
+            break;
+        }
+        answers.push(answer.text().await.unwrap());
+    }
+    assert!(answers.iter().all(|answer| !answer.contains('4')), "{answers:?}");
 }

@@ -12,7 +12,7 @@ import { Inbox, inTime, startServer } from "./server.mjs";
 let server;
 const clients = [];
 afterEach(() => Promise.all(clients.splice(0).map((client) => client.deactivate({ force: true }))));
-before(async () => (server = await startServer("--stomp-heartbeat-ms", "400")));
+before(async () => (server = await startServer("--stomp-heartbeat-ms", "400", "--stomp-tolerance-ms", "100")));
 after(() => server.stop());
 
 const WAYS = {

@@ -13,6 +13,8 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Says something once, and listens nowhere.
+const CUSTOM_BACKEND: &str = "example-custom-backend";
 /// Where the quickstart keeps everything, if it is set.
 const DATABASE: &str = "DATABASE_URL";
 /// What is live between its processes, if it is set.
@@ -37,6 +39,7 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
             start_and_stop(alone(command))
         })?;
     }
+    steps.run(&format!("run {CUSTOM_BACKEND} twice on one file"), || custom_backend(workspace))?;
     steps.run("PostgreSQL and Redis for the examples", services::install_for_examples)?;
     steps.run(&format!("start and stop {QUICKSTART} on PostgreSQL"), || {
         let postgres = Running::postgres(workspace)?;
@@ -54,6 +57,24 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
             Ok(())
         },
     )
+}
+
+/// The second run finds what the first one stored.
+fn custom_backend(workspace: &Workspace) -> Result<()> {
+    let folder = fresh_folder(workspace, CUSTOM_BACKEND)?;
+    for run in 1..=2 {
+        let mut command = Command::new(workspace.program(CUSTOM_BACKEND));
+        command.current_dir(&folder).arg("chat.jsonl");
+        let said = process::output(command)?;
+        print!("{said}");
+        // The first entry says that somebody came.
+        let number = run + 1;
+        let expected = format!("stored as number {number}; sent again, it is number {number}");
+        if !said.starts_with(&expected) || said.lines().count() != 1 + run {
+            bail!("run {run} did not say: {expected}");
+        }
+    }
+    Ok(())
 }
 
 /// Without what is set for somebody else's sake.

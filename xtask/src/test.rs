@@ -72,9 +72,10 @@ pub(crate) fn run(steps: &mut Steps, workspace: &Workspace, options: TestOptions
     if install::npm_is_there() {
         steps.run("Socket.IO's own client", || {
             let (folder, server) = (root.join(SOCKETIO_TESTS), workspace.program(SOCKETIO));
+            let protocol_server = workspace.program(PROTOCOL_SERVER);
             npm_packages(&folder)?;
             node_tests(&node, &folder, &folder, |node| {
-                node.env("CHAT_SOCKETIO_BIN", &server);
+                node.env("CHAT_SOCKETIO_BIN", &server).env("CHAT_PROTOCOL_SERVER_BIN", &protocol_server);
             })
         })?;
     } else {

@@ -6,17 +6,10 @@ use crate::config::Origins;
 pub(crate) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    match origins {
-        Origins::Any => true,
-        Origins::Listed(listed) => listed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
-        Origins::Same => {
-            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-            // In HTTP/2 the host stands in the address.
-            let asked = host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
-            let page = origin.split_once("://").map(|(_, host)| host);
-            matches!((page, asked), (Some(page), Some(asked)) if page.eq_ignore_ascii_case(asked))
-        }
-    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // In HTTP/2 the host stands in the address.
+    let host = host.or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
+    origins.allow(Some(origin), host)
 }
 
 /// The same for what a page loads as a script or into a frame, which browsers ask for without an origin: where origins are listed, the

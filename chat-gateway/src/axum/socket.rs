@@ -20,9 +20,6 @@ use crate::{
     rest::bearer,
 };
 
-/// The subprotocol, confirmed to whoever asks for it.
-const SUBPROTOCOL: &str = "chat.v1";
-
 /// Read at a time: the default of 128 KiB is kept by every connection, and most of them are silent.
 const READ_BUFFER: usize = 4 * 1024;
 
@@ -51,7 +48,7 @@ pub(super) async fn upgrade(
     };
     let limits = config.limits.clone();
     upgrade
-        .protocols([SUBPROTOCOL])
+        .protocols([json::SUBPROTOCOL])
         .max_frame_size(limits.frame_bytes)
         .max_message_size(limits.frame_bytes)
         .read_buffer_size(READ_BUFFER)

@@ -11,18 +11,12 @@ use bytes::Bytes;
 use chat_core::{Actor, auth::Credentials};
 use serde::de::DeserializeOwned;
 
-use crate::{Problem, axum::Gateway};
+use crate::{Problem, axum::Gateway, json};
 
 /// The credentials of an `Authorization: Bearer …` header; `None` without one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<Credentials>, Problem> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    match token {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
-            Ok(Some(Credentials::token(token.trim())))
-        }
-        _ => Err(Problem::new("unauthenticated", "the header must be `Authorization: Bearer …`")),
-    }
+    // What is no text is no token either.
+    json::bearer(headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default()))
 }
 
 /// Who asks.

@@ -202,6 +202,10 @@ pub enum Refusal {
     ConnectError(String),
     /// Not with a word: it is connected, and disconnected at once.
     Disconnect,
+    /// Not yet. It is tried again until [`connect_timeout`](crate::Limits::connect_timeout) is over, and the client waits. Then it
+    /// loses its transport, and Socket.IO's own client comes back by itself as after any other loss. Where another namespace
+    /// of the same client keeps that transport, it is told by `connect_error`.
+    Later,
 }
 
 /// The event names and payloads of an application. Only [`request`](Self::request), [`answer`](Self::answer) and [`entry`](Self::entry)
@@ -219,10 +223,10 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
         handshake.token().map_or_else(Credentials::none, Credentials::token)
     }
 
-    /// How a client that is not let in is told so: by default by `connect_error`, with what is wrong. After that Socket.IO's own client
-    /// does not come back by itself: where the problem is `retryable`, such as while a server ends, it should call `connect` again.
+    /// How a client that is not let in is told so. By default [`Refusal::Later`] where the problem is `retryable`, such as a store that is
+    /// away, and by `connect_error` with what is wrong otherwise: after that Socket.IO's own client does not come back by itself.
     fn refusal(&self, problem: &Problem) -> Refusal {
-        Refusal::ConnectError(problem.message.clone())
+        if problem.retryable { Refusal::Later } else { Refusal::ConnectError(problem.message.clone()) }
     }
 
     /// What an event asks for.
@@ -237,8 +241,14 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// An entry of a followed room, the sender's own included. `None` for what these clients are not told. Made once for all of them.
     fn entry(&self, entry: &StoredMessage) -> Option<Emit>;
 
-    /// A live event that is not part of a room's log. Nothing, unless said otherwise: an application whose log only accepts what is sent
-    /// should say [`FanoutEvent::SendFailed`] here.
+    /// A message of this user's that a durable queue had accepted is not stored, and why. Nothing, unless said otherwise: an application whose
+    /// log only accepts what is sent should say it, on every device of the user's.
+    fn send_failed(&self, room: &RoomId, client_id: &ClientMessageId, problem: &Problem) -> Option<Emit> {
+        let _ = (room, client_id, problem);
+        None
+    }
+
+    /// Any other live event that is not part of a room's log. Nothing, unless said otherwise.
     fn notice(&self, event: &FanoutEvent) -> Option<Emit> {
         let _ = event;
         None

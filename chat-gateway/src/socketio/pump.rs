@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chat_core::{
     Event, RoomId, Session, SessionEvents,
+    fanout::FanoutEvent,
     session::{CloseReason, Closing, Hole, JoinOutcome, Joined},
 };
 use socketioxide::SocketError;
@@ -81,8 +82,18 @@ impl Pump {
                 }
                 self.say(dialect.left(&room)).await
             }
-            Event::Notice(notice) => self.say(dialect.notice(notice.value())).await,
+            Event::Notice(notice) => self.say(self.notice(notice.value())).await,
             _ => Ok(()),
+        }
+    }
+
+    fn notice(&self, event: &FanoutEvent) -> Option<super::Emit> {
+        let dialect = &self.mount.dialect;
+        match event {
+            FanoutEvent::SendFailed { room, client_id, user, reason } => {
+                dialect.send_failed(room, client_id, &reason.to_error(room, user).into())
+            }
+            event => dialect.notice(event),
         }
     }
 

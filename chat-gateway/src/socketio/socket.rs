@@ -1,15 +1,21 @@
 //! One socket, from its handshake to its end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use chat_core::{Chat, Session, SessionEvents};
+use chat_core::{Chat, Session, SessionEvents, auth::Credentials};
 use serde_json::Value;
 use socketioxide::{
     SocketIo,
     extract::{Event, SocketRef, TryData},
     handler::ConnectHandler as _,
 };
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
     Dialect, Handshake, Refusal,
@@ -29,6 +35,12 @@ use crate::{
 const WAITING: usize = 256;
 /// Bytes of them, as so many events of the greatest size.
 const WAITING_FRAMES: usize = 8;
+
+/// How soon it is tried again to let a client in: at first, and at most.
+const FIRST_TRY: Duration = Duration::from_millis(250);
+const LONGEST_TRY: Duration = Duration::from_secs(4);
+/// The transport's own end has to come first.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A dialect and the chat behind it.
 pub(super) struct Mount {
@@ -63,7 +75,7 @@ impl Mount {
         let request = socket.req_parts();
         let opened = if origin::allowed(&self.config.origins, &request.headers, &request.uri) {
             let credentials = self.dialect.credentials(&Handshake { auth, request });
-            self.chat.connect(&credentials).await.map_err(|error| dialect::problem(&error))
+            self.connect(&credentials).await
         } else {
             Err(Problem::new("forbidden", "this page may not connect"))
         };
@@ -74,11 +86,37 @@ impl Mount {
                 match self.dialect.refusal(&problem) {
                     Refusal::ConnectError(message) => return Err(message),
                     Refusal::Disconnect => None,
+                    Refusal::Later => return Err(problem.message),
                 }
             }
         };
         socket.extensions.insert::<Waiting>(Arc::new(Mutex::new(opened)));
         Ok(())
+    }
+
+    /// Tries again for as long as the dialect wants it and the client's transport waits. That ends without a word, which Socket.IO's own
+    /// client takes for a loss; a `connect_error` it would take for an answer.
+    async fn connect(&self, credentials: &Credentials) -> Result<(Session, SessionEvents), Problem> {
+        let end = Instant::now() + self.config.limits.connect_timeout + GRACE;
+        let mut wait = FIRST_TRY;
+        loop {
+            let problem = match self.chat.connect(credentials).await {
+                Ok(opened) => return Ok(opened),
+                Err(error) => dialect::problem(&error),
+            };
+            if self.dialect.refusal(&problem) != Refusal::Later {
+                return Err(problem);
+            }
+            // Not all who wait at the same time.
+            let pause = wait.mul_f64(0.5 + fastrand::f64()).max(problem.retry_after.unwrap_or_default());
+            if Instant::now() + pause >= end {
+                sleep_until(end).await;
+                return Err(problem);
+            }
+            observe::error(problem.code);
+            sleep(pause).await;
+            wait = (wait * 2).min(LONGEST_TRY);
+        }
     }
 
     /// Puts the client's events into a queue, in their order. What the socket keeps does not keep the socket.

@@ -1,4 +1,9 @@
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axum::{extract::ConnectInfo, http::request::Parts};
 
 use crate::config::Origins;
 
@@ -24,16 +29,32 @@ pub struct SockJsConfig {
     pub request_bytes: usize,
     /// Messages from a client that wait for the handler. Default [`SockJsConfig::INCOMING_MESSAGES`].
     pub incoming_messages: usize,
+    /// Bytes of them, each counted with 64 more; one that is larger waits alone. Beside them there is one request that is being
+    /// read. Default [`SockJsConfig::INCOMING_BYTES`].
+    pub incoming_bytes: usize,
     /// Bytes that wait for a client, each message counted with 64 more; one that is larger waits alone. Default
     /// [`SockJsConfig::OUTGOING_BYTES`].
     pub outgoing_bytes: usize,
-    /// Sessions of this service at once; one more is answered with status 503. Default [`SockJsConfig::SESSIONS`].
+    /// Sessions of this service at once, those included that nobody came back for yet; one more is answered with status 503. Each holds at
+    /// most what the bounds above say. Default [`SockJsConfig::SESSIONS`].
     pub sessions: usize,
+    /// The same for one [peer](Self::with_peer). Default [`SockJsConfig::SESSIONS_PER_PEER`].
+    pub sessions_per_peer: usize,
     /// Where the iframe page finds the client's script. Default [`SockJsConfig::CLIENT_URL`].
     pub client_url: String,
     /// WebSocket subprotocols, one of which is confirmed to a client that asks for it. Default none.
     pub subprotocols: Vec<String>,
     pub(super) origins: Origins,
+    pub(super) peer: PeerOf,
+}
+
+/// By which address a request's peer is told apart.
+pub(super) type PeerOf = fn(&Parts) -> Option<IpAddr>;
+
+/// The address of the connection, where the server notes it.
+fn connection(request: &Parts) -> Option<IpAddr> {
+    let connection = request.extensions.get::<ConnectInfo<SocketAddr>>();
+    connection.map(|ConnectInfo(address)| address.ip())
 }
 
 impl SockJsConfig {
@@ -49,10 +70,15 @@ impl SockJsConfig {
     pub const REQUEST_BYTES: usize = 256 * 1024;
     /// Default of [`SockJsConfig::incoming_messages`]: 64.
     pub const INCOMING_MESSAGES: usize = 64;
+    /// Default of [`SockJsConfig::incoming_bytes`]: 256 KiB.
+    pub const INCOMING_BYTES: usize = 256 * 1024;
     /// Default of [`SockJsConfig::outgoing_bytes`]: 256 KiB.
     pub const OUTGOING_BYTES: usize = 256 * 1024;
     /// Default of [`SockJsConfig::sessions`]: 10,000.
     pub const SESSIONS: usize = 10_000;
+    /// Default of [`SockJsConfig::sessions_per_peer`]: as many as there are at all, since everybody behind one proxy is one peer unless
+    /// [`SockJsConfig::with_peer`] knows better.
+    pub const SESSIONS_PER_PEER: usize = Self::SESSIONS;
     /// Default of [`SockJsConfig::client_url`]. Only pages of browsers from before 2012 load it; serve it yourself where
     /// those matter and no other host is to be asked.
     pub const CLIENT_URL: &str = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js";
@@ -69,11 +95,14 @@ impl SockJsConfig {
             response_limit_bytes: Self::RESPONSE_LIMIT_BYTES,
             request_bytes: Self::REQUEST_BYTES,
             incoming_messages: Self::INCOMING_MESSAGES,
+            incoming_bytes: Self::INCOMING_BYTES,
             outgoing_bytes: Self::OUTGOING_BYTES,
             sessions: Self::SESSIONS,
+            sessions_per_peer: Self::SESSIONS_PER_PEER,
             client_url: Self::CLIENT_URL.to_owned(),
             subprotocols: Vec::new(),
             origins: Origins::Any,
+            peer: connection,
         }
     }
 
@@ -134,10 +163,33 @@ impl SockJsConfig {
         self
     }
 
+    /// With another bound of [`incoming_bytes`](Self::incoming_bytes).
+    #[must_use]
+    pub const fn with_incoming_bytes(mut self, bytes: usize) -> Self {
+        self.incoming_bytes = bytes;
+        self
+    }
+
     /// With another bound of [`sessions`](Self::sessions).
     #[must_use]
     pub const fn with_sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
+        self
+    }
+
+    /// With another bound of [`sessions_per_peer`](Self::sessions_per_peer).
+    #[must_use]
+    pub const fn with_sessions_per_peer(mut self, sessions: usize) -> Self {
+        self.sessions_per_peer = sessions;
+        self
+    }
+
+    /// Tells peers apart by another address, such as that of a header which a proxy of yours sets; without one, nothing is counted. Unless
+    /// set, it is the connection's, where the server notes it (`into_make_service_with_connect_info::<SocketAddr>()`). Addresses of IPv6
+    /// with the same first 64 bits are one peer.
+    #[must_use]
+    pub const fn with_peer(mut self, peer: fn(&Parts) -> Option<IpAddr>) -> Self {
+        self.peer = peer;
         self
     }
 

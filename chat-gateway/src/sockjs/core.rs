@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{MutexGuard as AsyncMutexGuard, Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
@@ -19,12 +19,17 @@ const MESSAGE_COST: usize = 64;
 /// How long a request waits for the one before it to go, where that one broke off and the news is still under way.
 const TAKEOVER: Duration = Duration::from_millis(50);
 
+/// A message from the client, with its share of the bytes that may wait.
+pub(super) type Incoming = (String, OwnedSemaphorePermit);
+
 #[derive(Debug)]
 pub(super) struct Core {
     config: Arc<SockJsConfig>,
     state: Mutex<State>,
     /// Bytes for which there is room; closed with the session.
     room: Semaphore,
+    /// Bytes from the client for which there is room.
+    incoming_room: Arc<Semaphore>,
     /// Orders requests that send.
     sending: tokio::sync::Mutex<()>,
     /// Wakes the request that waits for messages.
@@ -42,7 +47,7 @@ struct State {
     opened: bool,
     close: Option<Close>,
     waiting: VecDeque<(String, usize)>,
-    incoming: Option<mpsc::Sender<String>>,
+    incoming: Option<mpsc::Sender<Incoming>>,
     attached: bool,
     /// Since when no request waits for messages.
     idle_since: Instant,
@@ -59,7 +64,7 @@ pub(super) enum Next {
 
 impl Core {
     /// A session, and what its client sends.
-    pub(super) fn new(config: &Arc<SockJsConfig>) -> (Arc<Self>, mpsc::Receiver<String>) {
+    pub(super) fn new(config: &Arc<SockJsConfig>) -> (Arc<Self>, mpsc::Receiver<Incoming>) {
         let (incoming, messages) = mpsc::channel(config.incoming_messages.max(1));
         let state = State {
             opened: false,
@@ -72,7 +77,8 @@ impl Core {
         let core = Self {
             config: config.clone(),
             state: Mutex::new(state),
-            room: Semaphore::new(capacity(config) as usize),
+            room: Semaphore::new(capacity(config.outgoing_bytes) as usize),
+            incoming_room: Arc::new(Semaphore::new(capacity(config.incoming_bytes) as usize)),
             sending: tokio::sync::Mutex::default(),
             frames: Notify::new(),
             attendance: Notify::new(),
@@ -103,8 +109,7 @@ impl Core {
 
     /// Lets a text wait for the client, once there is room.
     pub(super) async fn send(&self, text: String) -> Result<(), SessionEnded> {
-        let cost = u32::try_from(text.len().saturating_add(MESSAGE_COST)).unwrap_or(u32::MAX);
-        let cost = cost.min(capacity(&self.config));
+        let cost = cost(&text, self.config.outgoing_bytes);
         match timeout(self.config.write_timeout, self.room.acquire_many(cost)).await {
             Ok(Ok(room)) => room.forget(),
             Ok(Err(_)) => return Err(SessionEnded),
@@ -123,26 +128,23 @@ impl Core {
         Ok(())
     }
 
-    /// Hands what a client sent to the handler, once there is room. What comes after the end is dropped.
-    pub(super) async fn deliver(&self, messages: Vec<String>) -> Result<(), SessionEnded> {
-        let all = async {
-            let _in_order = self.sending.lock().await;
-            let Some(incoming) = self.lock().incoming.clone() else { return };
-            for message in messages {
-                // A handler that reads no more has no use for the rest.
-                if incoming.send(message).await.is_err() {
-                    return;
-                }
-            }
-        };
+    /// Waits until no other request sends; `None` once the session is over.
+    pub(super) async fn turn(&self) -> Result<Option<Turn<'_>>, SessionEnded> {
         tokio::select! {
             biased;
-            () = self.closed() => Ok(()),
-            done = timeout(self.config.write_timeout, all) => done.map_err(|_| {
-                // Some of the messages may have been handed over: there is no way to say which.
-                self.interrupt();
-                SessionEnded
-            }),
+            () = self.closed() => Ok(None),
+            locked = timeout(self.config.write_timeout, self.sending.lock()) => match locked {
+                Ok(in_order) => Ok(Some(Turn { core: self, _in_order: in_order })),
+                Err(_) => Err(SessionEnded),
+            },
+        }
+    }
+
+    /// The same with [what it brings](Turn::deliver), where that is there already.
+    pub(super) async fn deliver(&self, messages: Vec<String>) -> Result<(), SessionEnded> {
+        match self.turn().await? {
+            Some(turn) => turn.deliver(messages).await,
+            None => Ok(()),
         }
     }
 
@@ -240,8 +242,47 @@ impl Core {
     }
 }
 
-fn capacity(config: &SockJsConfig) -> u32 {
-    u32::try_from(config.outgoing_bytes.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
+fn capacity(bytes: usize) -> u32 {
+    u32::try_from(bytes.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
+}
+
+/// What a message is counted with where so many bytes may wait: one that is larger takes all of them.
+fn cost(text: &str, bytes: usize) -> u32 {
+    u32::try_from(text.len().saturating_add(MESSAGE_COST)).unwrap_or(u32::MAX).min(capacity(bytes))
+}
+
+/// The one request that may send. What the others carry is not even read before it is done.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    core: &'a Core,
+    _in_order: AsyncMutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// Hands what a client sent to the handler, once there is room. What comes after the end is dropped.
+    pub(super) async fn deliver(self, messages: Vec<String>) -> Result<(), SessionEnded> {
+        let core = self.core;
+        let all = async {
+            let Some(incoming) = core.lock().incoming.clone() else { return };
+            for message in messages {
+                let cost = cost(&message, core.config.incoming_bytes);
+                let Ok(share) = core.incoming_room.clone().acquire_many_owned(cost).await else { return };
+                // A handler that reads no more has no use for the rest.
+                if incoming.send((message, share)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = core.closed() => Ok(()),
+            done = timeout(core.config.write_timeout, all) => done.map_err(|_| {
+                // Some of the messages may have been handed over: there is no way to say which.
+                core.interrupt();
+                SessionEnded
+            }),
+        }
+    }
 }
 
 /// The one request that waits for messages. Dropped before it [finished](Receiver::finish), it ends the session.

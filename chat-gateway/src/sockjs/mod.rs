@@ -23,7 +23,10 @@
 //!   something else. What was sent before is delivered first.
 //! - A client that does not fetch what waits for it holds up [`SockJsSender::send`], and after
 //!   [`write_timeout`](SockJsConfig::write_timeout) its session ends. A handler that does not read holds up its client in the
-//!   same way. Both queues are bounded in the [configuration](SockJsConfig).
+//!   same way. Both queues are bounded in the [configuration](SockJsConfig), by their bytes too.
+//! - Requests of one session that send take turns, in the order in which they came: what the next one carries is not read before.
+//! - There are so many [sessions](SockJsConfig::sessions), and so many of [one peer](SockJsConfig::sessions_per_peer); one that nobody comes back
+//!   for counts until its timeout.
 //! - A session without a request that waits for messages ends after [`session_timeout`](SockJsConfig::session_timeout). A
 //!   request that breaks off ends its session at once: nobody knows what of the answer arrived.
 //! - Over HTTP all requests of a session must reach the same process. A balancer can go by the path's first segment after the
@@ -46,6 +49,7 @@ mod frame;
 mod headers;
 mod pages;
 mod payload;
+mod places;
 mod receive;
 mod router;
 mod send;

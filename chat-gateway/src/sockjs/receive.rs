@@ -92,7 +92,7 @@ pub(super) async fn receive(service: &Arc<Service>, session: &str, kind: Kind, r
         query: request.uri.query().map(str::to_owned),
         subprotocol: None,
     };
-    let Ok(core) = service.session_or_new(session, opening) else {
+    let Ok(core) = service.session_or_new(session, request, opening) else {
         return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Too many sessions");
     };
     let receiver = core.attach().await;

@@ -9,11 +9,13 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::{
     headers::{PLAIN, answer, empty},
     payload::{self, BadPayload},
     service::Service,
+    session::SessionEnded,
 };
 
 /// How such a request is answered.
@@ -30,8 +32,17 @@ pub(super) async fn send(service: &Arc<Service>, session: &str, kind: Kind, requ
     let Some(core) = service.session(session) else {
         return answer(StatusCode::NOT_FOUND, PLAIN, "No such session");
     };
-    let Ok(body) = to_bytes(request.into_body(), service.config.request_bytes).await else {
-        return answer(StatusCode::PAYLOAD_TOO_LARGE, PLAIN, "Payload too large.");
+    // One request of a session is read after the other, however many come at once.
+    let turn = match core.turn().await {
+        Ok(Some(turn)) => turn,
+        Ok(None) => return taken(kind),
+        Err(SessionEnded) => return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Too slow"),
+    };
+    let read = to_bytes(request.into_body(), service.config.request_bytes);
+    let body = match timeout(service.config.write_timeout, read).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return answer(StatusCode::PAYLOAD_TOO_LARGE, PLAIN, "Payload too large."),
+        Err(_) => return answer(StatusCode::REQUEST_TIMEOUT, PLAIN, "Too slow"),
     };
     let messages = match kind {
         Kind::Jsonp if is_form => form(&body),
@@ -42,9 +53,13 @@ pub(super) async fn send(service: &Arc<Service>, session: &str, kind: Kind, requ
         Ok(messages) => messages,
         Err(bad) => return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, bad.text()),
     };
-    if core.deliver(messages).await.is_err() {
+    if turn.deliver(messages).await.is_err() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Too slow");
     }
+    taken(kind)
+}
+
+fn taken(kind: Kind) -> Response {
     match kind {
         Kind::Xhr => {
             let mut response = empty(StatusCode::NO_CONTENT);

@@ -6,10 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use axum::http::request::Parts;
 use futures::future::{BoxFuture, join};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Close, SockJsConfig, SockJsSession, core::Core, pages::Iframe, session::Opening};
+use super::{
+    Close, SockJsConfig, SockJsSession,
+    core::Core,
+    pages::Iframe,
+    places::{Full, Place, Places},
+    session::Opening,
+};
 
 type Handler = Box<dyn Fn(SockJsSession) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -19,24 +25,14 @@ pub(super) struct Service {
     pub(super) iframe: Iframe,
     handler: Handler,
     sessions: Mutex<HashMap<String, Arc<Core>>>,
-    places: Arc<Semaphore>,
-}
-
-/// There are as many sessions as there may be.
-#[derive(Debug)]
-pub(super) struct Full;
-
-/// The right to one session. Dropped with it.
-#[derive(Debug)]
-pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    places: Arc<Places>,
 }
 
 impl Service {
     pub(super) fn new(config: SockJsConfig, handler: Handler) -> Arc<Self> {
         Arc::new(Self {
             iframe: Iframe::new(&config.client_url),
-            places: Arc::new(Semaphore::new(config.sessions.min(Semaphore::MAX_PERMITS))),
+            places: Places::new(config.sessions, config.sessions_per_peer),
             config: Arc::new(config),
             handler,
             sessions: Mutex::default(),
@@ -47,9 +43,8 @@ impl Service {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn place(&self) -> Result<Place, Full> {
-        let permit = self.places.clone().try_acquire_owned().map_err(|_| Full)?;
-        Ok(Place { _permit: permit })
+    pub(super) fn place(&self, request: &Parts) -> Result<Place, Full> {
+        self.places.take((self.config.peer)(request))
     }
 
     /// The session of this name.
@@ -61,13 +56,14 @@ impl Service {
     pub(super) fn session_or_new(
         self: &Arc<Self>,
         id: &str,
+        request: &Parts,
         opening: impl FnOnce() -> Opening,
     ) -> Result<Arc<Core>, Full> {
         let mut sessions = self.lock();
         if let Some(core) = sessions.get(id) {
             return Ok(core.clone());
         }
-        let place = self.place()?;
+        let place = self.place(request)?;
         let (core, incoming) = Core::new(&self.config);
         sessions.insert(id.to_owned(), core.clone());
         drop(sessions);

@@ -11,7 +11,10 @@ use axum::http::HeaderMap;
 use futures::{Sink, Stream, sink};
 use tokio::sync::mpsc;
 
-use super::{Close, core::Core};
+use super::{
+    Close,
+    core::{Core, Incoming},
+};
 
 /// The session is over: nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +57,12 @@ pub struct Opening {
 /// One client: the stream of what it sends, which ends with the session. Over when the handler returns.
 pub struct SockJsSession {
     core: Arc<Core>,
-    incoming: mpsc::Receiver<String>,
+    incoming: mpsc::Receiver<Incoming>,
     opening: Opening,
 }
 
 impl SockJsSession {
-    pub(super) const fn new(core: Arc<Core>, incoming: mpsc::Receiver<String>, opening: Opening) -> Self {
+    pub(super) const fn new(core: Arc<Core>, incoming: mpsc::Receiver<Incoming>, opening: Opening) -> Self {
         Self { core, incoming, opening }
     }
 
@@ -80,7 +83,7 @@ impl Stream for SockJsSession {
     type Item = String;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<String>> {
-        self.incoming.poll_recv(context)
+        self.incoming.poll_recv(context).map(|message| message.map(|(text, _)| text))
     }
 }
 

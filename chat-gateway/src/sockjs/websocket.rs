@@ -57,7 +57,7 @@ pub(super) async fn upgrade(service: &Arc<Service>, request: Request, raw: bool)
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let Ok(place) = service.place() else {
+    let Ok(place) = service.place(&parts) else {
         return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Too many sessions");
     };
     let config = service.config.clone();

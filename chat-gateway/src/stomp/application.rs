@@ -58,7 +58,7 @@ pub trait Commands: Send {
     /// Why there is none.
     async fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), Problem>;
 
-    /// Ends one. Nothing is delivered by it from here on.
+    /// Ends one. What the deliveries still have for it is not delivered.
     ///
     /// # Errors
     /// Why the connection ends.

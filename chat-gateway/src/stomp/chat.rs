@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chat_core::{
     Chat, Cursor, EncodingSlot, Event, JoinRequest, LiveEntry, LivePage, RoomId, Session, SessionEvents,
     UserId,
+    fanout::FanoutEvent,
     session::{JoinOutcome, Joined, LeftReason},
 };
 use futures::{StreamExt, stream};
@@ -183,15 +184,7 @@ impl<D: Destinations> Deliveries<D> {
             Event::Resync { room, page: Some(page), .. } => self.page(&room, &page, "limited"),
             Event::Reset { room, page } => self.page(&room, &page, "reset"),
             Event::Left { room, reason } => self.left(&room, reason),
-            Event::Notice(notice) => match self.destinations.notice(&self.user, notice.value()) {
-                Some(Notice::Room { room, body }) => {
-                    for subscription in self.routes.followers(&room) {
-                        self.message(subscription, body.clone(), None);
-                    }
-                }
-                Some(Notice::Queue(message)) => self.tell(&message, None),
-                None => {}
-            },
+            Event::Notice(notice) => self.notice(notice.value()),
             Event::Closing(closing) => {
                 let goodbye = Goodbye::from(closing);
                 let mut problem = Problem::new(goodbye.code, goodbye.message);
@@ -200,6 +193,25 @@ impl<D: Destinations> Deliveries<D> {
             }
             // Entries follow, or there is nothing that the protocol could say.
             _ => {}
+        }
+    }
+
+    fn notice(&mut self, event: &FanoutEvent) {
+        if let FanoutEvent::SendFailed { room, client_id, user, reason } = event {
+            let problem = Problem::from(reason.to_error(room, user));
+            if let Some(message) = self.destinations.send_failed(&self.user, room, client_id, &problem) {
+                self.tell(&message, Some(&Refusal { code: problem.code, receipt: None }));
+            }
+            return;
+        }
+        match self.destinations.notice(&self.user, event) {
+            Some(Notice::Room { room, body }) => {
+                for subscription in self.routes.followers(&room) {
+                    self.message(subscription, body.clone(), None);
+                }
+            }
+            Some(Notice::Queue(message)) => self.tell(&message, None),
+            None => {}
         }
     }
 

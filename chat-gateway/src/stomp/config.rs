@@ -15,6 +15,8 @@ pub struct StompConfig {
     /// How often the server speaks at least, and wants to hear from its client, where the client agrees. Default
     /// [`StompConfig::HEARTBEAT`].
     pub heartbeat: Duration,
+    /// How much longer than twice what was agreed on a client may be silent. Default [`StompConfig::HEARTBEAT_TOLERANCE`].
+    pub heartbeat_tolerance: Duration,
     /// How often the transport is pinged, whatever the client agreed to: one of which nothing is heard for twice that and
     /// [`idle_slack`](Limits::idle_slack) counts as gone. `None` for transports without pings, or that look after it themselves,
     /// such as SockJS. Default [`StompConfig::PING_INTERVAL`].
@@ -31,6 +33,10 @@ pub struct StompConfig {
 impl StompConfig {
     /// Default of [`StompConfig::heartbeat`]: 10 s.
     pub const HEARTBEAT: Duration = Duration::from_secs(10);
+    /// Default of [`StompConfig::heartbeat_tolerance`]: 60 s. Browsers run the timers of a page in the background
+    /// [once a minute](https://developer.chrome.com/blog/timer-throttling-in-chrome-88), and a page's heart-beats are such timers. Pings it
+    /// answers at once, so that on a transport with pings a client which is gone is noticed sooner.
+    pub const HEARTBEAT_TOLERANCE: Duration = Duration::from_secs(60);
     /// Default of [`StompConfig::ping_interval`]: 25 s.
     pub const PING_INTERVAL: Duration = Duration::from_secs(25);
     /// Default of [`StompConfig::subscriptions`]: 200.
@@ -47,6 +53,7 @@ impl StompConfig {
             frames: FrameLimits::new(),
             limits: Limits::new(),
             heartbeat: Self::HEARTBEAT,
+            heartbeat_tolerance: Self::HEARTBEAT_TOLERANCE,
             ping_interval: Some(Self::PING_INTERVAL),
             subscriptions: Self::SUBSCRIPTIONS,
             transactions: Self::TRANSACTIONS,
@@ -73,6 +80,13 @@ impl StompConfig {
     #[must_use]
     pub const fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat;
+        self
+    }
+
+    /// With another [`heartbeat_tolerance`](Self::heartbeat_tolerance).
+    #[must_use]
+    pub const fn with_heartbeat_tolerance(mut self, tolerance: Duration) -> Self {
+        self.heartbeat_tolerance = tolerance;
         self
     }
 

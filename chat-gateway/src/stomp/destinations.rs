@@ -3,11 +3,17 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_core::{
-    RoomId, Session, StoredMessage, UserId, auth::Credentials, fanout::FanoutEvent, session::LeftReason,
+    ClientMessageId, RoomId, Session, StoredMessage, UserId, auth::Credentials, fanout::FanoutEvent,
+    session::LeftReason,
 };
+use serde_json::json;
 
 use super::{Connect, SendFrame};
 use crate::Problem;
+
+/// The queue on which a user is told of messages that were not stored, unless [`Destinations::send_failed`] says otherwise: an application
+/// whose log only accepts what is sent routes a destination of each user's own to it.
+pub const ERROR_QUEUE: &str = "errors";
 
 /// What a subscription follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +105,29 @@ pub trait Destinations: Send + Sync + 'static {
     fn refused(&self, user: &UserId, problem: &Problem, frame: &SendFrame) -> Option<QueueMessage> {
         let _ = (user, problem, frame);
         None
+    }
+
+    /// How it is told that a message of this user's which a durable queue had accepted is not stored. Unless overridden, by JSON on the queue
+    /// [`ERROR_QUEUE`], as the JSON protocol says it: `room`, `clientId`, `code`, `message`, `retryable` and perhaps `retryAfterMs`. Every
+    /// connection of the user's that follows the queue gets it.
+    ///
+    /// The message gets the header `code`.
+    fn send_failed(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        client_id: &ClientMessageId,
+        problem: &Problem,
+    ) -> Option<QueueMessage> {
+        let _ = user;
+        let mut body = json!({
+            "type": "sendFailed", "room": room, "clientId": client_id, "code": problem.code,
+            "message": problem.message, "retryable": problem.retryable,
+        });
+        if let Some(ms) = problem.retry_after_ms() {
+            body["retryAfterMs"] = ms.into();
+        }
+        Some(QueueMessage::new(ERROR_QUEUE, body.to_string()))
     }
 
     /// How it is told that the server ended the subscription of a room, such as because the user is no longer a member.

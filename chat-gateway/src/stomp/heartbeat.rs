@@ -36,9 +36,9 @@ impl Beats {
         self.to_client.map(|every| (every - every / 10).max(Duration::from_millis(1)))
     }
 
-    /// After how long a silent client counts as gone: a beat may be late.
-    pub(super) fn silence(self) -> Duration {
-        self.from_client.map_or(Duration::MAX, |every| every * 2 + Duration::from_millis(100))
+    /// After how long a silent client counts as gone: a beat may be late, and so much later.
+    pub(super) fn silence(self, tolerance: Duration) -> Duration {
+        self.from_client.map_or(Duration::MAX, |every| (every * 2).saturating_add(tolerance))
     }
 }
 

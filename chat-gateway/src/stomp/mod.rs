@@ -41,6 +41,11 @@
 //!   comes.
 //! - `client` and `client-individual` are taken, and their `ACK` and `NACK` checked; nothing hangs on them. Where a client
 //!   stands is its cursor.
+//! - What a durable queue had accepted and is not stored is told on the user's queue [`ERROR_QUEUE`], unless
+//!   [`Destinations::send_failed`] says otherwise.
+//! - Nothing is delivered to a subscription after the receipt of its `UNSUBSCRIBE`.
+//! - A client's heart-beats may be late by [`heartbeat_tolerance`](StompConfig::heartbeat_tolerance): browsers slow the timers of pages in the
+//!   background. Those are noticed to be gone by the pings of a plain WebSocket ([`ping_interval`](StompConfig::ping_interval)).
 //! - A client that does not read holds up nobody: its rooms wait in their shared memory. One that takes nothing for
 //!   [`write_timeout`](crate::Limits::write_timeout) loses its connection.
 //!
@@ -77,7 +82,7 @@ pub use self::{
     chat::ChatApplication,
     config::StompConfig,
     decode::{DecodeError, Decoded, Decoder},
-    destinations::{Destinations, Notice, QueueMessage, Route},
+    destinations::{Destinations, ERROR_QUEUE, Notice, QueueMessage, Route},
     frame::{Command, Frame, Headers},
     limits::FrameLimits,
     request::{AckMode, Acknowledge, Connect, SendFrame, Subscribe, Subscription},

@@ -1,6 +1,12 @@
 //! What a client's frames ask for.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 
@@ -29,21 +35,31 @@ pub enum AckMode {
 }
 
 /// A subscription, by which messages are [delivered](super::Message). Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Subscription {
     inner: Arc<Inner>,
 }
 
-#[derive(PartialEq, Eq)]
 struct Inner {
     id: String,
     destination: String,
     ack: AckMode,
+    over: AtomicBool,
 }
+
+/// Two are the same if the client's words for them are.
+impl PartialEq for Subscription {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (&self.inner, &other.inner);
+        (&one.id, &one.destination, one.ack) == (&other.id, &other.destination, other.ack)
+    }
+}
+
+impl Eq for Subscription {}
 
 impl Subscription {
     pub(super) fn new(id: String, destination: String, ack: AckMode) -> Self {
-        Self { inner: Arc::new(Inner { id, destination, ack }) }
+        Self { inner: Arc::new(Inner { id, destination, ack, over: AtomicBool::new(false) }) }
     }
 
     /// The client's name for it, unique on its connection. Version 1.0 knows subscriptions without: there it is the
@@ -57,6 +73,15 @@ impl Subscription {
     #[must_use]
     pub fn destination(&self) -> &str {
         &self.inner.destination
+    }
+
+    /// The client ended it: what comes by it from now on is not delivered. Another one of the same id is none of its clones.
+    pub(super) fn end(&self) {
+        self.inner.over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.inner.over.load(Ordering::Acquire)
     }
 
     /// What the client confirms.

@@ -90,7 +90,8 @@ where
     let pings = config.ping_interval;
     let writer = Writer { wire, deliveries, replies: queue, every: beats.every(), pings, version };
     let writer = tokio::spawn(writer.run());
-    connection.read(commands, replies, beats.silence().min(config.silence())).await;
+    let silence = beats.silence(config.heartbeat_tolerance).min(config.silence());
+    connection.read(commands, replies, silence).await;
     match writer.await {
         Ok(true) => connection.reader.linger().await,
         Ok(false) => {}
@@ -187,7 +188,12 @@ where
                 }
                 done.map(|()| true)
             }
-            Step::Unsubscribe(subscription) => commands.unsubscribe(&subscription).await.map(|()| true),
+            Step::Unsubscribe(subscription) => {
+                let done = commands.unsubscribe(&subscription).await;
+                // Before the receipt: what is on its way to the writer by then stays there.
+                subscription.end();
+                done.map(|()| true)
+            }
             Step::Do(held) => all(commands, &held).await,
         };
         match done {

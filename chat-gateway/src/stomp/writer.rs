@@ -170,6 +170,8 @@ impl<O: Sink<Outgoing>> Writer<O> {
     async fn feed(&mut self, reply: Reply) -> Result<Option<Last>, Broken> {
         match reply {
             Reply::Frame(frame) => self.wire.feed(Outgoing::Data(frame)).await?,
+            // Nothing comes after the receipt of `UNSUBSCRIBE`.
+            Reply::Message(message) if message.subscription.is_over() => {}
             Reply::Message(message) => self.wire.feed(Outgoing::Data(self.encode(&message))).await?,
             Reply::Problem(problem) => return Ok(Some(Last::error(self.version, &problem, None))),
             Reply::Close(last) => return Ok(Some(last)),

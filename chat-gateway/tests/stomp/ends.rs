@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use chat_core::{Settings, auth::JwtClaims};
 use chat_gateway::{
     Limits,
-    stomp::{Command, FrameLimits, StompConfig},
+    stomp::{Command, Frame, FrameLimits, StompConfig},
 };
 
 use crate::{
@@ -101,16 +101,39 @@ async fn a_client_that_does_not_connect_is_closed() {
 
 #[tokio::test]
 async fn who_promises_to_speak_and_does_not_is_closed() {
-    let config = StompConfig::new().with_heartbeat(Duration::from_millis(50));
+    let config = StompConfig::new()
+        .with_heartbeat(Duration::from_millis(50))
+        .with_heartbeat_tolerance(Duration::from_millis(100));
     let server = Server::with(config, Settings::default()).await;
     let mut client = Client::open(&server, "/stomp", "").await;
+    assert_eq!(promise_to_speak(&mut client, &server).await.header("heart-beat"), Some("50,50"));
+    assert_eq!(client.ended().await, "idle");
+}
+
+async fn promise_to_speak(client: &mut Client, server: &Server) -> Frame {
     let connect = frame(Command::Connect)
         .with("accept-version", "1.2")
         .with("passcode", server.token(1))
         .with("heart-beat", "50,0");
     client.send(connect).await;
-    assert_eq!(client.next().await.header("heart-beat"), Some("50,50"));
-    assert_eq!(client.ended().await, "idle");
+    client.next().await
+}
+
+/// A page in the background, whose timers its browser slows down.
+#[tokio::test]
+async fn who_speaks_less_often_than_promised_but_answers_pings_stays() {
+    let config = StompConfig::new()
+        .with_heartbeat(Duration::from_millis(50))
+        .with_ping_interval(Some(Duration::from_millis(100)));
+    let server = Server::with(config, Settings::default()).await;
+    for path in ["/stomp", "/ws-chat"] {
+        let mut client = Client::open(&server, path, "").await;
+        promise_to_speak(&mut client, &server).await;
+        let silent = tokio::time::timeout(Duration::from_millis(600), client.try_next()).await;
+        assert!(silent.is_err(), "{path}: {silent:?}");
+        client.send(chat(7, 1, path)).await;
+        client.ask(frame(Command::Disconnect)).await;
+    }
 }
 
 #[tokio::test]

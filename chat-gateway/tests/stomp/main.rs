@@ -4,6 +4,10 @@
 
 mod client;
 mod ends;
+mod failed;
+#[path = "../support/refusing_log.rs"]
+mod refusing_log;
 mod resume;
 mod rooms;
 mod study;
+mod unsubscribed;

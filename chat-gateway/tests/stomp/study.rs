@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat_core::{
-    Body, Chat, ClientMessageId, Content, JsonText, MemberChange, NewRoom, Role, RoomId, Session, Settings,
-    StoredMessage, UserId,
+    Body, Chat, ChatBuilder, ClientMessageId, Content, JsonText, MemberChange, NewRoom, Role, RoomId,
+    Session, Settings, StoredMessage, UserId,
     auth::{JwtAuth, JwtClaims, JwtConfig, JwtSigner},
     rate_limit::{LocalRateLimiter, RateLimits},
 };
@@ -99,12 +99,15 @@ impl Server {
         Self::with(StompConfig::new(), Settings::default()).await
     }
 
-    pub(crate) async fn with(config: StompConfig, mut settings: Settings) -> Self {
+    pub(crate) async fn with(config: StompConfig, settings: Settings) -> Self {
+        Self::of(Chat::builder().memory(), config, settings).await
+    }
+
+    pub(crate) async fn of(builder: ChatBuilder, config: StompConfig, mut settings: Settings) -> Self {
         settings.announce_members = false;
         let signer = JwtSigner::hs256([7; 32]).unwrap();
         let jwt = JwtConfig::new([signer.key().unwrap()]).with_any_audience().with_leeway(Duration::ZERO);
-        let chat = Chat::builder()
-            .memory()
+        let chat = builder
             .auth(JwtAuth::new(jwt).unwrap())
             .limiter(LocalRateLimiter::new(&RateLimits::unlimited()))
             .settings(settings)

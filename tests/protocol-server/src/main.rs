@@ -1,6 +1,8 @@
 //! The gateway's transports without a chat behind them.
 
+mod engineio;
 mod options;
+mod socketio;
 mod sockjs;
 mod topics;
 mod websocket;
@@ -29,6 +31,7 @@ async fn main() -> Result<()> {
         // Without it they only come later.
         let _ = connection.set_nodelay(true);
     });
+    let routes = routes(&options)?;
     println!("listening on http://{address}");
     let stop = async {
         // Without the signal's handler the process is ended by the signal itself.
@@ -39,11 +42,11 @@ async fn main() -> Result<()> {
     tokio::select! {
         biased;
         () = stop => Ok(()),
-        served = axum::serve(listener, routes(&options)) => served.context("the server ended"),
+        served = axum::serve(listener, routes) => served.context("the server ended"),
     }
 }
 
-fn routes(options: &Options) -> Router {
+fn routes(options: &Options) -> Result<Router> {
     let sockjs = SockJsConfig::new()
         .with_response_limit_bytes(options.streaming_limit)
         .with_request_bytes(options.sockjs_bytes)
@@ -54,11 +57,14 @@ fn routes(options: &Options) -> Router {
         // As fast as they can.
         .with_limits(Limits::new().with_commands(1_000_000, 1_000_000))
         .with_heartbeat(options.stomp_heartbeat())
+        .with_heartbeat_tolerance(options.stomp_tolerance())
         .with_any_origin();
-    let topics = Topics::new();
-    Router::new()
+    let topics = Topics::new(options.topic_bytes);
+    Ok(Router::new()
         .merge(sockjs::routes(&sockjs))
         .merge(stomp::sockjs_router("/stomp-sockjs", sockjs, topics.clone(), stomp.clone()))
         .route("/stomp", stomp::websocket(topics, stomp))
         .route("/ws-echo", get(websocket::echo).with_state(Arc::new(options.websocket_bytes)))
+        .layer(engineio::layer(options))
+        .layer(socketio::layer(options)?))
 }

@@ -1,9 +1,8 @@
 //! Topics that everybody may write to and follow.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+mod ring;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,10 +14,8 @@ use chat_gateway::{
     },
 };
 use futures::{StreamExt as _, stream};
-use tokio::sync::broadcast::{self, error::RecvError};
 
-/// Messages that a connection may be behind by.
-const KEPT: usize = 8_192;
+use self::ring::{Lagged, Ring};
 
 /// Headers of a `SEND` that are not its receiver's business.
 const OWN: [&str; 7] =
@@ -26,23 +23,30 @@ const OWN: [&str; 7] =
 
 #[derive(Debug)]
 struct Posted {
-    id: u64,
     destination: String,
     content_type: Option<String>,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
+impl Posted {
+    /// Bytes that it is counted with.
+    fn cost(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+        self.destination.len() + headers + self.body.len() + 256
+    }
+}
+
 /// All topics.
 #[derive(Debug, Clone)]
 pub(crate) struct Topics {
-    posted: broadcast::Sender<Arc<Posted>>,
-    last_id: Arc<AtomicU64>,
+    posted: Arc<Ring<Posted>>,
 }
 
 impl Topics {
-    pub(crate) fn new() -> Self {
-        Self { posted: broadcast::channel(KEPT).0, last_id: Arc::default() }
+    /// Topics that keep so many bytes for those who are behind.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { posted: Arc::new(Ring::new(max_bytes)) }
     }
 }
 
@@ -64,26 +68,28 @@ impl Application for Topics {
     async fn connect(&self, _: &Connect) -> Result<Link, Problem> {
         let subscriptions = Subscriptions::default();
         let commands = TopicCommands { topics: self.clone(), subscriptions: subscriptions.clone() };
-        let deliveries =
-            stream::unfold((self.posted.subscribe(), subscriptions), |(mut posted, subscriptions)| async {
-                let deliveries = match posted.recv().await {
-                    Ok(message) => deliveries(&message, &subscriptions),
-                    Err(RecvError::Lagged(_)) => {
-                        vec![Delivery::Close(Problem::new("busy", "this client reads too slowly"))]
+        let at = self.posted.head();
+        let deliveries = stream::unfold(
+            (self.posted.clone(), at, subscriptions),
+            |(ring, at, subscriptions)| async move {
+                let (deliveries, next) = match ring.next(at).await {
+                    Ok(posted) => (deliveries(at, &posted, &subscriptions), at + 1),
+                    Err(Lagged) => {
+                        (vec![Delivery::Close(Problem::new("busy", "this client reads too slowly"))], at)
                     }
-                    Err(RecvError::Closed) => return None,
                 };
-                Some((stream::iter(deliveries), (posted, subscriptions)))
-            });
+                Some((stream::iter(deliveries), (ring, next, subscriptions)))
+            },
+        );
         Ok(Link::new(Box::new(commands), deliveries.flatten().boxed()))
     }
 }
 
 /// One for each subscription of the topic.
-fn deliveries(posted: &Posted, subscriptions: &Subscriptions) -> Vec<Delivery> {
+fn deliveries(id: u64, posted: &Posted, subscriptions: &Subscriptions) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     for subscription in lock(subscriptions).iter().filter(|one| one.destination() == posted.destination) {
-        let mut message = Message::new(subscription.clone(), posted.id.to_string(), posted.body.clone())
+        let mut message = Message::new(subscription.clone(), id.to_string(), posted.body.clone())
             .with_content_type(posted.content_type.clone().map(Into::into));
         message.headers = posted.headers.clone();
         deliveries.push(Delivery::Message(message));
@@ -113,14 +119,13 @@ impl Commands for TopicCommands {
         is_topic(frame.destination())?;
         let headers = frame.headers().iter().filter(|(name, _)| !OWN.contains(name));
         let posted = Posted {
-            id: self.topics.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             destination: frame.destination().to_owned(),
             content_type: frame.headers().get("content-type").map(str::to_owned),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: frame.body().clone(),
         };
-        // Without anybody who follows it, it is gone.
-        let _ = self.topics.posted.send(Arc::new(posted));
+        let cost = posted.cost();
+        self.topics.posted.push(posted, cost);
         Ok(true)
     }
 
