@@ -139,11 +139,11 @@ impl Studies {
         Ok(told.map_or_else(|| at.seq.get(), |told| told.message_id))
     }
 
-    /// The position of the last message whose id is not greater than `id`.
+    /// The position of the last message whose id is not greater than `id`, and that of the last message.
     ///
     /// Ids grow with positions, and are at least as great: in a room that was never imported they are the same. Messages that were
     /// imported are looked for, in as many steps as their number has binary digits.
-    pub(crate) async fn position(&self, room: &RoomId, user: &UserId, id: u64) -> Result<Cursor> {
+    pub(crate) async fn position(&self, room: &RoomId, user: &UserId, id: u64) -> Result<[Cursor; 2]> {
         let head = self.newest(room, user).await?.head.cursor;
         let at = |seq: u64| Cursor::new(head.epoch.clone(), Seq::new(seq).unwrap_or(Seq::MAX));
         let (mut least, mut most) = (id.saturating_sub(self.offset(room).await?), id);
@@ -156,6 +156,6 @@ impl Studies {
                 most = middle - 1;
             }
         }
-        Ok(at(least))
+        Ok([at(least), head])
     }
 }

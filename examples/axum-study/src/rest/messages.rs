@@ -76,7 +76,10 @@ async fn query(
     size: usize,
 ) -> Result<Option<ReadQuery>, Problem> {
     let position = async |id| studies.position(room, caller.user(), id).await.map_err(refused);
-    let upto = |last: Cursor| ReadQuery::before(Cursor::new(last.epoch, last.seq.next()));
+    let upto = |last: Cursor, head: &Cursor| {
+        let newest = last == *head;
+        if newest { ReadQuery::newest() } else { ReadQuery::before(Cursor::new(last.epoch, last.seq.next())) }
+    };
     Ok(match (which.page, which.before, which.after) {
         (None | Some(0), None, None) => Some(ReadQuery::newest()),
         (Some(page), None, None) => {
@@ -84,13 +87,19 @@ async fn query(
             // Positions have no gaps, so that a page's place is known.
             let newer = page.saturating_mul(size as u64);
             let last = head.seq.get().checked_sub(newer).filter(|last| *last > 0).and_then(Seq::new);
-            last.map(|last| upto(Cursor::new(head.epoch, last)))
+            last.map(|last| upto(Cursor::new(head.epoch.clone(), last), &head))
         }
         (None, Some(before), None) => match before.checked_sub(1) {
-            Some(last) => Some(upto(position(last).await?)),
+            Some(last) => {
+                let [last, head] = position(last).await?;
+                Some(upto(last, &head))
+            }
             None => None,
         },
-        (None, None, Some(after)) => Some(ReadQuery::after(position(after).await?)),
+        (None, None, Some(after)) => {
+            let [last, _] = position(after).await?;
+            Some(ReadQuery::after(last))
+        }
         _ => return Err(Problem::invalid("only one of page, before and after can be asked for")),
     })
 }
@@ -123,7 +132,7 @@ pub(super) async fn read(
     let cursor = match mark.message_id {
         None => studies.newest(&room, caller.user()).await.map_err(refused)?.head.cursor,
         Some(message) => {
-            let cursor = studies.position(&room, caller.user(), message).await.map_err(refused)?;
+            let [cursor, _] = studies.position(&room, caller.user(), message).await.map_err(refused)?;
             let found = studies.number_at(&room, caller.user(), &cursor).await.map_err(refused)?;
             if found != message {
                 return Err(Problem::new("message_not_found", "there is no such message in this room"));
