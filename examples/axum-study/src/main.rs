@@ -25,7 +25,7 @@ use chat_gateway::{
     sockjs::SockJsConfig,
     stomp::{self, ChatApplication, StompConfig},
 };
-use example_support::{PATIENCE, health, settings::Environment};
+use example_support::{Origins, PATIENCE, health, settings::Environment};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
     numbers::Numbers,
     rest::{App, ServiceKey},
     rules::{Numbered, Rules},
-    settings::{Origins, Settings},
+    settings::Settings,
     studies::Studies,
 };
 
@@ -85,7 +85,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = App { studies, service: ServiceKey::new(&settings.service_token) };
     let router = Router::new()
         .merge(stomp::sockjs_router("/ws-chat", sockjs, destinations, stomp))
-        .merge(rest::routes(app))
+        .merge(rest::routes(app).layer(settings.origins.layer()))
         .merge(health::routes(chat.clone(), vec![members.clone() as Arc<dyn Backend>]));
     let served = example_support::serve(listener, router, chat, None, settings.drain).await;
     // What is under way is finished and committed, so that another instance begins behind it.
@@ -97,14 +97,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(ended?)
 }
 
-/// Pages of which hosts may connect. SockJS lets in all of them unless it is told: no cookie says who a user is here.
+/// Whose pages may connect. SockJS lets in all of them unless it is told whom: no cookie says who a user is here.
 fn protocols(origins: &Origins) -> (SockJsConfig, StompConfig) {
     let (sockjs, stomp) = (SockJsConfig::new(), StompConfig::new());
     match origins {
+        Origins::Same => (sockjs, stomp),
         Origins::Any => (sockjs, stomp.with_any_origin()),
-        Origins::These(origins) if origins.is_empty() => (sockjs, stomp),
-        Origins::These(origins) => {
-            (sockjs.with_allowed_origins(origins.clone()), stomp.with_allowed_origins(origins.clone()))
+        Origins::Listed(these) => {
+            (sockjs.with_allowed_origins(these.clone()), stomp.with_allowed_origins(these.clone()))
         }
     }
 }

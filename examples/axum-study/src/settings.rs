@@ -9,7 +9,10 @@ use chat_core::{
     auth::{JwtAuth, JwtConfig, JwtKey},
     rate_limit::{Quota, RateLimits},
 };
-use example_support::settings::{Environment, WrongSettings, address, duration, number};
+use example_support::{
+    Origins,
+    settings::{Environment, WrongSettings, address, duration, number},
+};
 
 /// Shorter ones can be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
@@ -33,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) auth: JwtAuth,
     /// What other services show.
     pub(crate) service_token: ServiceToken,
+    /// Whose pages may use it.
     pub(crate) origins: Origins,
     pub(crate) drain: Duration,
 }
@@ -47,13 +51,6 @@ pub(crate) struct Database {
 /// What lets other services in; it shows nowhere.
 #[derive(Clone)]
 pub(crate) struct ServiceToken(pub(crate) String);
-
-/// Which pages of other hosts may open a WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origins {
-    Any,
-    These(Vec<String>),
-}
 
 impl Settings {
     pub(crate) fn read(mut from: Environment) -> Result<Self, WrongSettings> {
@@ -76,7 +73,7 @@ impl Settings {
                 let long = token.len() >= MIN_TOKEN_BYTES;
                 long.then(|| ServiceToken(token.to_owned())).ok_or("must have at least 16 characters")
             });
-        let origins = environment.optional("ALLOWED_ORIGINS").unwrap_or_default();
+        let origins = environment.parsed("ALLOWED_ORIGINS", "", Origins::parse);
         let drain = environment.parsed("DRAIN", "2s", duration(Duration::ZERO..=MAX_DRAIN));
         let made = (|| {
             Some(Self {
@@ -91,7 +88,7 @@ impl Settings {
                 limits: RateLimits::new().with_user_sends(Some(Quota::new(sends?, 3 * sends?))),
                 auth: auth?,
                 service_token: service_token?,
-                origins: Origins::read(&origins),
+                origins: origins?,
                 drain: drain?,
             })
         })();
@@ -144,11 +141,6 @@ impl Database {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn of_test(url: &str) -> Self {
-        Self { url: url.to_owned(), schema: PostgresConfig::DEFAULT_SCHEMA.to_owned() }
-    }
-
     /// For the chat.
     pub(crate) fn config(&self) -> anyhow::Result<PostgresConfig> {
         Ok(PostgresConfig::from_url(&self.url)?.with_schema(&self.schema))
@@ -157,18 +149,6 @@ impl Database {
     /// For what this program asks the server itself.
     pub(crate) fn options(&self) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
         Ok(self.url.parse()?)
-    }
-}
-
-impl Origins {
-    fn read(text: &str) -> Self {
-        match text.trim() {
-            "*" => Self::Any,
-            text => {
-                let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-                Self::These(origins.map(str::to_owned).collect())
-            }
-        }
     }
 }
 
@@ -228,11 +208,6 @@ mod tests {
         assert_eq!(
             (settings.channel.as_str(), settings.origins),
             ("chat:messages", Origins::These(Vec::new()))
-        );
-        assert_eq!(Origins::read("*"), Origins::Any);
-        assert_eq!(
-            Origins::read("https://a, https://b"),
-            Origins::These(vec!["https://a".into(), "https://b".into()])
         );
     }
 }

@@ -7,6 +7,7 @@ use chat_core::{
     UserId,
 };
 use chat_gateway::Problem;
+use example_support::import::PREFIX;
 use serde::{Deserialize, Serialize};
 
 /// The longest content, in characters.
@@ -74,6 +75,9 @@ impl Asked {
     /// By which a repeat is recognised; a new one where the client names none.
     pub(crate) fn client_id(&self) -> Result<ClientMessageId, Problem> {
         match &self.client_msg_id {
+            Some(id) if id.starts_with(PREFIX) => {
+                Err(Problem::invalid("clientMsgId: those are of imported messages"))
+            }
             Some(id) => {
                 ClientMessageId::new(id).map_err(|error| Problem::invalid(format!("clientMsgId: {error}")))
             }

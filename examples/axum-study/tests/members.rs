@@ -55,7 +55,8 @@ impl Stage {
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
         let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
         assert!(line.unwrap().starts_with("listening on "));
-        let store = PostgresBackend::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
+        let store =
+            PostgresBackend::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
         Self { database, store, topic, brokers: kafka.url().to_owned(), _program: program }
     }
 
@@ -108,9 +109,7 @@ fn header(letter: &OwnedMessage, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_member_of_a_study_is_a_member_of_its_room_once_and_failures_hold_up_nobody() {
     let stage = Stage::new().await;
-    let event = |study: u64, member: u64| {
-        json!({ "studyId": study, "memberId": member, "studyName": "Rust", "createdAt": "2025-01-09T14:30:00" })
-    };
+    let event = |study: u64, member: u64| json!({ "studyId": study, "memberId": member, "studyName": "Rust", "createdAt": "2025-01-09T14:30:00" });
     stage.tell(&event(1, 10).to_string()).await;
     let first = stage.until_joined(1, 10).await;
     assert_eq!(first.0.parse::<u64>().unwrap().to_string(), first.0, "a room has a number");
@@ -129,7 +128,10 @@ async fn a_new_member_of_a_study_is_a_member_of_its_room_once_and_failures_hold_
 
     let letters = stage.letters();
     let unreadable = stage.dead_letter(&letters).await;
-    assert_eq!((unreadable.payload(), header(&unreadable, "original-offset")), (Some(&b"no event"[..]), "3".into()));
+    assert_eq!(
+        (unreadable.payload(), header(&unreadable, "original-offset")),
+        (Some(&b"no event"[..]), "3".into())
+    );
     let failed = stage.dead_letter(&letters).await;
     assert!(told.elapsed() >= Duration::from_secs(7), "tried again after 1, 2 and 4 s: {:?}", told.elapsed());
     assert_eq!(failed.payload(), Some(failing.to_string().as_bytes()));

@@ -93,6 +93,7 @@ test('whatever is refused is told with its reason, and the connection goes on', 
     ['x', { messageType: 'JOIN' }, 'invalid_request'],
     ['x', { clientMsgId: 'has blanks' }, 'invalid_request'],
     ['x', { clientMsgId: '!reserved' }, 'invalid_request'],
+    ['x', { clientMsgId: 'imported:1' }, 'invalid_request'],
   ]) {
     const refused = await one.say(room, content, more);
     assert.equal(refused.code, code, JSON.stringify(more));

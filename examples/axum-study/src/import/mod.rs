@@ -1,41 +1,31 @@
 //! Takes over the tables of the system before: rooms, members, messages, read marks, with their ids, times and order.
 //!
-//! It may be run again, and goes on behind what it has taken over; no instance may run meanwhile.
+//! It may be run again, and adds what has come since; no instance may run meanwhile.
 
 mod reference;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use chat_backend_postgres::PostgresBackend;
 use chat_core::{
-    Authority, ClientMessageId, Cursor, Draft, Epoch, Error, MemberChange, MessageId, ReadQuery, Role,
-    RoomChange, RoomId, Seq, StoredMessage, Timestamp,
-    tiered::{Import, ImportEntry, ImportOutcome, Life, LifeOutcome},
+    Authority, Cursor, Error, MemberChange, MessageLog, Role, RoomChange, RoomId, Rooms, Seq, Timestamp,
 };
-use example_support::settings::Environment;
+use example_support::{
+    import::{self, RoomImport},
+    settings::Environment,
+};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 
 use self::reference::{OldMember, OldMessage, OldRoom, Reference};
 use crate::{
     numbers::Numbers,
     settings::Database,
     studies::{OFFSET, new_room},
-    wire::{Kind, Stored, Told, local, room, user},
+    wire::{Kind, Stored, local, room, user},
 };
 
-/// How the names of imported messages begin.
-const NAME: &str = "import:";
-
-/// Messages stored in one step.
+/// Messages read at a time.
 const BATCH: usize = 500;
-
-/// What was done.
-#[derive(Debug, Default)]
-struct Taken {
-    rooms: usize,
-    members: usize,
-    messages: u64,
-}
 
 pub(crate) async fn run(mut environment: Environment) -> anyhow::Result<()> {
     let database = Database::read(&mut environment);
@@ -44,39 +34,39 @@ pub(crate) async fn run(mut environment: Environment) -> anyhow::Result<()> {
     let store = PostgresBackend::connect(database.config()?).await?;
     let numbers = Numbers::open(&database).await?;
     let reference = Reference::connect(&old, &database).await.context("the tables to be imported")?;
-    let mut taken = Taken::default();
+    let (mut rooms, mut members, mut messages) = (0, 0, 0);
     for old in reference.rooms().await? {
-        let members = reference.members(old.id).await?;
-        let one = Room { store: &store, id: room(old.id)? };
+        let one = Room { rooms: store.rooms(), log: store.message_log(), id: room(old.id)? };
+        let of_room = reference.members(old.id).await?;
         one.make(&old).await?;
-        one.add(&members).await?;
-        taken.messages += one.take_messages(&reference, &old).await?;
-        one.mark(&members).await?;
-        one.end(&members).await?;
-        let change = RoomChange { active: Some(old.active), ..RoomChange::default() };
-        store.rooms().update(&one.id, change).await?;
+        one.add(&of_room).await?;
+        messages += one
+            .take_messages(&reference, &old, RoomImport::begin(store.archive(), one.id.clone()).await?)
+            .await?;
+        one.mark(&of_room).await?;
+        one.end(&of_room).await?;
         numbers.go_past(i64::try_from(old.id)?).await?;
-        taken.rooms += 1;
-        taken.members += members.len();
+        rooms += 1;
+        members += of_room.len();
     }
     numbers.close().await;
     store.close().await;
-    let Taken { rooms, members, messages } = taken;
-    println!("imported: {rooms} rooms, {members} members, {messages} new messages");
+    println!("imported: {rooms} rooms, {members} members, {messages} messages");
     Ok(())
 }
 
 /// One room on its way.
-struct Room<'a> {
-    store: &'a PostgresBackend,
+struct Room {
+    rooms: Arc<dyn Rooms>,
+    log: Arc<dyn MessageLog>,
     id: RoomId,
 }
 
-impl Room<'_> {
+impl Room {
     async fn make(&self, old: &OldRoom) -> anyhow::Result<()> {
         let mut new = new_room(old.study, &old.name)?;
         new.id = self.id.clone();
-        let (made, _) = self.store.rooms().create(new).await?;
+        let (made, _) = self.rooms.create(new).await?;
         ensure!(made.id == self.id, "study {} has room {} here, not {}", old.study, made.id, self.id);
         Ok(())
     }
@@ -86,96 +76,50 @@ impl Room<'_> {
     async fn add(&self, members: &[OldMember]) -> anyhow::Result<()> {
         for member in members {
             let change = MemberChange::add(user(member.user)?, Role::Member);
-            let change = change.with_version(member.joined.as_millis()).with_time(member.joined);
-            self.store.rooms().change_member(&self.id, change).await?;
+            let change = change.with_version(member.joined.as_millis()).with_since(member.joined);
+            self.rooms.change_member(&self.id, change).await?;
         }
         Ok(())
     }
 
-    /// Those behind the last one that was taken over. How many they were.
-    async fn take_messages(&self, reference: &Reference, old: &OldRoom) -> anyhow::Result<u64> {
-        let archive = self.store.archive();
-        let rooms = archive.rooms(std::slice::from_ref(&self.id)).await?;
-        let known = rooms.into_iter().flatten().next().context("the room is gone")?;
-        let life = match known.life() {
-            Some(life) => life.epoch.clone(),
-            None => {
-                let life = Life { epoch: Epoch::new("import")?, base: known.head.cursor.seq };
-                let begun = archive.begin_life(&self.id, &known, &life).await?;
-                ensure!(begun == LifeOutcome::Begun, "room {} is in use", self.id);
-                life.epoch
-            }
-        };
-        let (mut seq, mut last_id) = (known.head.cursor.seq, known.last_id);
-        let begun = seq;
-        let mut last = self.last_message().await?;
+    /// All of them; what was taken over already is found to be there. How many they are.
+    async fn take_messages(
+        &self,
+        reference: &Reference,
+        old: &OldRoom,
+        mut import: RoomImport,
+    ) -> anyhow::Result<u64> {
+        let (mut seq, mut last, mut latest) = (Seq::ZERO, 0, Timestamp::EPOCH);
         loop {
             let batch = reference.messages(old.id, last, BATCH).await?;
-            let Some(newest) = batch.last() else { break };
-            last = newest.id;
-            let mut entries = Vec::with_capacity(batch.len());
+            if batch.is_empty() {
+                break;
+            }
             for message in &batch {
-                seq = seq.next();
-                let entry = self.entry(message, seq, last_id)?;
-                last_id = Some(entry.id);
-                entries.push(entry);
-            }
-            let import = Import { room: self.id.clone(), life: life.clone(), entries };
-            match archive.import(&[import]).await?[..] {
-                [ImportOutcome::Stored(_)] => {}
-                ref other => bail!("room {} is in use: {other:?}", self.id),
+                let at = Timestamp::from_millis(message.created_micros / 1_000);
+                // What the library says of the time: it never goes back.
+                latest = latest.max(at);
+                (seq, last) = (seq.next(), message.id);
+                import.push(as_stored(message, seq, at, latest)?).await?;
             }
         }
+        import.finish().await?;
         // New messages go on counting where the old ones end.
-        let mut metadata = self.store.rooms().room(&self.id).await?.metadata;
+        let mut metadata = self.rooms.room(&self.id).await?.metadata;
         metadata.insert(OFFSET.to_owned(), json!(last.saturating_sub(seq.get())));
-        let change = RoomChange { metadata: Some(metadata), ..RoomChange::default() };
-        self.store.rooms().update(&self.id, change).await?;
-        Ok(seq.since(begun))
-    }
-
-    /// The id of the last message that was taken over; zero where none was.
-    async fn last_message(&self) -> anyhow::Result<u64> {
-        let page = self.store.message_log().read(&self.id, ReadQuery::newest().with_limit(1)).await?;
-        let Some(entry) = page.entries.last() else { return Ok(0) };
-        let imported = |entry: &StoredMessage| entry.client_id.as_str().starts_with(NAME);
-        match Told::of(entry) {
-            Some(told) if imported(entry) => Ok(told.message_id),
-            _ => bail!("room {} has messages of its own: it is in use already", self.id),
-        }
-    }
-
-    fn entry(&self, old: &OldMessage, seq: Seq, last_id: Option<MessageId>) -> anyhow::Result<ImportEntry> {
-        let at = Timestamp::from_millis(old.created_micros / 1_000);
-        // The same at every run, and different for every message.
-        let digest = Sha256::digest(format!("{}:{}", self.id, old.id));
-        let mut random = [0; 16];
-        random.copy_from_slice(&digest[..16]);
-        let id = MessageId::next(last_id, at, u128::from_be_bytes(random));
-        // A clock that went back, and microseconds, are kept beside the id.
-        let exact = exact(old.created_micros);
-        let said = (local(id.timestamp()) != exact).then(|| exact.into());
-        let offset =
-            old.id.checked_sub(seq.get()).context("a room has more messages than their ids allow")?;
-        let stored = Stored {
-            nickname: old.nickname.as_str().into(),
-            content: old.content.as_str().into(),
-            offset,
-            at: said,
-        };
-        let name = ClientMessageId::new(&format!("{NAME}{}", old.id))?;
-        let draft = Draft::new(self.id.clone(), user(old.sender)?, name, stored.content(old.kind)?);
-        let authority = if old.kind == Kind::Chat { Authority::Member } else { Authority::System };
-        Ok(ImportEntry { seq, id, draft: draft.with_authority(authority) })
+        let change =
+            RoomChange { metadata: Some(metadata), active: Some(old.active), ..RoomChange::default() };
+        self.rooms.update(&self.id, change).await?;
+        Ok(seq.get())
     }
 
     async fn mark(&self, members: &[OldMember]) -> anyhow::Result<()> {
-        let heads = self.store.message_log().heads(std::slice::from_ref(&self.id)).await?;
+        let heads = self.log.heads(std::slice::from_ref(&self.id)).await?;
         let head = heads.into_iter().flatten().next().context("the room is gone")?.cursor;
         for member in members.iter().filter(|member| member.read > 0) {
             let read = Seq::new(member.read).context("a read mark")?.min(head.seq);
             let cursor = Cursor::new(head.epoch.clone(), read);
-            match self.store.rooms().mark_read(&self.id, &user(member.user)?, &cursor).await {
+            match self.rooms.mark_read(&self.id, &user(member.user)?, &cursor).await {
                 // Went in an earlier run.
                 Err(Error::NotAMember { .. }) if member.left.is_some() => {}
                 done => drop(done?),
@@ -188,11 +132,39 @@ impl Room<'_> {
         for member in members {
             let Some(left) = member.left else { continue };
             let version = left.as_millis().max(member.joined.as_millis() + 1);
-            let change = MemberChange::remove(user(member.user)?).with_version(version).with_time(left);
-            self.store.rooms().change_member(&self.id, change).await?;
+            let change = MemberChange::remove(user(member.user)?).with_version(version).with_since(left);
+            self.rooms.change_member(&self.id, change).await?;
         }
         Ok(())
     }
+}
+
+/// A message as it is to be stored at `seq`, where the library will say that it was at `said`.
+fn as_stored(
+    old: &OldMessage,
+    seq: Seq,
+    at: Timestamp,
+    said: Timestamp,
+) -> anyhow::Result<import::OldMessage> {
+    // A clock that went back, and microseconds, are kept beside it.
+    let exact = exact(old.created_micros);
+    let differs = local(said) != exact;
+    let offset = old.id.checked_sub(seq.get()).context("a room has more messages than their ids allow")?;
+    let stored = Stored {
+        nickname: old.nickname.as_str().into(),
+        content: old.content.as_str().into(),
+        offset,
+        at: differs.then(|| exact.into()),
+    };
+    let authority = if old.kind == Kind::Chat { Authority::Member } else { Authority::System };
+    Ok(import::OldMessage {
+        id: old.id.to_string(),
+        client_id: None,
+        sender: user(old.sender)?,
+        authority,
+        content: stored.content(old.kind)?,
+        at,
+    })
 }
 
 /// A time as [`local`] shows it, with its microseconds where there are any.
