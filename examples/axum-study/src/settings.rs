@@ -82,7 +82,7 @@ impl Settings {
                 redis: redis?,
                 channel,
                 kafka: kafka?,
-                membership,
+                membership: membership?,
                 partitions: i32::try_from(partitions?).ok()?,
                 replication: i32::try_from(replication?).ok()?,
                 limits: RateLimits::new().with_user_sends(Some(Quota::new(sends?, 3 * sends?))),
@@ -106,18 +106,31 @@ fn redis(environment: &mut Environment) -> Option<RedisConfig> {
     environment.take("REDIS_PREFIX", checked)
 }
 
-fn membership(environment: &mut Environment) -> MembershipConfig {
-    let mut membership = MembershipConfig::new();
-    if let Some(topic) = environment.optional("KAFKA_TOPIC") {
-        membership = membership.with_topic(topic);
+fn membership(environment: &mut Environment) -> Option<MembershipConfig> {
+    let topic = environment.parsed("KAFKA_TOPIC", MembershipConfig::DEFAULT_TOPIC, topic_name)?;
+    let letters = environment.parsed("KAFKA_DEAD_LETTERS", &format!("{topic}.dlt"), topic_name)?;
+    if topic == letters {
+        environment.wrong("KAFKA_DEAD_LETTERS", "must be another topic than KAFKA_TOPIC");
     }
-    if let Some(group) = environment.optional("KAFKA_GROUP") {
-        membership = membership.with_group(group);
-    }
-    if let Some(topic) = environment.optional("KAFKA_DEAD_LETTERS") {
-        membership = membership.with_dead_letters(topic);
-    }
-    membership
+    let group =
+        environment.optional("KAFKA_GROUP").unwrap_or_else(|| MembershipConfig::DEFAULT_GROUP.to_owned());
+    Some(MembershipConfig::new().with_topic(topic).with_dead_letters(letters).with_group(group))
+}
+
+/// As the brokers have it.
+fn topic_name(name: &str) -> Result<String, &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let is_name = (1..=249).contains(&name.len()) && name.bytes().all(allowed) && !matches!(name, "." | "..");
+    is_name.then(|| name.to_owned()).ok_or("must be at most 249 letters, digits, '.', '_' and '-'")
+}
+
+/// A schema, which stands in statements as it is.
+pub(crate) fn schema_name(name: &str) -> Result<String, &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_name = (1..=63).contains(&name.len()) && name.bytes().all(allowed) && name.as_bytes()[0] > b'9';
+    is_name
+        .then(|| name.to_owned())
+        .ok_or("must be at most 63 lower case letters, digits and '_', and begin with no digit")
 }
 
 fn auth(environment: &mut Environment) -> Option<JwtAuth> {
@@ -133,12 +146,13 @@ fn auth(environment: &mut Environment) -> Option<JwtAuth> {
 
 impl Database {
     pub(crate) fn read(environment: &mut Environment) -> Option<Self> {
-        let schema = environment
-            .optional("DATABASE_SCHEMA")
-            .unwrap_or_else(|| PostgresConfig::DEFAULT_SCHEMA.to_owned());
-        environment.required_parsed("DATABASE_URL", "postgres://user:password@host:5432/database", |url| {
-            PostgresConfig::from_url(url).map(|_| Self { url: url.to_owned(), schema })
-        })
+        let schema = environment.parsed("DATABASE_SCHEMA", PostgresConfig::DEFAULT_SCHEMA, schema_name);
+        let url = environment.required_parsed(
+            "DATABASE_URL",
+            "postgres://user:password@host:5432/database",
+            |url| PostgresConfig::from_url(url).map(|_| url.to_owned()),
+        );
+        Some(Self { url: url?, schema: schema? })
     }
 
     /// For the chat.
@@ -190,11 +204,23 @@ mod tests {
             ("JWT_SECRET", "hidden"),
             ("INTERNAL_TOKEN", "hidden"),
             ("KAFKA_PARTITIONS", "0"),
+            ("KAFKA_TOPIC", "no topic"),
+            ("DATABASE_SCHEMA", "Chat"),
+            ("ALLOWED_ORIGINS", "nowhere"),
             ("DRAIN", "2h"),
         ]);
-        for name in
-            ["LISTEN", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS", "JWT_SECRET", "INTERNAL_TOKEN", "DRAIN"]
-        {
+        for name in [
+            "LISTEN",
+            "DATABASE_URL",
+            "DATABASE_SCHEMA",
+            "REDIS_URL",
+            "KAFKA_BROKERS",
+            "KAFKA_TOPIC",
+            "JWT_SECRET",
+            "INTERNAL_TOKEN",
+            "ALLOWED_ORIGINS",
+            "DRAIN",
+        ] {
             assert!(said.contains(&format!("\n  {name}: ")), "{name} is not in: {said}");
         }
         assert!(said.contains("\n  KAFKA_PARTITIONS: ") && !said.contains("hidden"), "{said}");

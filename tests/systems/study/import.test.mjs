@@ -1,6 +1,7 @@
 // The import: ids, order, times, members and read marks as they were, again and again, and the service goes on from there.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
 import { run } from '../server.mjs';
@@ -102,6 +103,29 @@ test('the service goes on behind the old ids, and finds messages by them', async
   assert.equal(code, 1);
   assert.match(stderr, /room 41: other messages are where these should be/);
   assert.deepEqual(await page('after=899'), [950, 951, 952], 'and nothing is changed');
+});
+
+test('the way back of the manual brings what was said since into the old tables', async () => {
+  const manual = await readFile(new URL('../../../docs/migrating/study.md', import.meta.url), 'utf8');
+  const [, statements] = /## The way back[^]*?```sql\n([^]*?)```/.exec(manual);
+  await stage.ask('POST', '/rooms/41/join', { user: 4 });
+  await stage.ask('POST', '/rooms/41/leave', { user: 2 });
+  const unread = (await stage.ask('GET', '/rooms/41/unread', { user: 1 })).body.unreadCount;
+  await Promise.all(stage.servers.splice(0).map((server) => server.stop()));
+  await stage.database.query(`SET search_path TO reference; DELETE FROM chat_message WHERE id = 960;
+    SELECT setval('chat_message_id_seq', 2000); BEGIN; ${statements} COMMIT; SET search_path TO public`);
+  const { query } = stage.database;
+  const told = (await expected(41)).slice(-3).map(({ messageId, content, messageType, senderNickname }) => [messageId, content, messageType, senderNickname]);
+  assert.deepEqual(told, [[950, 'the last one', 'CHAT', 'late'], [2001, 'new', 'CHAT', 'n1'], [2002, 'newer', 'CHAT', 'n1']]);
+  const members = await query(`SELECT user_id::int, left_at IS NULL AS there, last_read_message_id::int AS read
+    FROM reference.chat_room_member WHERE chat_room_id = 41 ORDER BY user_id`);
+  assert.deepEqual(members, [
+    { user_id: 1, there: true, read: 899 }, { user_id: 2, there: false, read: 2001 }, { user_id: 3, there: false, read: 20 },
+    { user_id: 4, there: true, read: 2002 },
+  ]);
+  assert.equal(unread, 1, 'all but what they said themselves');
+  const [room] = await query(`SELECT study_id::int, name, is_active FROM reference.chat_room WHERE id > 60`);
+  assert.deepEqual(room, { study_id: 10, name: 'New', is_active: true });
 });
 
 test('what the import cannot work with is named at once', async () => {

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { jwt, request, run } from '../server.mjs';
+import WebSocket from 'ws';
+
+import { Server, jwt, request, run } from '../server.mjs';
 import { PROGRAM, SERVICE_TOKEN, Stage } from './stage.mjs';
 
 let stage;
@@ -147,6 +149,23 @@ test('health names every dependency', async () => {
   const { status, body } = await request('GET', `${stage.servers[0].url}/health`);
   assert.equal(status, 200, JSON.stringify(body));
   for (const name of ['postgres', 'redis', 'kafka']) assert.equal(body.dependencies[name].status, 'ok', name);
+});
+
+test('pages of listed origins may use it, and no others', async () => {
+  const env = { ...stage.env, ALLOWED_ORIGINS: 'https://study.example' };
+  const server = await Server.start(PROGRAM, { env });
+  const preflight = (origin) => fetch(`${server.url}/api/chat/rooms`, {
+    method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
+  });
+  const socket = (origin) => new Promise((resolve) => {
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws-chat`, ['v12.stomp'], { origin });
+    socket.on('open', () => resolve(true) ?? socket.close()).on('error', () => resolve(false));
+  });
+  for (const [origin, may] of [['https://study.example', true], ['https://other.example', false]]) {
+    assert.equal((await preflight(origin)).headers.get('access-control-allow-origin'), may ? origin : null);
+    assert.equal(await socket(origin), may, origin);
+  }
+  assert.equal(await server.stop(), 0);
 });
 
 test('settings that are missing or wrong are named at once', async () => {

@@ -5,7 +5,10 @@ use chat_core::Timestamp;
 use example_support::settings::Environment;
 use sqlx::{AssertSqlSafe, PgPool, Row as _, postgres::PgPoolOptions, postgres::PgRow};
 
-use crate::{settings::Database, wire::Kind};
+use crate::{
+    settings::{Database, schema_name},
+    wire::Kind,
+};
 
 /// Where they are.
 pub(super) struct Place {
@@ -18,15 +21,7 @@ pub(super) struct Place {
 pub(super) fn settings(environment: &mut Environment) -> Option<Place> {
     let url = environment.optional("REFERENCE_URL");
     let zone = environment.optional("REFERENCE_TIME_ZONE").unwrap_or_else(|| "UTC".to_owned());
-    // It stands in statements as it is.
-    let plain = |name: &str| match name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    {
-        true => Ok(name.to_owned()),
-        false => Err("must be lower case letters, digits and _"),
-    };
-    let schema = environment.parsed("REFERENCE_SCHEMA", "public", plain)?;
+    let schema = environment.parsed("REFERENCE_SCHEMA", "public", schema_name)?;
     Some(Place { url, schema, zone })
 }
 
