@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chat_core::{
-    Actor, Chat, Cursor, Error, Member, NewRoom, Page, ReadQuery, Result, Role, Room, RoomId, RoomKey, Rooms,
-    Seq, UserId, rooms::Metadata,
+    Actor, Chat, Cursor, Error, Member, NewRoom, ReadQuery, Result, Role, Room, RoomId, RoomKey, Rooms, Seq,
+    UserId, rooms::Metadata,
 };
 use moka::future::Cache;
 use serde_json::json;
@@ -123,18 +123,19 @@ impl Studies {
         Ok(offset)
     }
 
-    /// The newest page of one message: for the ends of a room's log.
-    pub(crate) async fn newest(&self, room: &RoomId, user: &UserId) -> Result<Page> {
-        self.service(user).history(room, ReadQuery::newest().with_limit(1)).await
+    /// The position of the last message of a room, for somebody who may read it: that is asked, and counted, here.
+    pub(crate) async fn head(&self, room: &RoomId, by: &Actor) -> Result<Cursor> {
+        Ok(by.history(room, ReadQuery::newest().with_limit(1)).await?.head.cursor)
     }
 
     /// The id of the message at a position, zero where none has been.
-    pub(crate) async fn number_at(&self, room: &RoomId, user: &UserId, at: &Cursor) -> Result<u64> {
+    pub(crate) async fn number_at(&self, room: &RoomId, by: &Actor, at: &Cursor) -> Result<u64> {
         if at.seq == Seq::ZERO {
             return Ok(0);
         }
         let before = Cursor::new(at.epoch.clone(), at.seq.previous());
-        let page = self.service(user).history(room, ReadQuery::after(before).with_limit(1)).await?;
+        let query = ReadQuery::after(before).with_limit(1);
+        let page = self.service(by.user()).history(room, query).await?;
         let told = page.entries.first().and_then(Told::of);
         Ok(told.map_or_else(|| at.seq.get(), |told| told.message_id))
     }
@@ -143,14 +144,14 @@ impl Studies {
     ///
     /// Ids grow with positions, and are at least as great: in a room that was never imported they are the same. Messages that were
     /// imported are looked for, in as many steps as their number has binary digits.
-    pub(crate) async fn position(&self, room: &RoomId, user: &UserId, id: u64) -> Result<[Cursor; 2]> {
-        let head = self.newest(room, user).await?.head.cursor;
+    pub(crate) async fn position(&self, room: &RoomId, by: &Actor, id: u64) -> Result<[Cursor; 2]> {
+        let head = self.head(room, by).await?;
         let at = |seq: u64| Cursor::new(head.epoch.clone(), Seq::new(seq).unwrap_or(Seq::MAX));
         let (mut least, mut most) = (id.saturating_sub(self.offset(room).await?), id);
         (least, most) = (least.min(head.seq.get()), most.min(head.seq.get()));
         while least < most {
             let middle = most - (most - least) / 2;
-            if self.number_at(room, user, &at(middle)).await? <= id {
+            if self.number_at(room, by, &at(middle)).await? <= id {
                 least = middle;
             } else {
                 most = middle - 1;

@@ -52,8 +52,6 @@ pub(super) async fn history(
         return Err(Problem::new("limit_exceeded", format!("size must be 1 to {MAX_SIZE}")));
     }
     let room = room(id).map_err(refused)?;
-    // Whoever may not read is told so before anything is looked for.
-    app.studies.member(&room, caller.user()).await.map_err(refused)?;
     let forward = which.after.is_some();
     let Some(query) = query(&app.studies, &caller, &room, &which, size).await? else {
         return Ok(Answer(History { messages: Vec::new(), has_more: false }));
@@ -75,7 +73,7 @@ async fn query(
     which: &Which,
     size: usize,
 ) -> Result<Option<ReadQuery>, Problem> {
-    let position = async |id| studies.position(room, caller.user(), id).await.map_err(refused);
+    let position = async |id| studies.position(room, caller, id).await.map_err(refused);
     let upto = |last: Cursor, head: &Cursor| {
         let newest = last == *head;
         if newest { ReadQuery::newest() } else { ReadQuery::before(Cursor::new(last.epoch, last.seq.next())) }
@@ -83,19 +81,16 @@ async fn query(
     Ok(match (which.page, which.before, which.after) {
         (None | Some(0), None, None) => Some(ReadQuery::newest()),
         (Some(page), None, None) => {
-            let head = studies.newest(room, caller.user()).await.map_err(refused)?.head.cursor;
+            let head = studies.head(room, caller).await.map_err(refused)?;
             // Positions have no gaps, so that a page's place is known.
             let newer = page.saturating_mul(size as u64);
             let last = head.seq.get().checked_sub(newer).filter(|last| *last > 0).and_then(Seq::new);
             last.map(|last| upto(Cursor::new(head.epoch.clone(), last), &head))
         }
-        (None, Some(before), None) => match before.checked_sub(1) {
-            Some(last) => {
-                let [last, head] = position(last).await?;
-                Some(upto(last, &head))
-            }
-            None => None,
-        },
+        (None, Some(before), None) => {
+            let [last, head] = position(before.saturating_sub(1)).await?;
+            Some(upto(last, &head))
+        }
         (None, None, Some(after)) => {
             let [last, _] = position(after).await?;
             Some(ReadQuery::after(last))
@@ -128,12 +123,11 @@ pub(super) async fn read(
     Json(mark): Json<Mark>,
 ) -> Result<Answer<Marked>, Problem> {
     let (room, studies) = (room(id).map_err(refused)?, &app.studies);
-    studies.member(&room, caller.user()).await.map_err(refused)?;
     let cursor = match mark.message_id {
-        None => studies.newest(&room, caller.user()).await.map_err(refused)?.head.cursor,
+        None => studies.head(&room, &caller).await.map_err(refused)?,
         Some(message) => {
-            let [cursor, _] = studies.position(&room, caller.user(), message).await.map_err(refused)?;
-            let found = studies.number_at(&room, caller.user(), &cursor).await.map_err(refused)?;
+            let [cursor, _] = studies.position(&room, &caller, message).await.map_err(refused)?;
+            let found = studies.number_at(&room, &caller, &cursor).await.map_err(refused)?;
             if found != message {
                 return Err(Problem::new("message_not_found", "there is no such message in this room"));
             }
@@ -141,7 +135,7 @@ pub(super) async fn read(
         }
     };
     let marker = caller.mark_read(&room, &cursor).await.map_err(refused)?;
-    let last = studies.number_at(&room, caller.user(), &marker.cursor).await.map_err(refused)?;
+    let last = studies.number_at(&room, &caller, &marker.cursor).await.map_err(refused)?;
     let unread_count = count(&caller, &room).await?;
     Ok(Answer(Marked { chat_room_id: id, last_read_message_id: last, unread_count }))
 }
