@@ -175,9 +175,9 @@ impl RoomState {
             return MemberOutcome::Unchanged(None);
         }
         let version = change.version.unwrap_or(1);
-        let member = change
-            .role
-            .map(|role| Member::from_parts(change.user.clone(), role, change.takes_place_at(now), None, version));
+        let member = change.role.map(|role| {
+            Member::from_parts(change.user.clone(), role, change.takes_place_at(now), None, version)
+        });
         let membership = Membership { member: member.clone(), version, read: self.log.last(), read_at: None };
         self.members.insert(change.user.clone(), membership);
         member.map_or(MemberOutcome::Unchanged(None), MemberOutcome::Added)
