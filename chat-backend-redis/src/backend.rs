@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chat_core::{
     Auth, Backend, Fanout, Presence, Result,
     auth::{RevocationStore, SessionBindings},
@@ -8,7 +9,10 @@ use chat_core::{
     tiered::HotLog,
     unread::UnreadCache,
 };
-use fred::{clients::Client, interfaces::ClientLike as _};
+use fred::{
+    clients::Client,
+    interfaces::{ClientLike as _, PubsubInterface as _},
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -100,6 +104,19 @@ impl RedisBackend {
     #[must_use]
     pub fn cached<A: Auth>(&self, auth: A) -> RedisCached<A> {
         RedisCached::new(auth, Arc::clone(&self.shared))
+    }
+
+    /// Publishes on a channel of the application's own, as it is named and without the prefix: for programs that are no nodes of the
+    /// chat and want to hear of it. Nobody has to listen.
+    ///
+    /// # Errors
+    /// The server did not take it in time.
+    ///
+    /// # Cancel safety
+    /// A dropped call has published it or not.
+    pub async fn publish(&self, channel: &str, payload: Bytes) -> Result<()> {
+        let published = async { Ok(self.shared.client()?.publish::<(), _, _>(channel, payload).await?) };
+        published.await.map_err(|error: RedisError| error.during("publish"))
     }
 
     /// Ends the connections and all subscriptions. What is under way is finished first where the server answers.

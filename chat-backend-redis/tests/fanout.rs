@@ -5,6 +5,7 @@ mod live;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use chat_backend_redis::{RedisBackend, RedisConfig};
 use chat_core::{
     Backend as _, Fanout,
@@ -60,6 +61,20 @@ async fn a_killed_subscriber_comes_back_and_tells_every_topic() {
             assert_eq!(next(subscription).await.as_deref(), Some(&signal("again")));
         }
     }
+}
+
+#[tokio::test]
+async fn others_hear_what_is_published_on_a_channel_of_the_applications_own() {
+    let server = Redis::private().await.unwrap();
+    let node = connect(&config(server.url())).await;
+    let listener = by_hand(server.url()).await;
+    let mut heard = listener.message_rx();
+    listener.subscribe("other:news").await.unwrap();
+    node.publish("other:news", Bytes::from_static(b"{}")).await.unwrap();
+    let message = timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+    assert_eq!((&*message.channel, message.value.as_bytes()), ("other:news", Some(&b"{}"[..])));
+    server.kill().await.unwrap();
+    assert!(node.publish("other:news", Bytes::new()).await.is_err());
 }
 
 /// A node whose subscriber goes through a proxy, and nothing else of it.

@@ -222,8 +222,8 @@ pub struct MemberChange {
     pub version: Option<u64>,
     /// Refused where it would take the only owner from a room that still has members: nobody could manage it any more.
     pub keep_owner: bool,
-    /// When a membership that begins with this change began; `None` is now, and so is a time to come. For memberships that are taken over
-    /// from elsewhere: the time of joining counts as activity in the user's list of rooms.
+    /// When a membership that begins with this change began, or one that ends with it ended; `None` is now, and so is a time to come. For
+    /// memberships that are taken over from elsewhere: the time of joining counts as activity in the user's list of rooms.
     pub since: Option<Timestamp>,
 }
 
@@ -240,16 +240,16 @@ impl MemberChange {
         Self { user, role: None, version: None, keep_owner: false, since: None }
     }
 
-    /// A membership that begins with this change began then.
+    /// A membership that begins with this change began then, and one that ends with it ended then.
     #[must_use]
     pub const fn with_since(mut self, since: Timestamp) -> Self {
         self.since = Some(since);
         self
     }
 
-    /// When a membership that begins with this change begins, for a backend that applies it `now`.
+    /// When a membership that begins or ends with this change does so, for a backend that applies it `now`.
     #[must_use]
-    pub fn begins_at(&self, now: Timestamp) -> Timestamp {
+    pub fn takes_place_at(&self, now: Timestamp) -> Timestamp {
         self.since.map_or(now, |since| since.min(now))
     }
 

@@ -155,14 +155,14 @@ impl RoomState {
                 MemberOutcome::RoleChanged(member.clone())
             }
             (_, Some(role)) => {
-                let member = Member::from_parts(user, role, change.begins_at(now), None, version);
+                let member = Member::from_parts(user, role, change.takes_place_at(now), None, version);
                 known.member = Some(member.clone());
                 known.read = known.read.max(head);
                 known.read_at = None;
                 MemberOutcome::Added(member)
             }
             (Some(member), None) => {
-                member.left_at = Some(now);
+                member.left_at = Some(change.takes_place_at(now));
                 member.version = version;
                 MemberOutcome::Removed(member.clone())
             }
@@ -175,9 +175,9 @@ impl RoomState {
             return MemberOutcome::Unchanged(None);
         }
         let version = change.version.unwrap_or(1);
-        let member = change
-            .role
-            .map(|role| Member::from_parts(change.user.clone(), role, change.begins_at(now), None, version));
+        let member = change.role.map(|role| {
+            Member::from_parts(change.user.clone(), role, change.takes_place_at(now), None, version)
+        });
         let membership = Membership { member: member.clone(), version, read: self.log.last(), read_at: None };
         self.members.insert(change.user.clone(), membership);
         member.map_or(MemberOutcome::Unchanged(None), MemberOutcome::Added)

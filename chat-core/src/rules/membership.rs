@@ -48,7 +48,7 @@ impl Membership {
             }
             (Some(role), _) => MemberOutcome::Added(Self::begun(change, role, now, version)),
             (None, Some(mut member)) => {
-                (member.left_at, member.version) = (Some(now), version);
+                (member.left_at, member.version) = (Some(change.takes_place_at(now)), version);
                 MemberOutcome::Removed(member)
             }
             (None, None) => MemberOutcome::Unchanged(None),
@@ -74,7 +74,7 @@ impl Membership {
     }
 
     fn begun(change: &MemberChange, role: Role, now: Timestamp, version: u64) -> Member {
-        Member::from_parts(change.user.clone(), role, change.begins_at(now), None, version)
+        Member::from_parts(change.user.clone(), role, change.takes_place_at(now), None, version)
     }
 
     fn role(&self) -> Option<Role> {

@@ -113,7 +113,9 @@ pub async fn a_membership_that_is_taken_over_began_when_it_did(harness: &dyn Log
     assert_eq!(listed.activity, since);
     assert_eq!(member(&nodes[0], "bob").await.unwrap().joined_at, bob.joined_at);
     assert!(member(&nodes[0], "cy").await.unwrap().joined_at < later);
-    change(&nodes[0], remove("ann")).await;
+    change(&nodes[0], remove("ann").with_since(since.after(Duration::from_secs(5)))).await;
+    let left = member(&nodes[1], "ann").await.unwrap();
+    assert_eq!((left.joined_at, left.left_at), (since, Some(Timestamp::from_secs(1_000_000_005))));
     change(&nodes[1], add("ann", Role::Member).with_since(since)).await;
     assert_eq!(member(&nodes[0], "ann").await.unwrap().joined_at, since);
 }
