@@ -166,7 +166,12 @@ impl Material {
 
     /// Points of small order are refused: for those some signatures fit almost anything.
     pub(crate) fn ed25519(point: &[u8]) -> Result<Self, Reason> {
-        let point = point.try_into().map_err(|_| Reason::BadKey)?;
+        let point: [u8; 32] = point.try_into().map_err(|_| Reason::BadKey)?;
+        // RFC 8032 §5.1.3: a coordinate is below 2^255 - 19, or one point had two names.
+        let [low, between @ .., high] = &point;
+        if *low >= 0xed && between.iter().all(|byte| *byte == 0xff) && high & 0x7f == 0x7f {
+            return Err(Reason::BadKey);
+        }
         let key = ed25519_dalek::VerifyingKey::from_bytes(&point).map_err(|_| Reason::BadKey)?;
         if key.is_weak() { Err(Reason::BadKey) } else { Ok(Self::Ed25519(Box::new(key))) }
     }
@@ -177,7 +182,7 @@ impl Material {
 
     fn rsa<E>(key: Result<RsaPublicKey, E>) -> Result<Self, Reason> {
         let key = key.map_err(|_| Reason::BadKey)?;
-        let odd = |number: &BigUint| number.bit(0);
+        let odd = |number: &BigUint| number.to_bytes_le().first().is_some_and(|low| low & 1 == 1);
         let usable = RSA_BITS.contains(&key.n().bits())
             && odd(key.n())
             && odd(key.e())

@@ -1,6 +1,6 @@
 //! The arithmetic, each algorithm in the crate that is known for it.
 
-use hmac::{Hmac, Mac as _};
+use hmac::Hmac;
 use p256::ecdsa::signature::Verifier as _;
 use rsa::{RsaPublicKey, pkcs1v15, pss};
 use sha2::{Sha256, Sha384, Sha512};
