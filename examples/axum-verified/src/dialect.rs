@@ -1,5 +1,6 @@
 //! The events of `/chat`.
 
+use axum::http::HeaderName;
 use chat_core::{
     Body, ClientMessageId, Content, EntryKind, MessageId, RoomId, StoredMessage, Timestamp, UserId,
     auth::Credentials,
@@ -18,7 +19,7 @@ const MAX_ROOM: u64 = (1 << 53) - 1;
 /// The names under which `auth` may have a presentation.
 const PRESENTATION: [&str; 3] = ["presentation", "vp", "verifiablePresentation"];
 /// The header that may have it instead, and REST's.
-pub(crate) const PRESENTATION_HEADER: &str = "x-presentation";
+pub(crate) const PRESENTATION_HEADER: HeaderName = HeaderName::from_static("x-presentation");
 
 /// `joinRoom`, `leaveRoom` and `sendMessage`, each acknowledged; `message` to every socket in the room.
 #[derive(Debug)]

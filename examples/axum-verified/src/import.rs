@@ -23,8 +23,9 @@ const PAGE: i64 = 1_000;
 const MAX_BODY_CHARS: u32 = 4_000;
 
 const ROOMS: &str = "SELECT id::bigint, name::text FROM $schema.rooms ORDER BY id";
-const MEMBERS: &str = "SELECT user_id::text, owner::boolean, read_place::bigint FROM $schema.members
-WHERE room_id = $1 ORDER BY owner DESC, user_id";
+const MEMBERS: &str = "
+SELECT user_id::text, owner::boolean, read_place::bigint, (extract(epoch FROM joined_at) * 1000)::bigint AS since
+FROM $schema.members WHERE room_id = $1 ORDER BY owner DESC, user_id";
 /// Times are milliseconds since 1970 here.
 const MESSAGES: &str = "
 SELECT id::text, place::bigint, sender_id::text, message::text, (extract(epoch FROM created_at) * 1000)::bigint AS at
@@ -86,7 +87,9 @@ impl Importer {
         for row in sqlx::query(self.sql(MEMBERS)).bind(number).fetch_all(&self.pool).await? {
             let member = user(row.try_get("user_id")?)?;
             let role = if row.try_get("owner")? { Role::Owner } else { Role::Member };
-            self.rooms.change_member(room, MemberChange::add(member.clone(), role)).await?;
+            let since = millis(row.try_get("since")?).with_context(|| format!("member {member}"))?;
+            let change = MemberChange::add(member.clone(), role).with_since(since);
+            self.rooms.change_member(room, change).await?;
             read.push((member, row.try_get::<Option<i64>, _>("read_place")?));
         }
         let mut import = RoomImport::begin(Arc::clone(&self.archive), room.clone()).await?;
@@ -126,15 +129,19 @@ fn user(id: &str) -> anyhow::Result<UserId> {
     UserId::new(id).with_context(|| format!("user {id:?}"))
 }
 
+fn millis(since_1970: i64) -> anyhow::Result<Timestamp> {
+    Ok(Timestamp::from_millis(u64::try_from(since_1970).context("its time is before 1970")?))
+}
+
 fn old_message(row: &PgRow) -> anyhow::Result<OldMessage> {
     let id: String = row.try_get("id")?;
-    let at = u64::try_from(row.try_get::<i64, _>("at")?).with_context(|| format!("message {id}: its time"))?;
+    let at = millis(row.try_get("at")?).with_context(|| format!("message {id}"))?;
     Ok(OldMessage {
         sender: user(row.try_get("sender_id")?)?,
         client_id: None,
         authority: Authority::Member,
         content: Content::text(row.try_get("message")?),
-        at: Timestamp::from_millis(at),
+        at,
         id,
     })
 }

@@ -17,6 +17,7 @@ mod verify;
 use std::{env, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use chat_backend_postgres::PostgresBackend;
 use chat_backend_redis::RedisBackend;
 use chat_core::{
@@ -31,7 +32,11 @@ use example_support::{PATIENCE, health, settings::Environment};
 use tokio::{net::TcpListener, time::timeout};
 use tracing::{info, warn};
 
-use crate::{dialect::VerifiedDialect, queue::Queue, settings::Settings};
+use crate::{
+    dialect::{PRESENTATION_HEADER, VerifiedDialect},
+    queue::Queue,
+    settings::Settings,
+};
 
 const USAGE: &str = "usage: example-axum-verified [verify | import]";
 
@@ -61,18 +66,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let limits =
         if settings.rate_limits { Limits::new() } else { Limits::new().with_commands(u32::MAX, u32::MAX) };
-    let config = GatewayConfig::new().with_limits(limits.clone());
-    let config = match &settings.origins {
-        Some(origins) => config.with_allowed_origins(origins.clone()),
-        None => config,
-    };
+    let config = settings.origins.gateway(GatewayConfig::new().with_limits(limits.clone()));
     let (layer, io) = socketio::layer(&limits);
     socketio::mount(&io, chat.clone(), VerifiedDialect, config);
     let queue = Arc::new(Queue::new(tiered.clone(), settings.max_queue));
     let app = rest::routes(chat.clone(), tokens)
         .merge(health::routes(chat.clone(), Vec::new()))
         .merge(queue::routes(queue))
-        .layer(layer);
+        .layer(layer)
+        .layer(settings.origins.layer().allow_headers([AUTHORIZATION, CONTENT_TYPE, PRESENTATION_HEADER]));
     let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     example_support::serve(listener, app, chat, Some(io), settings.drain_window).await?;

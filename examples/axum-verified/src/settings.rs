@@ -9,7 +9,10 @@ use chat_core::{
     tiered::TieredSettings,
 };
 use chat_credentials::{KeySet, TrustedIssuers, Verifier};
-use example_support::settings::{Environment, WrongSettings, address, duration, number};
+use example_support::{
+    Origins,
+    settings::{Environment, WrongSettings, address, duration, number},
+};
 use serde_json::value::RawValue;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) user_claim: String,
     pub(crate) cached_in_process: Duration,
     pub(crate) cached_in_redis: Duration,
-    pub(crate) origins: Option<Vec<String>>,
+    pub(crate) origins: Origins,
     pub(crate) rate_limits: bool,
     pub(crate) drain_window: Duration,
 }
@@ -67,7 +70,7 @@ impl Settings {
         let user_claim = env.parsed("CREDENTIAL_USER_CLAIM", "userId", claim);
         let cached_in_process = env.parsed("CACHE_IN_PROCESS", "5m", duration(Duration::ZERO..=DAY));
         let cached_in_redis = env.parsed("CACHE_IN_REDIS", "1h", duration(Duration::ZERO..=DAY));
-        let origins = env.optional("ALLOWED_ORIGINS").map(|list| names(&list));
+        let origins = env.parsed("ALLOWED_ORIGINS", "", Origins::parse);
         let rate_limits = env.parsed("RATE_LIMITS", "on", on_or_off);
         let drain_window = env.parsed("DRAIN_WINDOW", "2s", duration(Duration::ZERO..=longest));
         let settings = || {
@@ -87,7 +90,7 @@ impl Settings {
                 user_claim: user_claim?,
                 cached_in_process: cached_in_process?,
                 cached_in_redis: cached_in_redis?,
-                origins,
+                origins: origins?,
                 rate_limits: rate_limits?,
                 drain_window: drain_window?,
             })
