@@ -54,6 +54,7 @@ export class Wallet {
   present(credentials, changes = {}) {
     return this.sign({
       iss: this.did, aud: AUDIENCE, nonce: randomUUID(), iat: now() - 5, exp: now() + 600,
+      jti: randomUUID(),
       vp: {
         '@context': ['https://www.w3.org/2018/credentials/v1'], type: ['VerifiablePresentation'],
         verifiableCredential: [credentials].flat(),
