@@ -43,6 +43,11 @@ impl Times {
         Ok(self)
     }
 
+    /// When it was made, as far as it says so.
+    pub(crate) const fn issued_at(self) -> Option<Timestamp> {
+        self.issued_at
+    }
+
     /// From when on it is not accepted any more, if it is now.
     pub(crate) fn check(
         self,
@@ -205,7 +210,9 @@ mod tests {
         let times = Times::default().and_of(dates.as_object().unwrap()).unwrap();
         assert_eq!(times.not_before, Some(Timestamp::from_secs(20)));
         assert_eq!(times.expires_at, Some(Timestamp::from_millis(100_500)));
-        for bad in [json!("2020"), json!("2020-01-01"), json!(1), json!("2020-01-01T00:00:00+1:00"), json!("é")] {
+        for bad in
+            [json!("2020"), json!("2020-01-01"), json!(1), json!("2020-01-01T00:00:00+1:00"), json!("é")]
+        {
             let dates = json!({ "validFrom": bad });
             assert_eq!(Times::default().and_of(dates.as_object().unwrap()), Err(Reason::Malformed));
         }
@@ -216,7 +223,9 @@ mod tests {
         let ours = BTreeSet::from(["chat".to_owned()]);
         let meant = |aud: Value| audience(json!({ "aud": aud }).as_object().unwrap(), &ours).is_ok();
         assert!(meant(json!("chat")) && meant(json!(["shop", "chat"])));
-        assert!(!meant(json!("shop")) && !meant(json!([])) && !meant(json!(null)) && !meant(json!([["chat"]])));
+        assert!(
+            !meant(json!("shop")) && !meant(json!([])) && !meant(json!(null)) && !meant(json!([["chat"]]))
+        );
         assert_eq!(audience(&Map::new(), &ours), Err(Reason::WrongAudience));
         assert_eq!(audience(&Map::new(), &BTreeSet::new()), Ok(()));
     }

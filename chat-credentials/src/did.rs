@@ -36,6 +36,11 @@ pub fn resolve(did: &str) -> Result<Key, Reason> {
     Err(Reason::UnknownMethod)
 }
 
+/// Whether an identifier is of one of these methods.
+pub(crate) fn holds_its_key(who: &str) -> bool {
+    ["did:key:", "did:jwk:"].iter().any(|method| who.starts_with(method))
+}
+
 /// Whether a `kid` means the one key of this identifier: its address, the part of it after the identifier, the identifier
 /// itself, or nothing.
 pub(crate) fn means(kid: Option<&str>, did: &str, key: &Key) -> bool {

@@ -95,9 +95,7 @@ mod tests {
     #[test]
     fn names_occur_once_at_any_depth_and_nothing_follows() {
         assert_eq!(object(br#"{"a":1,"b":{"a":[{"a":null}]}}"#).unwrap().len(), 2);
-        for twice in
-            [&br#"{"a":1,"a":1}"#[..], br#"{"b":{"a":1,"a":2}}"#, br#"{"b":[{"a":1,"\u0061":2}]}"#]
-        {
+        for twice in [&br#"{"a":1,"a":1}"#[..], br#"{"b":{"a":1,"a":2}}"#, br#"{"b":[{"a":1,"\u0061":2}]}"#] {
             assert_eq!(object(twice), Err(Reason::DuplicateName));
         }
         for bad in [&b""[..], b"[]", b"1", b"{", b"{} x", b"{}{}", b"{\"a\":NaN}", b"\xff{}", b"{'a':1}"] {

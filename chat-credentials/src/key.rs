@@ -116,12 +116,7 @@ impl Key {
         self.only.map_or_else(|| self.material.takes(algorithm), |only| only == algorithm)
     }
 
-    pub(crate) fn verify(
-        &self,
-        algorithm: Algorithm,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<(), Reason> {
+    pub(crate) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), Reason> {
         if !self.takes(algorithm) {
             return Err(Reason::WrongAlgorithm);
         }

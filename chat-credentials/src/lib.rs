@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod algorithm;
+mod challenges;
 mod claims;
 mod credential;
 pub mod did;
@@ -19,6 +20,7 @@ use jws::base64url;
 
 pub use self::{
     algorithm::Algorithm,
+    challenges::Challenges,
     credential::Credential,
     issuers::TrustedIssuers,
     jws::Jws,

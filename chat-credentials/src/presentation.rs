@@ -19,6 +19,8 @@ pub struct Presentation {
     pub holder: String,
     /// For this one occasion. Whether it was used before is not known here.
     pub nonce: Option<String>,
+    /// When it was made.
+    pub issued_at: Option<Timestamp>,
     /// From when on it is not accepted any more: it, or one of its credentials.
     pub expires_at: Option<Timestamp>,
     /// A name of it that is the same however its signature is written: a SHA-256 in hexadecimal.
@@ -45,7 +47,8 @@ impl Verifier {
             presentation.expires_at = ends.into_iter().flatten().min();
             presentation.credentials.push(credential);
         }
-        let asked_for = |credential: &Credential| credential.types.iter().any(|name| self.types.contains(name));
+        let asked_for =
+            |credential: &Credential| credential.types.iter().any(|name| self.types.contains(name));
         if !self.types.is_empty() && !presentation.credentials.iter().any(asked_for) {
             return Err(Reason::WrongType.of(Part::Credential));
         }
@@ -53,11 +56,7 @@ impl Verifier {
     }
 
     /// All but the credentials, which are given as they are.
-    fn read_presentation(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<(Presentation, Vec<String>), Reason> {
+    fn read_presentation(&self, token: &str, now: Timestamp) -> Result<(Presentation, Vec<String>), Reason> {
         let jws = Jws::parse(token, self.max_bytes)?;
         let claims = jws.unchecked_claims()?;
         let body = body(&claims)?;
@@ -67,12 +66,13 @@ impl Verifier {
         if !texts(body.get("type"))?.iter().any(|name| name == "VerifiablePresentation") {
             return Err(Reason::WrongType);
         }
-        let expires_at = Times::of(&claims)?.check(now, self.leeway, self.max_age)?;
+        let times = Times::of(&claims)?;
+        let (issued_at, expires_at) = (times.issued_at(), times.check(now, self.leeway, self.max_age)?);
         claims::audience(&claims, &self.audiences)?;
         let nonce = text(&claims, "nonce")?.map(str::to_owned);
         let tokens = tokens(body, self.max_credentials)?;
         let (holder, digest) = (holder.to_owned(), jws.digest());
-        Ok((Presentation { holder, nonce, expires_at, digest, credentials: Vec::new() }, tokens))
+        Ok((Presentation { holder, nonce, issued_at, expires_at, digest, credentials: Vec::new() }, tokens))
     }
 }
 
@@ -121,7 +121,8 @@ fn token(given: &Value) -> Option<&str> {
     match given {
         Value::String(token) => Some(token),
         Value::Object(envelope) => {
-            let is_envelope = texts(envelope.get("type")).ok()?.iter().any(|name| name == "EnvelopedVerifiableCredential");
+            let is_envelope =
+                texts(envelope.get("type")).ok()?.iter().any(|name| name == "EnvelopedVerifiableCredential");
             let address = envelope.get("id")?.as_str().filter(|_| is_envelope)?;
             ENVELOPES.iter().find_map(|before| address.strip_prefix(before))
         }

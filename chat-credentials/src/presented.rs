@@ -7,7 +7,7 @@ use chat_core::{
 };
 use serde_json::Value;
 
-use crate::{NonceStore, Part, Presentation, Reason, Reject, Verifier};
+use crate::{Challenges, NonceStore, Part, Presentation, Reason, Reject, Verifier};
 
 /// Lets in whom `inner` lets in by the token, if the presentation beside the token
 /// ([`Credentials::presentation`]) holds and is of the same person.
@@ -27,6 +27,7 @@ pub struct Presented<A> {
     inner: A,
     verifier: Verifier,
     nonces: Arc<dyn NonceStore>,
+    challenges: Option<Challenges>,
     clock: Arc<dyn Clock>,
     holder_claim: String,
     user_claim: String,
@@ -42,13 +43,29 @@ impl<A: Auth> Presented<A> {
     #[must_use]
     pub fn new(inner: A, verifier: Verifier, nonces: Arc<dyn NonceStore>) -> Self {
         let (holder_claim, user_claim) = ("did".to_owned(), "userId".to_owned());
-        Self { inner, verifier, nonces, clock: Arc::new(SystemClock), holder_claim, user_claim }
+        Self {
+            inner,
+            verifier,
+            nonces,
+            challenges: None,
+            clock: Arc::new(SystemClock),
+            holder_claim,
+            user_claim,
+        }
     }
 
     /// With another clock than the system's.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Takes only nonces that these gave out, for presentations that say when they were made (`iat`). Unset, whoever presents
+    /// makes them.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Challenges) -> Self {
+        self.challenges = Some(challenges);
         self
     }
 
@@ -86,6 +103,12 @@ impl<A: Auth> Presented<A> {
         let nonce = nonce.ok_or_else(|| refused(Reason::NoNonce))?;
         if nonce.len() > Self::MAX_NONCE_BYTES {
             return Err(refused(Reason::TooLarge).into());
+        }
+        let given_out = |challenges: &Challenges| {
+            presentation.issued_at.is_some_and(|made| challenges.accepts(nonce, made, self.verifier.leeway))
+        };
+        if !self.challenges.as_ref().is_none_or(given_out) {
+            return Err(refused(Reason::UnknownNonce).into());
         }
         let now = self.clock.now();
         let time = presentation.expires_at.map_or(Self::NONCE_TIME, |end| end.since(now));

@@ -84,6 +84,8 @@ reasons! {
     NoNonce = "has no nonce",
     /// `nonce` is another one.
     WrongNonce = "has another nonce",
+    /// Its `nonce` is none that was given out, or was too old when the presentation was made.
+    UnknownNonce = "has a nonce that was not given out here in time",
     /// Another presentation had this `nonce`.
     NonceUsed = "has a nonce that was used before",
     /// Its issuer is not among the trusted ones.

@@ -127,7 +127,7 @@ impl Verifier {
         if let Some(keys) = &self.keys {
             return jws.verify(keys).map(drop);
         }
-        if let Some(keys) = self.issuers.keys(who).filter(|_| !who.starts_with("did:key:")) {
+        if let Some(keys) = self.issuers.keys(who).filter(|_| !did::holds_its_key(who)) {
             let short = kid.and_then(|kid| kid.strip_prefix(who)?.strip_prefix('#'));
             let named = |id| keys.candidates(id);
             return match short {

@@ -63,7 +63,10 @@ fn a_presentation_of_its_holders_credential_holds() {
     assert_eq!(presentation.credentials[0].issuer, issuer().did());
     assert_eq!(presentation.credentials[0].says["userId"], "ann");
     assert!(presentation.expect_nonce("n-1").is_ok());
-    assert_eq!(presentation.expect_nonce("n-2").unwrap_err().to_string(), "the presentation has another nonce");
+    assert_eq!(
+        presentation.expect_nonce("n-2").unwrap_err().to_string(),
+        "the presentation has another nonce"
+    );
     // The credential ends first.
     let ends = check(&issued(json!({ "exp": NOW + 60 }))).unwrap().expires_at;
     assert_eq!(ends, Some(Timestamp::from_secs(NOW + 65)));
@@ -113,7 +116,10 @@ fn times_hold() {
     refused(&presented(json!({ "nbf": NOW + 6 })), "the presentation is not valid yet");
     refused(&presented(json!({ "iat": NOW + 6 })), "the presentation is not valid yet");
     refused(&presented(json!({ "iat": null, "exp": null })), "the presentation has no expiry");
-    refused(&presented(json!({ "iat": null, "exp": NOW + 90_000 })), "the presentation is valid for too long");
+    refused(
+        &presented(json!({ "iat": null, "exp": NOW + 90_000 })),
+        "the presentation is valid for too long",
+    );
     refused(&presented(json!({ "exp": "soon" })), "the presentation is malformed");
     assert!(check(&presented(json!({ "exp": NOW - 4, "nbf": NOW + 5 }))).is_ok());
     refused(&issued(json!({ "exp": NOW - 5 })), "the credential has expired");
@@ -125,22 +131,34 @@ fn times_hold() {
 
 #[test]
 fn it_is_for_this_service_only() {
-    refused(&presented(json!({ "aud": "https://shop.example" })), "the presentation is meant for another audience");
+    refused(
+        &presented(json!({ "aud": "https://shop.example" })),
+        "the presentation is meant for another audience",
+    );
     refused(&presented(json!({ "aud": null })), "the presentation is meant for another audience");
     assert!(check(&presented(json!({ "aud": ["x", "https://chat.example"] }))).is_ok());
-    refused(&issued(json!({ "aud": "https://shop.example" })), "the credential is meant for another audience");
+    refused(
+        &issued(json!({ "aud": "https://shop.example" })),
+        "the credential is meant for another audience",
+    );
 }
 
 #[test]
 fn issuers_are_trusted_by_name_and_key() {
     let (mallory, holder) = (Wallet::ed25519(66), holder());
     let present = |token: String| holder.sign(&presentation(&holder, &[token]));
-    refused(&present(mallory.sign(&credential(&mallory, &holder))), "the credential has an issuer that is not trusted");
+    refused(
+        &present(mallory.sign(&credential(&mallory, &holder))),
+        "the credential has an issuer that is not trusted",
+    );
     // In the name of the issuer.
     let forged = mallory.sign(&credential(&issuer(), &holder));
     refused(&present(forged), "the credential is signed by a key that is not known");
     let claims = credential(&issuer(), &holder).to_string();
-    refused(&present(mallory.sign_text(r#"{"alg":"EdDSA"}"#, &claims)), "the credential has a wrong signature");
+    refused(
+        &present(mallory.sign_text(r#"{"alg":"EdDSA"}"#, &claims)),
+        "the credential has a wrong signature",
+    );
     let body = json!({ "vc": with(credential(&issuer(), &holder)["vc"].clone(), json!({ "issuer": mallory.did() })) });
     refused(&issued(body), "the credential contradicts itself");
     refused(&issued(json!({ "iss": null })), "the credential does not say whose it is");
@@ -155,8 +173,8 @@ fn an_issuer_of_any_name_is_known_by_its_key_set() {
         { "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "one" },
         { "kty": "OKP", "crv": "X448", "x": "AA", "kid": "two" },
     ] });
-    let issuers = TrustedIssuers::new()
-        .with_keys("https://issuer.example", KeySet::jwks(&set.to_string()).unwrap());
+    let issuers =
+        TrustedIssuers::new().with_keys("https://issuer.example", KeySet::jwks(&set.to_string()).unwrap());
     let verifier = Verifier::new(issuers);
     let claims = with(credential(&issuer, &holder), json!({ "iss": "https://issuer.example" })).to_string();
     let check = |kid: &str| {
@@ -167,16 +185,25 @@ fn an_issuer_of_any_name_is_known_by_its_key_set() {
     assert_eq!(check("one"), Ok(()));
     assert_eq!(check("https://issuer.example#one"), Ok(()));
     assert_eq!(check("two"), Err("the credential is signed by a key that is not known"));
-    assert_eq!(check("https://other.example#one"), Err("the credential is signed by a key that is not known"));
+    assert_eq!(
+        check("https://other.example#one"),
+        Err("the credential is signed by a key that is not known")
+    );
 }
 
 #[test]
 fn the_presenter_is_the_subject() {
     let (issuer, holder, thief) = (issuer(), holder(), Wallet::p256(77));
     let stolen = issuer.sign(&credential(&issuer, &holder));
-    refused(&thief.sign(&presentation(&thief, &[stolen.clone()])), "the credential is about somebody else than the holder");
+    refused(
+        &thief.sign(&presentation(&thief, &[stolen.clone()])),
+        "the credential is about somebody else than the holder",
+    );
     // With the owner's name, but not the key.
-    refused(&thief.sign(&presentation(&holder, &[stolen])), "the presentation is signed by a key that is not known");
+    refused(
+        &thief.sign(&presentation(&holder, &[stolen])),
+        "the presentation is signed by a key that is not known",
+    );
     let without = json!({ "sub": null, "vc": with(credential(&issuer, &holder)["vc"].clone(), json!({ "credentialSubject": { "userId": "ann" } })) });
     refused(&issued(without), "the credential is not bound to a holder");
     refused(&issued(json!({ "sub": thief.did() })), "the credential contradicts itself");
@@ -192,11 +219,21 @@ fn one_bad_credential_spoils_a_presentation() {
     let old = issuer.sign(&with(credential(&issuer, &holder), json!({ "exp": NOW - 100 })));
     refused(&holder.sign(&presentation(&holder, &[good.clone(), old])), "the credential has expired");
     refused(&holder.sign(&presentation(&holder, &[])), "the presentation has no credential");
-    refused(&holder.sign(&presentation(&holder, &vec![good; 9])), "the presentation has too many credentials");
-    let jsonld = json!({ "vp": { "type": "VerifiablePresentation", "verifiableCredential": [{ "proof": {} }] } });
+    refused(
+        &holder.sign(&presentation(&holder, &vec![good; 9])),
+        "the presentation has too many credentials",
+    );
+    let jsonld =
+        json!({ "vp": { "type": "VerifiablePresentation", "verifiableCredential": [{ "proof": {} }] } });
     refused(&presented(jsonld), "the presentation is malformed");
-    refused(&body(json!({ "type": ["VerifiableCredential", "Other"] })), "the credential is not of the type that is asked for");
-    refused(&body(json!({ "credentialStatus": { "id": "x" } })), "the credential has a status that cannot be looked up");
+    refused(
+        &body(json!({ "type": ["VerifiableCredential", "Other"] })),
+        "the credential is not of the type that is asked for",
+    );
+    refused(
+        &body(json!({ "credentialStatus": { "id": "x" } })),
+        "the credential has a status that cannot be looked up",
+    );
     // One is not the other.
     refused(&holder.sign(&credential(&holder, &holder)), "the presentation is malformed");
     let within = holder.sign(&presentation(&holder, &[self::good()]));
@@ -214,21 +251,45 @@ fn headers_choose_nothing() {
     let jwk = json!({ "kty": "EC", "crv": "P-256", "x": base64url(point.x().unwrap()), "y": base64url(point.y().unwrap()) });
     let embedded = thief.sign_text(&json!({ "alg": "ES256", "jwk": jwk }).to_string(), &claims);
     refused(&embedded, "the presentation has a wrong signature");
-    assert!(check(&sign(json!({ "alg": "ES256", "jku": "https://evil.example", "jwk": jwk }))).is_ok(), "not looked at");
+    assert!(
+        check(&sign(json!({ "alg": "ES256", "jku": "https://evil.example", "jwk": jwk }))).is_ok(),
+        "not looked at"
+    );
 
-    refused(&sign(json!({ "alg": "ES256", "crit": ["exp"], "exp": 1 })), "the presentation has a header that must be understood and is not");
-    refused(&sign(json!({ "alg": "ES256", "crit": [] })), "the presentation has a header that must be understood and is not");
-    refused(&sign(json!({ "alg": "ES256", "b64": false })), "the presentation has a header that must be understood and is not");
+    refused(
+        &sign(json!({ "alg": "ES256", "crit": ["exp"], "exp": 1 })),
+        "the presentation has a header that must be understood and is not",
+    );
+    refused(
+        &sign(json!({ "alg": "ES256", "crit": [] })),
+        "the presentation has a header that must be understood and is not",
+    );
+    refused(
+        &sign(json!({ "alg": "ES256", "b64": false })),
+        "the presentation has a header that must be understood and is not",
+    );
     for none in ["none", "None", "NONE"] {
         let token = format!("{}.{}.", base64url(json!({ "alg": none }).to_string()), base64url(&claims));
         refused(&token, "the presentation is not signed");
     }
-    refused(&sign(json!({ "alg": "ES384" })), "the presentation is signed by another algorithm than its key's");
-    refused(&sign(json!({ "alg": "es256" })), "the presentation is signed by an algorithm that is not accepted");
-    refused(&sign(json!({ "alg": "HS256" })), "the presentation is signed by an algorithm that is not accepted");
+    refused(
+        &sign(json!({ "alg": "ES384" })),
+        "the presentation is signed by another algorithm than its key's",
+    );
+    refused(
+        &sign(json!({ "alg": "es256" })),
+        "the presentation is signed by an algorithm that is not accepted",
+    );
+    refused(
+        &sign(json!({ "alg": "HS256" })),
+        "the presentation is signed by an algorithm that is not accepted",
+    );
     refused(&sign(json!({ "alg": ["ES256"] })), "the presentation is malformed");
     refused(&sign(json!({ "typ": "JWT" })), "the presentation is malformed");
-    refused(&sign(json!({ "alg": "ES256", "kid": issuer.did() })), "the presentation is signed by a key that is not known");
+    refused(
+        &sign(json!({ "alg": "ES256", "kid": issuer.did() })),
+        "the presentation is signed by a key that is not known",
+    );
     refused(&sign(json!({ "alg": "ES256", "kid": 1 })), "the presentation is malformed");
 }
 
@@ -273,9 +334,41 @@ fn texts_are_read_in_one_way_only() {
     let claims = presentation(&holder, &[issuer.sign(&credential(&issuer, &holder))]).to_string();
     let twice = claims.replacen("{", r#"{"aud":"https://evil.example","#, 1);
     refused(&holder.sign_text(r#"{"alg":"ES256"}"#, &twice), "the presentation has a name twice in its JSON");
-    refused(&holder.sign_text(r#"{"alg":"ES256","alg":"ES256"}"#, &claims), "the presentation has a name twice in its JSON");
+    refused(
+        &holder.sign_text(r#"{"alg":"ES256","alg":"ES256"}"#, &claims),
+        "the presentation has a name twice in its JSON",
+    );
     refused(&holder.sign_text(r#"{"alg":"ES256"}"#, &format!("{claims}x")), "the presentation is malformed");
     refused(&holder.sign_text(r#"{"alg":"ES256"}"#, "[]"), "the presentation is malformed");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_changed_character_goes_unnoticed(at in 0_usize..10_000, by in 1_u8..64) {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut text = good().into_bytes();
+        let at = at % text.len();
+        match ALPHABET.iter().position(|known| *known == text[at]) {
+            Some(index) => text[at] = ALPHABET[(index + usize::from(by)) % 64],
+            None => text[at] = b'A',
+        }
+        proptest::prop_assert!(check(&String::from_utf8(text).unwrap()).is_err());
+    }
+
+    #[test]
+    fn no_text_is_too_odd_to_be_refused(header in ".{0,60}", payload in ".{0,200}", rest in "[A-Za-z0-9_.=-]{0,90}") {
+        for text in [
+            format!("{header}.{payload}.{rest}"),
+            format!("{}.{}.{rest}", base64url(&header), base64url(&payload)),
+            holder().sign_text(r#"{"alg":"ES256"}"#, &payload),
+            holder().sign_text(&header, r#"{"vp":{}}"#),
+        ] {
+            proptest::prop_assert!(check(&text).is_err());
+        }
+        for did in [format!("did:key:{payload}"), format!("did:jwk:{}", base64url(&payload)), format!("did:key:z{rest}")] {
+            let _ = chat_credentials::did::resolve(&did);
+        }
+    }
 }
 
 #[test]
@@ -287,11 +380,15 @@ fn a_signature_is_of_its_length_and_of_numbers_that_can_be() {
     let n = p256::NonZeroScalar::try_from(s).unwrap();
     let high = (-*n).to_bytes();
     let order = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
-        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let with = |signature: &[u8]| format!("{text}.{}", base64url(signature));
-    assert_eq!(check(&with(&[r, &high].concat())), check(&good), "the other half is valid, and names the same");
+    assert_eq!(
+        check(&with(&[r, &high].concat())),
+        check(&good),
+        "the other half is valid, and names the same"
+    );
     for bad in [
         vec![0; 64],
         [r, &[0; 32]].concat(),
@@ -317,7 +414,8 @@ fn chat_credentials_decode(text: &str) -> Vec<u8> {
 fn weak_keys_are_nobodys() {
     // Points of small order: RFC 7748's zero, one, and a compressed point of order 8.
     let small = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a";
-    let small: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&small[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let small: Vec<u8> =
+        (0..32).map(|at| u8::from_str_radix(&small[2 * at..2 * at + 2], 16).unwrap()).collect();
     let mut one = vec![0; 32];
     one[0] = 1;
     for point in [vec![0; 32], one, small, vec![0xff; 32], vec![9; 31]] {
@@ -343,7 +441,8 @@ fn weak_keys_are_nobodys() {
 #[test]
 fn sets_of_keys_are_clear_about_themselves() {
     let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "a" });
-    let private = with(public.clone(), json!({ "kid": "b", "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A" }));
+    let private =
+        with(public.clone(), json!({ "kid": "b", "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A" }));
     let read = |keys: Value| KeySet::jwks(&json!({ "keys": keys }).to_string()).is_ok();
     assert!(read(json!([public])));
     assert!(!read(json!([public, public])), "one name for two");

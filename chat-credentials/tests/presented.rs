@@ -8,7 +8,7 @@ use chat_core::{
     Auth, Clock, Error, Timestamp,
     auth::{Cached, CachedConfig, Credentials, JwtAuth, JwtClaims, JwtConfig, JwtSigner, Principal},
 };
-use chat_credentials::{BoundNonces, Presented, TrustedIssuers, Verifier};
+use chat_credentials::{BoundNonces, Challenges, Presented, TrustedIssuers, Verifier};
 use serde_json::{Value, json};
 use wallet::{NOW, Wallet, credential, presentation, with};
 
@@ -36,7 +36,8 @@ fn auth(at: u64, nonces: &Arc<dyn chat_core::auth::SessionBindings>) -> Presente
 }
 
 fn token(user: &str, did: Option<&str>) -> String {
-    let signer = JwtSigner::hs256(SECRET).unwrap().with_clock(At(NOW)).with_lifetime(Duration::from_secs(3_600));
+    let signer =
+        JwtSigner::hs256(SECRET).unwrap().with_clock(At(NOW)).with_lifetime(Duration::from_secs(3_600));
     let mut claims = JwtClaims::new(user.parse().unwrap());
     if let Some(did) = did {
         claims = claims.with_claim("did", did);
@@ -121,15 +122,38 @@ async fn a_nonce_is_for_one_presentation_on_all_nodes() {
 }
 
 #[tokio::test]
+async fn where_nonces_are_given_out_no_other_is_taken() {
+    let challenges = Challenges::new(SECRET.as_bytes()).unwrap();
+    let auth = auth(NOW, &bindings()).with_challenges(challenges.clone());
+    let issue = |ago: u64| challenges.issue(Timestamp::from_secs(NOW - ago)).unwrap();
+    let present = async |changes: Value| enter(&auth, &token("ann", None), &presented(changes)).await;
+    let words =
+        "the credentials are not valid: the presentation has a nonce that was not given out here in time";
+    let good = issue(20);
+    assert!(present(json!({ "nonce": good })).await.is_ok());
+    assert!(present(json!({ "nonce": good })).await.is_ok(), "the same one");
+    for changes in [
+        json!({}),
+        json!({ "nonce": issue(400) }),
+        json!({ "nonce": issue(20), "iat": null }),
+        json!({ "nonce": issue(0), "iat": NOW - 100 }),
+    ] {
+        assert_eq!(present(changes).await.unwrap_err(), words);
+    }
+}
+
+#[tokio::test]
 async fn a_cached_yes_ends_with_the_credential() {
     let nonces = bindings();
     let enter = async |at: u64, cached: &Cached<Presented<JwtAuth>>| {
-        let credentials = Credentials::token(token("ann", None)).with_presentation(presented(json!({ "exp": NOW + 20 })));
+        let credentials =
+            Credentials::token(token("ann", None)).with_presentation(presented(json!({ "exp": NOW + 20 })));
         let _ = at;
         cached.authenticate(&credentials).await
     };
     let time = Arc::new(Moving(std::sync::atomic::AtomicU64::new(NOW)));
-    let cached = Cached::new(auth(NOW, &nonces), CachedConfig::default()).with_clock(SharedClock(time.clone()));
+    let cached =
+        Cached::new(auth(NOW, &nonces), CachedConfig::default()).with_clock(SharedClock(time.clone()));
     assert!(enter(NOW, &cached).await.is_ok());
     time.0.store(NOW + 24, std::sync::atomic::Ordering::SeqCst);
     assert!(enter(NOW, &cached).await.is_ok());

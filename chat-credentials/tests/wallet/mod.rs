@@ -50,9 +50,7 @@ impl Wallet {
             Self::Ed25519(key) => ([0xed, 1], key.verifying_key().to_bytes().into()),
             Self::P256(key) => ([0x80, 0x24], key.verifying_key().to_encoded_point(true).as_bytes().into()),
             Self::P384(key) => ([0x81, 0x24], key.verifying_key().to_encoded_point(true).as_bytes().into()),
-            Self::Secp256k1(key) => {
-                ([0xe7, 1], key.verifying_key().to_encoded_point(true).as_bytes().into())
-            }
+            Self::Secp256k1(key) => ([0xe7, 1], key.verifying_key().to_encoded_point(true).as_bytes().into()),
         };
         format!("did:key:z{}", bs58::encode([&codec[..], &point].concat()).into_string())
     }

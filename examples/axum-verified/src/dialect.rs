@@ -52,7 +52,13 @@ impl<'a> ChatMessage<'a> {
         Some(message)
     }
 
-    fn new(room: &RoomId, sender_id: &'a UserId, text: &'a str, id: MessageId, at: Timestamp) -> Option<Self> {
+    fn new(
+        room: &RoomId,
+        sender_id: &'a UserId,
+        text: &'a str,
+        id: MessageId,
+        at: Timestamp,
+    ) -> Option<Self> {
         let room_id = number_of(room)?;
         Some(Self { id: id.to_string(), room_id, sender_id, message: text, created_at: at.to_string() })
     }

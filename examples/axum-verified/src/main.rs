@@ -70,7 +70,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (layer, io) = socketio::layer(&limits);
     socketio::mount(&io, chat.clone(), VerifiedDialect, config);
     let queue = Arc::new(Queue::new(tiered.clone(), settings.max_queue));
-    let app = rest::routes(chat.clone(), tokens)
+    let app = rest::routes(chat.clone(), tokens, settings.challenges.clone())
         .merge(health::routes(chat.clone(), Vec::new()))
         .merge(queue::routes(queue))
         .layer(layer)
@@ -91,6 +91,10 @@ fn chat(settings: &Settings, redis: &RedisBackend, tiered: &Tiered, tokens: JwtA
     let presented = Presented::new(tokens, settings.verifier.clone(), nonces)
         .with_holder_claim(&settings.holder_claim)
         .with_user_claim(&settings.user_claim);
+    let presented = match &settings.challenges {
+        Some(challenges) => presented.with_challenges(challenges.clone()),
+        None => presented,
+    };
     let in_redis = redis.cached(presented).with_time_to_live(settings.cached_in_redis);
     let auth = Cached::new(in_redis, CachedConfig::default().with_time_to_live(settings.cached_in_process));
     let limits = if settings.rate_limits { RateLimits::new() } else { RateLimits::unlimited() };

@@ -21,7 +21,9 @@ impl Queue {
     async fn report(&self) -> Result<Json<Value>, Refused> {
         let lag = self.tiered.lag().await?;
         let age = u64::try_from(lag.age.as_millis()).unwrap_or(u64::MAX);
-        Ok(Json(json!({ "messages": lag.entries, "rooms": lag.rooms, "oldestMs": age, "maxPerRoom": self.max })))
+        Ok(Json(
+            json!({ "messages": lag.entries, "rooms": lag.rooms, "oldestMs": age, "maxPerRoom": self.max }),
+        ))
     }
 }
 

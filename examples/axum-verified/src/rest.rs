@@ -7,10 +7,11 @@ use axum::{
     routing::{delete, get, post},
 };
 use chat_core::{
-    Actor, Auth as _, Chat, Clock as _, Cursor, Error, MemberChange, NewRoom, Place, ReadFrom, ReadQuery, Role,
-    SystemClock, UserId, View,
+    Actor, Auth as _, Chat, Clock as _, Cursor, Error, MemberChange, NewRoom, Place, ReadFrom, ReadQuery,
+    Role, SystemClock, UserId, View,
     auth::{Credentials, JwtAuth, Revocation, RevocationScope},
 };
+use chat_credentials::Challenges;
 use chat_gateway::{Problem, socketio::Handshake};
 use example_support::nest::{Json, Path, Query, Refused, not_found};
 use serde::Deserialize;
@@ -27,6 +28,7 @@ struct Api {
     chat: Chat,
     /// Who somebody is by the token alone.
     tokens: JwtAuth,
+    challenges: Option<Challenges>,
 }
 
 impl FromRef<Api> for Chat {
@@ -36,15 +38,16 @@ impl FromRef<Api> for Chat {
 }
 
 /// All routes.
-pub(crate) fn routes(chat: Chat, tokens: JwtAuth) -> Router {
+pub(crate) fn routes(chat: Chat, tokens: JwtAuth, challenges: Option<Challenges>) -> Router {
     Router::new()
         .route("/auth/logout", post(logout))
+        .route("/auth/nonce", post(nonce))
         .route("/rooms", post(create_room).get(my_rooms))
         .route("/rooms/{room}/members", post(add_member).get(members))
         .route("/rooms/{room}/members/{user}", delete(remove_member))
         .route("/rooms/{room}/messages", get(messages))
         .fallback(not_found)
-        .with_state(Api { chat, tokens })
+        .with_state(Api { chat, tokens, challenges })
 }
 
 /// Who asks, by token and presentation.
@@ -77,6 +80,14 @@ async fn logout(State(api): State<Api>, parts: Parts) -> Result<StatusCode, Refu
     let revocation = Revocation { user: principal.user, scope: RevocationScope::Token(token), until };
     api.chat.revoke(revocation).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A nonce for the next presentation: for anybody, since it opens nothing by itself.
+async fn nonce(State(api): State<Api>) -> Result<Answer<Value>, Refused> {
+    let challenges = api.challenges.ok_or_else(|| Refused::not_found("whoever presents makes the nonces"))?;
+    let now = SystemClock.now();
+    let nonce = challenges.issue(now)?;
+    Ok(Answer(json!({ "nonce": nonce, "expiresAt": now.after(challenges.lifetime()).to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -184,5 +195,6 @@ async fn messages(
 fn place(text: &str) -> Result<Place, Refused> {
     let id = text.parse().ok().map(Place::Id);
     let cursor = || text.parse::<Cursor>().ok().map(Place::Cursor);
-    id.or_else(cursor).ok_or_else(|| Error::invalid("place", "it is neither a message's id nor a cursor").into())
+    id.or_else(cursor)
+        .ok_or_else(|| Error::invalid("place", "it is neither a message's id nor a cursor").into())
 }

@@ -8,7 +8,7 @@ use chat_core::{
     auth::{JwtConfig, JwtKey},
     tiered::TieredSettings,
 };
-use chat_credentials::{KeySet, TrustedIssuers, Verifier};
+use chat_credentials::{Challenges, KeySet, TrustedIssuers, Verifier};
 use example_support::{
     Origins,
     settings::{Environment, WrongSettings, address, duration, number},
@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) max_queue: u32,
     pub(crate) jwt: JwtConfig,
     pub(crate) verifier: Verifier,
+    /// Where nonces are given out here.
+    pub(crate) challenges: Option<Challenges>,
     pub(crate) holder_claim: String,
     pub(crate) user_claim: String,
     pub(crate) cached_in_process: Duration,
@@ -53,8 +55,11 @@ impl Settings {
     /// Reads everything before it says anything.
     pub(crate) fn read(mut env: Environment) -> Result<Self, WrongSettings> {
         let postgres = postgres(&mut env);
-        let redis =
-            env.required_parsed("REDIS_URL", "Redis, such as redis://:password@host:6379", RedisConfig::from_url);
+        let redis = env.required_parsed(
+            "REDIS_URL",
+            "Redis, such as redis://:password@host:6379",
+            RedisConfig::from_url,
+        );
         let prefix = env.parsed("REDIS_PREFIX", RedisConfig::DEFAULT_PREFIX, |prefix| {
             RedisConfig::new(Default::default()).with_prefix(prefix).check().map(|()| prefix.to_owned())
         });
@@ -66,6 +71,7 @@ impl Settings {
         let leeway = env.parsed("CLOCK_LEEWAY", "5s", duration(Duration::ZERO..=Duration::from_secs(600)));
         let jwt = jwt(&mut env);
         let verifier = verifier(&mut env);
+        let challenges = challenges(&mut env);
         let holder_claim = env.parsed("HOLDER_CLAIM", "did", claim);
         let user_claim = env.parsed("CREDENTIAL_USER_CLAIM", "userId", claim);
         let cached_in_process = env.parsed("CACHE_IN_PROCESS", "5m", duration(Duration::ZERO..=DAY));
@@ -86,6 +92,7 @@ impl Settings {
                 max_queue: max_queue?,
                 jwt: jwt?.with_leeway(leeway?),
                 verifier: verifier?.with_leeway(leeway?),
+                challenges: challenges?,
                 holder_claim: holder_claim?,
                 user_claim: user_claim?,
                 cached_in_process: cached_in_process?,
@@ -105,12 +112,24 @@ fn jwt(env: &mut Environment) -> Option<JwtConfig> {
     let keys = match env.optional("JWT_JWKS") {
         Some(set) => env.take("JWT_JWKS", JwtKey::jwks(&set)),
         None => env
-            .required_parsed("JWT_SECRET", "what signs the access tokens (HS256); or JWT_JWKS", |secret| JwtKey::hs256(secret))
+            .required_parsed("JWT_SECRET", "what signs the access tokens (HS256); or JWT_JWKS", |secret| {
+                JwtKey::hs256(secret)
+            })
             .map(|key| vec![key]),
     };
     let (issuer, audience) = (env.optional("JWT_ISSUER"), env.optional("JWT_AUDIENCE"));
     let jwt = issuer.into_iter().fold(JwtConfig::new(keys?), JwtConfig::with_issuer);
     Some(audience.into_iter().fold(jwt, JwtConfig::with_audience))
+}
+
+/// `Some(None)`: whoever presents makes the nonces.
+#[expect(clippy::option_option, reason = "wrong is not the same as not set")]
+fn challenges(env: &mut Environment) -> Option<Option<Challenges>> {
+    let lifetime = env.parsed("NONCE_LIFETIME", "5m", duration(SECOND..=DAY));
+    let Some(secret) = env.optional("NONCE_SECRET") else { return lifetime.map(|_| None) };
+    let needs = format!("needs at least {} bytes", Challenges::MIN_SECRET_BYTES);
+    let challenges = env.take("NONCE_SECRET", Challenges::new(secret.as_bytes()).ok_or(needs));
+    Some(Some(challenges?.with_lifetime(lifetime?)))
 }
 
 /// What presentations and credentials have to be.
@@ -147,7 +166,9 @@ fn verifier(env: &mut Environment) -> Option<Verifier> {
 
 fn by_did(list: &str) -> Result<TrustedIssuers, String> {
     names(list).iter().try_fold(TrustedIssuers::new(), |issuers, name| {
-        issuers.with_did(name).map_err(|_| format!("{name:?} is no did:key or did:jwk with a key that can be used"))
+        issuers
+            .with_did(name)
+            .map_err(|_| format!("{name:?} is no did:key or did:jwk with a key that can be used"))
     })
 }
 
@@ -228,6 +249,8 @@ mod tests {
             ("PRESENTATION_MAX_AGE", "0s"),
             ("CACHE_IN_PROCESS", "2days"),
             ("CACHE_IN_REDIS", "x"),
+            ("NONCE_SECRET", "too short"),
+            ("NONCE_LIFETIME", "0s"),
             ("RATE_LIMITS", "some"),
             ("DRAIN_WINDOW", "2h"),
         ];
@@ -240,7 +263,8 @@ mod tests {
 
     #[test]
     fn what_is_needed_is_enough() {
-        let settings = Settings::read(Environment::from_pairs(NEEDED)).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let settings =
+            Settings::read(Environment::from_pairs(NEEDED)).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!((settings.batches.batch_entries, settings.batches.batch_age), (100, SECOND));
         assert_eq!(settings.cached_in_process, Duration::from_secs(300));
         assert_eq!(settings.cached_in_redis, Duration::from_secs(3_600));

@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use chat_core::{Clock as _, SystemClock, Timestamp};
@@ -13,9 +14,8 @@ use serde_json::value::RawValue;
 /// Longer texts are refused.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What a line may have. A member that is none of these makes the line one that cannot be judged.
+/// What is looked at of a line; whatever else it has is for whoever reads the file.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Line<'a> {
     token: String,
     #[serde(default)]
@@ -25,16 +25,11 @@ struct Line<'a> {
     #[serde(borrow)]
     jwks: Option<&'a RawValue>,
     /// Seconds; else the clock of this machine.
-    now: Option<u64>,
+    now: Option<f64>,
     aud: Option<String>,
     nonce: Option<String>,
     /// The trusted ones; else everybody.
     issuers: Option<Vec<String>>,
-    /// For whoever reads the file.
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "expect")]
-    _expect: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -94,7 +89,11 @@ impl Line<'_> {
 
     fn check(&self, keys: Option<KeySet>) -> Result<(), Reject> {
         let unknown = Reason::UnknownKey.of(Part::Token);
-        let now = self.now.map_or_else(|| SystemClock.now(), Timestamp::from_secs);
+        // What is before 1970 or after all time is taken as that.
+        let at = |seconds: f64| {
+            Timestamp::EPOCH.after(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+        };
+        let now = self.now.map_or_else(|| SystemClock.now(), at);
         match self.kind {
             Kind::Jws => {
                 let keys = keys.ok_or(unknown)?;
@@ -152,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_rejected_and_the_next_line_is_judged() {
-        let said = said("nonsense\n\n{}\n{\"token\":\"a.b.c\"}\n{\"token\":\"x\",\"kind\":\"jwe\"}\n{\"token\":\"\",\"kind\":\"vp\"}\n{\"token\":\"x\",\"jwk\":{\"kty\":\"oct\",\"kty\":\"oct\"}}\n");
+        let said = said(
+            "nonsense\n\n{}\n{\"token\":\"a.b.c\"}\n{\"token\":\"x\",\"kind\":\"jwe\"}\n{\"token\":\"\",\"kind\":\"vp\"}\n{\"token\":\"x\",\"jwk\":{\"kty\":\"oct\",\"kty\":\"oct\"}}\n",
+        );
         assert_eq!(said.len(), 6);
         assert!(said.iter().all(|line| line.starts_with("reject: ")), "{said:?}");
         assert_eq!(said[2], "reject: the token is signed by a key that is not known");

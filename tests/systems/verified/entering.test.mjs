@@ -76,6 +76,18 @@ test('a nonce is for one presentation, on every instance', async () => {
   assert.match(said, /the presentation has a nonce that was used before/);
 });
 
+test('with a secret for nonces, only those that were given out are taken', async () => {
+  const env = { NONCE_SECRET: 'another secret for tests that is long enough', REDIS_PREFIX: `${stage.env.REDIS_PREFIX}_nonces` };
+  const strict = await stage.start(env);
+  const ann = stage.person('ann');
+  const { body } = await request('POST', `${strict.url}/auth/nonce`);
+  assert.ok(Date.parse(body.expiresAt) > Date.now());
+  await stage.enter(strict, ann, { nonce: body.nonce });
+  const said = await stage.refusal(strict, { token: ann.token, presentation: ann.present() });
+  assert.match(said, /the presentation has a nonce that was not given out here in time/);
+  assert.equal((await request('POST', `${one.url}/auth/nonce`)).status, 404);
+});
+
 test('a second session with a presentation ends the first, on the same instance and on another', async () => {
   const ann = stage.person('ann');
   const auth = { token: ann.token, presentation: ann.present() };

@@ -133,6 +133,41 @@ test('the only writer dies with everything still in the queue, and the next one 
   await until('all in the database', async () => (await stage.stored(1)).length === 30, 60_000);
 });
 
+test('a batch goes when it is large enough, however long the others may wait', async () => {
+  const one = await stage.start({ BATCH_SIZE: '5', BATCH_WAIT: '60s' });
+  const ann = stage.person('ann');
+  await stage.room(one, 1, [ann]);
+  const hers = await stage.enter(one, ann);
+  for (let at = 0; at < 5; at += 1) await hers.ask('sendMessage', { roomId: 1, message: `m${at}` });
+  await until('the batch in the database', async () => (await stage.stored(1)).length >= 4);
+});
+
+test('while Redis is away nobody is let in and nothing is answered as sent; afterwards it goes on', async () => {
+  const way = await road(stage.env.REDIS_URL);
+  try {
+    const one = await stage.start({ REDIS_URL: way.url });
+    const ann = stage.person('ann');
+    await stage.room(one, 1, [ann]);
+    const hers = await stage.enter(one, ann);
+    await hers.ask('joinRoom', { roomId: 1 });
+    await hers.ask('sendMessage', { roomId: 1, message: 'before', clientMsgId: 'c0' });
+    way.cutOff();
+    const message = { roomId: 1, message: 'meanwhile', clientMsgId: 'c1' };
+    const sent = await hers.ask('sendMessage', message);
+    assert.deepEqual([sent.success, sent.retryable], [false, true], JSON.stringify(sent));
+    const said = await stage.refusal(one, { token: ann.token, presentation: ann.present() });
+    for (const secret of [ann.token, new URL(way.url).password]) assert.ok(!said.includes(secret), said);
+    assert.equal((await request('GET', `${one.url}/health`)).status, 503);
+    way.restore();
+    await until('an answer', async () => (await hers.ask('sendMessage', message)).success, 60_000);
+    await until('both in the database', async () => (await stage.stored(1)).length === 2);
+    assert.deepEqual((await stage.stored(1)).map(({ client_id }) => client_id), ['c0', 'c1']);
+    await stage.enter(one, ann);
+  } finally {
+    way.close();
+  }
+});
+
 test('at its end the server tells its sockets, stores what it took, and ends with 0', async () => {
   const one = await stage.start({ BATCH_SIZE: '10000', BATCH_WAIT: '30s' });
   const ann = stage.person('ann');

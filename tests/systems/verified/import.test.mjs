@@ -1,6 +1,7 @@
 // The other system's rows, as the new server shows them.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { run } from '../server.mjs';
 import { PROGRAM, Stage } from './stage.mjs';
@@ -70,6 +71,14 @@ test('rooms, members, read marks and messages are taken over, again and again', 
   assert.equal(sent.success, true);
   const { body } = await stage.rest(one, bob, 'GET', '/rooms/1/messages?limit=2');
   assert.deepEqual(body.messages.map(({ message }) => message), ['late', 'new']);
+
+  // And back: what the document says about that finds the new one alone.
+  assert.equal(await one.stop(), 0);
+  const document = await readFile(new URL('../../../docs/migrating/verified.md', import.meta.url), 'utf8');
+  const query = /SELECT r\.id::bigint AS room_id[^;]*/.exec(document)[0];
+  const [back, ...more] = await stage.database.query(query);
+  assert.deepEqual(more, []);
+  assert.deepEqual([back.room_id, back.sender, back.body, back.created_at.toISOString()], ['1', 'ann', 'new', sent.data.createdAt]);
 });
 
 test('what is missing is named', async () => {

@@ -53,7 +53,7 @@ export class Wallet {
   /** A presentation of credentials. */
   present(credentials, changes = {}) {
     return this.sign({
-      iss: this.did, aud: AUDIENCE, nonce: randomUUID(), iat: now() - 5, exp: now() + 600,
+      iss: this.did, aud: AUDIENCE, nonce: randomUUID(), iat: now(), exp: now() + 600,
       jti: randomUUID(),
       vp: {
         '@context': ['https://www.w3.org/2018/credentials/v1'], type: ['VerifiablePresentation'],
