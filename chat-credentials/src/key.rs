@@ -181,7 +181,8 @@ impl Material {
         let usable = RSA_BITS.contains(&key.n().bits())
             && odd(key.n())
             && odd(key.e())
-            && *key.e() >= BigUint::from(3_u8);
+            && *key.e() >= BigUint::from(3_u8)
+            && !has_structure(&key.n().to_bytes_be());
         if usable { Ok(Self::Rsa(Box::new(key))) } else { Err(Reason::BadKey) }
     }
 
@@ -200,6 +201,23 @@ impl Material {
             Self::Secret(_) => algorithm.is_symmetric(),
         }
     }
+}
+
+/// Whether a modulus is of the kind that some smart cards made (CVE-2017-15361), whose factors can be found: modulo each of these primes
+/// it is a power of 65537. Of other moduli hardly one in a hundred million is.
+fn has_structure(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,
+        103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.into_iter().all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let mut power = 1;
+        (0..prime).any(|_| {
+            power = power * 65_537 % prime;
+            power == rest
+        })
+    })
 }
 
 /// Without the material.

@@ -52,7 +52,9 @@ fn presented(changes: Value) -> String {
 
 async fn enter(auth: &impl Auth, token: &str, presentation: &str) -> Result<Principal, String> {
     let credentials = Credentials::token(token).with_presentation(presentation);
-    auth.authenticate(&credentials).await.map_err(|error| error.to_string())
+    auth.authenticate(&credentials)
+        .await
+        .map_err(|error| error.to_string().replace("not authenticated: ", ""))
 }
 
 #[tokio::test]
