@@ -140,7 +140,7 @@ pub(crate) fn id_of<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Op
 }
 
 /// The one that is said, where several places may say it: they have to agree.
-pub(crate) fn agreed<'a>(said: [Option<&'a str>; 2]) -> Result<Option<&'a str>, Reason> {
+pub(crate) fn agreed(said: [Option<&str>; 2]) -> Result<Option<&str>, Reason> {
     match said {
         [Some(one), Some(other)] if one != other => Err(Reason::Inconsistent),
         [one, other] => Ok(one.or(other)),

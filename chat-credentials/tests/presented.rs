@@ -2,10 +2,16 @@
 
 mod wallet;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chat_core::{
-    Auth, Clock, Error, Timestamp,
+    Auth, Clock, Timestamp,
     auth::{Cached, CachedConfig, Credentials, JwtAuth, JwtClaims, JwtConfig, JwtSigner, Principal},
 };
 use chat_credentials::{BoundNonces, Challenges, Presented, TrustedIssuers, Verifier};
@@ -75,7 +81,7 @@ async fn a_session_is_bound_to_what_was_presented_and_ends_with_it() {
 async fn without_or_with_a_bad_one_nobody_gets_in() {
     let auth = auth(NOW, &bindings());
     let alone = auth.authenticate(&Credentials::token(token("ann", None))).await.unwrap_err();
-    assert_eq!(alone.to_string(), "the credentials are not valid: the presentation is missing");
+    assert!(alone.to_string().ends_with("the credentials are not valid: the presentation is missing"));
     for (changes, words) in [
         (json!({ "exp": NOW - 60 }), "the presentation has expired"),
         (json!({ "nonce": null }), "the presentation has no nonce"),
@@ -146,33 +152,21 @@ async fn where_nonces_are_given_out_no_other_is_taken() {
 
 #[tokio::test]
 async fn a_cached_yes_ends_with_the_credential() {
-    let nonces = bindings();
-    let enter = async |at: u64, cached: &Cached<Presented<JwtAuth>>| {
-        let credentials =
-            Credentials::token(token("ann", None)).with_presentation(presented(json!({ "exp": NOW + 20 })));
-        let _ = at;
-        cached.authenticate(&credentials).await
-    };
-    let time = Arc::new(Moving(std::sync::atomic::AtomicU64::new(NOW)));
-    let cached =
-        Cached::new(auth(NOW, &nonces), CachedConfig::default()).with_clock(SharedClock(time.clone()));
-    assert!(enter(NOW, &cached).await.is_ok());
-    time.0.store(NOW + 24, std::sync::atomic::Ordering::SeqCst);
-    assert!(enter(NOW, &cached).await.is_ok());
-    // Past its end the presentation is looked at again; here the clock beneath stands still, so that shows by a nonce that is taken.
-    time.0.store(NOW + 25, std::sync::atomic::Ordering::SeqCst);
-    let late = Cached::new(auth(NOW + 25, &nonces), CachedConfig::default());
-    assert!(matches!(enter(NOW + 25, &late).await, Err(Error::Unauthenticated(_))));
+    let clock = Moving(Arc::new(AtomicU64::new(NOW)));
+    let presented_auth = auth(NOW, &bindings()).with_clock(clock.clone());
+    let cached = Cached::new(presented_auth, CachedConfig::default()).with_clock(clock.clone());
+    let (token, presented) = (token("ann", None), presented(json!({ "exp": NOW + 20 })));
+    for (at, holds) in [(NOW, true), (NOW + 24, true), (NOW + 25, false)] {
+        clock.0.store(at, Ordering::SeqCst);
+        assert_eq!(enter(&cached, &token, &presented).await.is_ok(), holds, "{at}");
+    }
 }
 
-#[derive(Debug)]
-struct Moving(std::sync::atomic::AtomicU64);
+#[derive(Debug, Clone)]
+struct Moving(Arc<AtomicU64>);
 
-#[derive(Debug)]
-struct SharedClock(Arc<Moving>);
-
-impl Clock for SharedClock {
+impl Clock for Moving {
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(self.0.0.load(std::sync::atomic::Ordering::SeqCst))
+        Timestamp::from_secs(self.0.load(Ordering::SeqCst))
     }
 }

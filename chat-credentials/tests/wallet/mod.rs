@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, dead_code, missing_docs)]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chat_core::Timestamp;
+use chat_credentials::{Presentation, Reject, TrustedIssuers, Verifier};
 use p256::ecdsa::signature::Signer as _;
 use serde_json::{Value, json};
 
@@ -121,4 +123,51 @@ pub fn presentation(holder: &Wallet, credentials: &[String]) -> Value {
             "type": ["VerifiablePresentation"], "verifiableCredential": credentials,
         },
     })
+}
+
+pub fn issuer() -> Wallet {
+    Wallet::ed25519(1)
+}
+
+pub fn holder() -> Wallet {
+    Wallet::p256(2)
+}
+
+pub fn verifier() -> Verifier {
+    let issuers = TrustedIssuers::new().with_did(&issuer().did()).unwrap();
+    Verifier::new(issuers).with_audience("https://chat.example").with_type("MembershipCredential")
+}
+
+pub fn check(token: &str) -> Result<Presentation, Reject> {
+    verifier().presentation(token, Timestamp::from_secs(NOW))
+}
+
+pub fn good() -> String {
+    let (issuer, holder) = (issuer(), holder());
+    holder.sign(&presentation(&holder, &[issuer.sign(&credential(&issuer, &holder))]))
+}
+
+/// The presentation with changed claims.
+pub fn presented(changes: Value) -> String {
+    let (issuer, holder) = (issuer(), holder());
+    let token = issuer.sign(&credential(&issuer, &holder));
+    holder.sign(&with(presentation(&holder, &[token]), changes))
+}
+
+/// A presentation of the credential with changed claims.
+pub fn issued(changes: Value) -> String {
+    let (issuer, holder) = (issuer(), holder());
+    let token = issuer.sign(&with(credential(&issuer, &holder), changes));
+    holder.sign(&presentation(&holder, &[token]))
+}
+
+/// With other members of `vc`.
+pub fn credential_body(changes: Value) -> String {
+    let vc = with(credential(&issuer(), &holder())["vc"].clone(), changes);
+    issued(json!({ "vc": vc }))
+}
+
+#[track_caller]
+pub fn refused(token: &str, words: &str) {
+    assert_eq!(check(token).map(|_| ()).unwrap_err().to_string(), words);
 }
