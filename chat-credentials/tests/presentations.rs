@@ -7,7 +7,7 @@ use chat_credentials::{KeySet, Reject, TrustedIssuers, Verifier};
 use serde_json::{Value, json};
 use wallet::{
     NOW, Wallet, base64url, check, credential, credential_body, good, holder, issued, issuer, presentation,
-    presented, refused, verifier, with,
+    presented, refused, with,
 };
 
 #[test]
@@ -158,7 +158,7 @@ fn the_presenter_is_the_subject() {
     let (issuer, holder, thief) = (issuer(), holder(), Wallet::p256(77));
     let stolen = issuer.sign(&credential(&issuer, &holder));
     refused(
-        &thief.sign(&presentation(&thief, &[stolen.clone()])),
+        &thief.sign(&presentation(&thief, std::slice::from_ref(&stolen))),
         "the credential is about somebody else than the holder",
     );
     // With the owner's name, but not the key.
@@ -170,13 +170,14 @@ fn the_presenter_is_the_subject() {
     refused(&issued(without), "the credential is not bound to a holder");
     refused(&issued(json!({ "sub": thief.did() })), "the credential contradicts itself");
     let two = json!({ "credentialSubject": [{ "id": holder.did() }, { "id": thief.did() }] });
-    refused(&body(two), "the credential is not bound to a holder");
+    refused(&credential_body(two), "the credential is not bound to a holder");
     assert!(check(&issued(json!({ "sub": null }))).is_ok(), "the subject's own id is enough");
 }
 
 #[test]
 fn one_bad_credential_spoils_a_presentation() {
     let (issuer, holder) = (issuer(), holder());
+    let whole = good();
     let good = issuer.sign(&credential(&issuer, &holder));
     let old = issuer.sign(&with(credential(&issuer, &holder), json!({ "exp": NOW - 100 })));
     refused(&holder.sign(&presentation(&holder, &[good.clone(), old])), "the credential has expired");
@@ -198,6 +199,6 @@ fn one_bad_credential_spoils_a_presentation() {
     );
     // One is not the other.
     refused(&holder.sign(&credential(&holder, &holder)), "the presentation is malformed");
-    let within = holder.sign(&presentation(&holder, &[good()]));
+    let within = holder.sign(&presentation(&holder, &[whole]));
     refused(&within, "the credential is malformed");
 }

@@ -1,6 +1,13 @@
 //! Somebody with a key and an identifier: a holder or an issuer.
 
-#![allow(unreachable_pub, dead_code, missing_docs)]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "for tests, each of which uses a part of it"
+)]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chat_core::Timestamp;
