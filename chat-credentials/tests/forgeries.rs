@@ -1,5 +1,7 @@
 //! Headers, texts, signatures and keys that are not what they should be.
 
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
+
 mod wallet;
 
 use chat_credentials::{Key, KeySet, Verifier};

@@ -1,5 +1,7 @@
 //! A presentation beside a token.
 
+#![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
+
 mod wallet;
 
 use std::{
