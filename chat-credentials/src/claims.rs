@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn the_strictest_date_counts() {
         let dates = json!({
-            "issuanceDate": "1970-01-01T00:00:10Z", "validFrom": "1970-01-01T01:00:20+01:00",
-            "validUntil": "1969-12-31T23:01:40.500-01:00", "expirationDate": "1970-01-01T00:03:20Z",
+            "issuanceDate": "1970-01-02T00:00:10Z", "validFrom": "1970-01-02T01:00:20+01:00",
+            "validUntil": "1970-01-01T23:01:40.500-01:00", "expirationDate": "1970-01-02T00:03:20Z",
         });
         let times = Times::default().and_of(dates.as_object().unwrap()).unwrap();
-        assert_eq!(times.not_before, Some(Timestamp::from_secs(20)));
-        assert_eq!(times.expires_at, Some(Timestamp::from_millis(100_500)));
+        assert_eq!(times.not_before, Some(Timestamp::from_secs(86_420)));
+        assert_eq!(times.expires_at, Some(Timestamp::from_millis(86_500_500)));
         for bad in
             [json!("2020"), json!("2020-01-01"), json!(1), json!("2020-01-01T00:00:00+1:00"), json!("é")]
         {
