@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use chat_core::Chat;
 use chat_gateway::socketio::socketioxide::SocketIo;
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use tracing::info;
+use tracing::{debug, info};
 
 /// How long clients may take to go once they were asked to, and then once more how long requests may take to end.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +33,12 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let mut asked = Asked::new().context("signals cannot be heard")?;
     println!("listening on http://{}", listener.local_addr()?);
+    // Or an answer that follows an event waits for the client's acknowledgement of that: 40 ms, mostly.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            debug!(%error, "a connection sends small packets late");
+        }
+    });
     let (drained, rest) = oneshot::channel::<()>();
     // Dropping the sender is the sign.
     let ending = async move { _ = rest.await };
