@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use chat_backend_postgres::PostgresBackend;
 use chat_core::{
     Authority, ClientMessageId, Cursor, MemberChange, MessageId, NewRoom, Role, RoomId, Rooms, Seq,
@@ -63,6 +63,7 @@ pub async fn run(settings: &GatewaySettings) -> anyhow::Result<()> {
     let (rooms, archive, schema) = (store.rooms(), store.archive(), &settings.import_schema);
     let done = Importer { rooms, archive, accounts: &accounts, schema }.all().await;
     store.close().await;
+    accounts.close().await;
     let (accounts, rooms, messages) = done?;
     println!("imported: {accounts} accounts, {rooms} rooms, {messages} messages");
     Ok(())
@@ -125,6 +126,7 @@ impl Importer<'_> {
         // Where those messages are that somebody has read up to.
         let mut marks: HashMap<&str, Option<Seq>> =
             members.iter().filter_map(|member| Some((member.read.as_deref()?, None))).collect();
+        let mut last = None;
         let mut rows = sqlx::query(self.sql(MESSAGES)).bind(room.as_str()).fetch(self.pool());
         while let Some(row) = rows.try_next().await? {
             let old = old_message(&row)?;
@@ -170,7 +172,9 @@ impl OldMember {
 fn old_message(row: &PgRow) -> anyhow::Result<OldMessage> {
     let id: String = row.try_get("id")?;
     let wrong = || format!("message {id:?}");
-    let at = id.parse::<MessageId>().with_context(wrong)?.timestamp();
+    let known: MessageId = id.parse().with_context(wrong)?;
+    ensure!(known.to_string() == id, "message {id:?}: a ULID is written in capital letters");
+    let at = known.timestamp();
     let client_id: Option<&str> = row.try_get("client_msg_id")?;
     let client_id = client_id.map(ClientMessageId::new).transpose().with_context(wrong)?;
     let content = message::content(row.try_get("type")?, row.try_get("content")?);

@@ -1,6 +1,7 @@
 // Settings that are missing, and an end in good order.
 
 import assert from 'node:assert/strict';
+import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { event, request, run, unique, until } from '../server.mjs';
 import { Stage, ask, text } from './stage.mjs';
@@ -55,6 +56,80 @@ test('SIGTERM: sockets are let go and come back elsewhere, what was accepted is 
     await stage.end();
   }
 });
+
+test('what is away is named, messages go on without Redis, and all is well again afterwards', async () => {
+  const stage = await Stage.set();
+  const [redis, postgres] = await Promise.all([Cut.before(stage.env.REDIS_URL, 6379), Cut.before(stage.env.DATABASE_URL, 5432)]);
+  try {
+    const [gateway] = await Promise.all([stage.gateway({ REDIS_URL: redis.url, DATABASE_URL: postgres.url }), stage.worker()]);
+    const health = async () => {
+      const { status, body } = await request('GET', `${gateway.url}/health`);
+      const failing = Object.entries(body.dependencies).filter(([, { status: each }]) => each !== 'ok').map(([name]) => name);
+      assert.deepEqual([status, body.status], failing.length ? [503, 'failing'] : [200, 'ok']);
+      return failing.join(' ');
+    };
+    const ann = stage.stranger(gateway);
+    const room = await ann.room();
+    const socket = await ann.joined(room);
+    assert.equal(await health(), '');
+    redis.cut();
+    await until('Redis is away', async () => (await health()) === 'redis');
+    assert.equal((await ask(socket, 'sendMessage', text(room, 'c1'))).status, 'ACCEPTED');
+    await until('the message', () => socket.messages.length === 1);
+    const [member] = (await ann.call('GET', `/rooms/${room}/members`)).body;
+    assert.deepEqual([member.userId, member.online], [ann.id, null]);
+    redis.mend();
+    await until('Redis is back', async () => (await health()) === '');
+    // Nothing is accepted unchecked.
+    postgres.cut();
+    await until('the database is away', async () => (await health()) === 'postgres');
+    const late = await ask(socket, 'sendMessage', text(room, 'c2'));
+    assert.deepEqual([late.status, late.retryable], ['FAILED', true]);
+    postgres.mend();
+    await until('the database is back', async () => (await health()) === '');
+    assert.equal((await ask(socket, 'sendMessage', text(room, 'c2'))).status, 'ACCEPTED');
+    await until('the second message', () => socket.messages.length === 2);
+  } finally {
+    await stage.end();
+    redis.end();
+    postgres.end();
+  }
+});
+
+/** A way to a server that can be cut. */
+class Cut {
+  static async before(url, port) {
+    const cut = new Cut();
+    const target = new URL(url);
+    cut.sockets = new Set();
+    cut.server = createServer((socket) => {
+      const onward = connect(Number(target.port || port), target.hostname);
+      for (const end of [socket, onward]) {
+        cut.sockets.add(end);
+        end.on('error', () => {}).on('close', () => (cut.sockets.delete(end), socket.destroy(), onward.destroy()));
+      }
+      if (cut.is) return socket.destroy();
+      socket.pipe(onward).pipe(socket);
+    });
+    await new Promise((resolve) => cut.server.listen(0, '127.0.0.1', resolve));
+    target.port = cut.server.address().port;
+    target.hostname = '127.0.0.1';
+    cut.url = target.href;
+    return cut;
+  }
+
+  cut() {
+    this.is = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  mend = () => (this.is = false);
+
+  end() {
+    this.cut();
+    this.server.close();
+  }
+}
 
 test('tokens live as long as JWT_EXPIRES_IN says', async () => {
   const stage = await Stage.set({ JWT_EXPIRES_IN: '15m' });

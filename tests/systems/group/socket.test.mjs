@@ -120,6 +120,30 @@ test('what cannot be sent is answered as failed, and nobody sees it', async () =
   assert.equal(body.messages.length, 1);
 });
 
+test('an event that is larger than any message may be ends the connection', async () => {
+  const ann = stage.stranger(gateway);
+  const room = await ann.room();
+  const socket = await ann.joined(room);
+  socket.emit('sendMessage', text(room, 'c1', 'x'.repeat(100_000)));
+  await event(socket, 'disconnect');
+  assert.deepEqual((await ann.call('GET', `/rooms/${room}/messages`)).body.messages, []);
+});
+
+test('whoever sends too much is told when to go on, and what was accepted is there', async () => {
+  const limited = await stage.gateway({ RATE_LIMITS: 'on' });
+  const ann = stage.stranger(limited);
+  const room = await ann.room();
+  const socket = await ann.joined(room);
+  const answers = await Promise.all(Array.from({ length: 80 }, (_, number) => ask(socket, 'sendMessage', text(room, `c${number}`))));
+  const accepted = answers.filter(({ status }) => status === 'ACCEPTED').map(({ clientMsgId }) => clientMsgId);
+  const failed = answers.filter(({ status }) => status === 'FAILED');
+  assert.ok(accepted.length >= 20 && failed.length > 0);
+  for (const { code, retryable } of failed) assert.deepEqual([code, retryable], ['rate_limited', true]);
+  await until('what was accepted', () => socket.messages.length === accepted.length);
+  assert.deepEqual(socket.messages.map(({ clientMsgId }) => clientMsgId), accepted);
+  assert.equal(await limited.stop(), 0);
+});
+
 test('a room that is not active takes nothing', async () => {
   const ann = stage.stranger(gateway);
   const room = await ann.room();
