@@ -101,9 +101,10 @@ class Cut {
   static async before(url, port) {
     const cut = new Cut();
     const target = new URL(url);
+    const address = [Number(target.port || port), target.hostname];
     cut.sockets = new Set();
     cut.server = createServer((socket) => {
-      const onward = connect(Number(target.port || port), target.hostname);
+      const onward = connect(...address);
       for (const end of [socket, onward]) {
         cut.sockets.add(end);
         end.on('error', () => {}).on('close', () => (cut.sockets.delete(end), socket.destroy(), onward.destroy()));
