@@ -1,6 +1,6 @@
 //! The system's events. Everything else is the library's.
 
-use chat_core::{RoomId, StoredMessage, auth::Credentials, fanout::FanoutEvent, session::Hole};
+use chat_core::{ClientMessageId, RoomId, StoredMessage, auth::Credentials, session::Hole};
 use chat_gateway::{
     Problem,
     socketio::{Answer, Asked, Dialect, Done, Emit, Handshake, Refusal, Request},
@@ -25,6 +25,8 @@ impl Dialect for GroupDialect {
     fn refusal(&self, problem: &Problem) -> Refusal {
         match problem.code {
             "unauthenticated" | "token_expired" | "token_revoked" => Refusal::Disconnect,
+            // A gateway that ends, or a store that is away: the client comes back by itself.
+            _ if problem.retryable => Refusal::Later,
             _ => Refusal::ConnectError(problem.message.clone()),
         }
     }
@@ -68,9 +70,8 @@ impl Dialect for GroupDialect {
     }
 
     /// What Kafka had accepted is not stored after all: all devices of its sender are told.
-    fn notice(&self, event: &FanoutEvent) -> Option<Emit> {
-        let FanoutEvent::SendFailed { room, client_id, user, reason } = event else { return None };
-        let mut said = failed(&json!(client_id), &Problem::from(reason.to_error(room, user)));
+    fn send_failed(&self, room: &RoomId, client_id: &ClientMessageId, problem: &Problem) -> Option<Emit> {
+        let mut said = failed(&json!(client_id), problem);
         said["roomId"] = json!(room);
         Some(Emit::new(FAILED, &said))
     }
