@@ -22,6 +22,7 @@ use crate::{
     fanout::RedisFanout,
     hot::RedisHotLog,
     keys::Keys,
+    listed::ListedPresence,
     presence::RedisPresence,
     rate_limit::RedisRateLimiter,
     revocations::RedisRevocations,
@@ -67,6 +68,16 @@ impl RedisBackend {
     #[must_use]
     pub fn presence(&self) -> Arc<dyn Presence> {
         Arc::new(RedisPresence::new(Arc::clone(&self.shared)))
+    }
+
+    /// The same as [`presence`](Self::presence), and besides a key per user that other services may read: `user_prefix` and the user's id,
+    /// without this backend's own prefix. It is a hash with one entry per connection, `{"server", "connectedAt", "expiresAt"}` as JSON with
+    /// times in milliseconds since 1970, and is gone with the last of them. An entry that is past its `expiresAt` counts for nothing.
+    ///
+    /// Every renewal of this node's lease writes the keys of all users who are connected here. A node needs one.
+    #[must_use]
+    pub fn listed_presence(&self, user_prefix: impl Into<String>) -> Arc<dyn Presence> {
+        Arc::new(ListedPresence::new(Arc::clone(&self.shared), user_prefix.into()))
     }
 
     /// Withdrawn credentials, known to all nodes with the same prefix.

@@ -10,6 +10,7 @@ mod error;
 mod fanout;
 mod hot;
 mod keys;
+mod listed;
 mod pause;
 mod presence;
 mod rate_limit;

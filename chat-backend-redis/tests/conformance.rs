@@ -59,6 +59,26 @@ impl PresenceHarness for Servers {
     }
 }
 
+/// With a key per user besides.
+struct Listing(Servers);
+
+#[async_trait]
+impl PresenceHarness for Listing {
+    async fn nodes(&self, count: usize) -> Vec<Arc<dyn Presence>> {
+        let prefix = format!("{}:user:", chat_test_services::Redis::shared().await.unwrap().prefix());
+        let backends = self.0.backends(count).await;
+        backends.iter().map(|backend| backend.listed_presence(&*prefix)).collect()
+    }
+
+    fn unit(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
 #[async_trait]
 impl RevocationHarness for Servers {
     async fn nodes(&self, count: usize) -> Vec<Arc<dyn RevocationStore>> {
@@ -129,4 +149,12 @@ mod cluster {
     chat_core::binding_tests!(Servers::at(Place::Cluster));
     chat_core::rate_limit_tests!(Servers::at(Place::Cluster));
     chat_core::unread_cache_tests!(Servers::at(Place::Cluster));
+}
+
+mod listing {
+    use super::*;
+
+    chat_core::presence_tests!(Listing(Servers::at(Place::Single)));
+    chat_core::presence_lease_tests!(Listing(Servers::at(Place::Single)));
+    chat_core::presence_race_tests!(Listing(Servers::at(Place::Single)));
 }

@@ -286,3 +286,54 @@ async fn a_heartbeat_is_one_command() {
     }
     assert_eq!(evaluated().await - before, 10);
 }
+
+/// For services that look into a key per user.
+#[tokio::test]
+async fn each_connection_is_listed_in_its_users_key_until_it_goes_or_runs_out() {
+    let server = Redis::shared().await.unwrap();
+    let config = fresh(server);
+    let prefix = format!("{}:user:", server.prefix());
+    let key = format!("{prefix}ann");
+    let listed = async |what: &str| server.ask(&format!("{what} {key}")).await.unwrap();
+    let is_there = async |id: &str| server.ask(&format!("HEXISTS {key} {id}")).await.unwrap() == "1";
+    let [here, there] = [connect(&config).await, connect(&config).await];
+    let [here, there] = [here.listed_presence(&*prefix), there.listed_presence(&*prefix)];
+    let (n1, n2, short) = (lease("n1", 1), lease("n2", 1), Duration::from_secs(1));
+    here.renew(&n1, LONG).await.unwrap();
+    there.renew(&n2, short).await.unwrap();
+    let (phone, desk) = (connection("ann", "phone", 1, &n1), connection("ann", "desk", 1, &n2));
+    here.connected(&phone).await.unwrap();
+    there.connected(&desk).await.unwrap();
+    assert_eq!(listed("HLEN").await, "2");
+    let entry = server.ask(&format!("HGET {key} phone")).await.unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+    assert_eq!(entry["server"], "n1");
+    assert_eq!(
+        entry["expiresAt"].as_u64().unwrap().abs_diff(entry["connectedAt"].as_u64().unwrap()) / 60_000,
+        60
+    );
+    assert!(listed("PTTL").await.parse::<u64>().unwrap() > 3_500_000);
+    // The other node died: its entry goes with the next renewal of one that is alive.
+    sleep(short + Duration::from_millis(100)).await;
+    here.renew(&n1, short).await.unwrap();
+    assert!(is_there("phone").await && !is_there("desk").await);
+    // Renewed, ended, and not back with what comes too late.
+    sleep(short / 2).await;
+    here.renew(&n1, short).await.unwrap();
+    sleep(short * 3 / 4).await;
+    assert!(is_there("phone").await);
+    here.disconnected(&phone).await.unwrap();
+    assert_eq!(listed("EXISTS").await, "0");
+    assert_eq!(here.connected(&phone).await.unwrap(), PresenceChange::Stale);
+    here.renew(&n1, short).await.unwrap();
+    assert_eq!(listed("EXISTS").await, "0");
+    // A crash of all needs nobody's word.
+    here.connected(&connection("ann", "tablet", 1, &n1)).await.unwrap();
+    assert_eq!(listed("EXISTS").await, "1");
+    until("the entries run out", async || listed("EXISTS").await == "0").await;
+    // A release takes everything with it.
+    here.renew(&n1, LONG).await.unwrap();
+    here.connected(&connection("ann", "watch", 1, &n1)).await.unwrap();
+    here.release(&n1).await.unwrap();
+    assert_eq!(listed("EXISTS").await, "0");
+}

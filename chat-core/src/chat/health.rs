@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::{Backend, chat::Parts};
+use crate::{Backend, Error, chat::Parts};
 
 /// A part that has not answered by then is reported as failing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ pub struct PartHealth {
     /// Its role: `log`, `rooms`, `fanout`, `presence`, `auth`, `search`, `revocations`,
     /// `bindings`, `rate limiter`.
     pub part: &'static str,
-    /// The backend that fills it.
+    /// The backend that fills it; where that stands in front of another one that fails, that one.
     pub backend: &'static str,
     /// What is wrong; `None` if nothing is.
     pub error: Option<String>,
@@ -53,12 +53,13 @@ pub(super) async fn check(parts: &Parts) -> Health {
         backends.push(("bindings", &**bindings));
     }
     let checks = backends.into_iter().map(|(part, backend)| async move {
-        let error = match tokio::time::timeout(PATIENCE, backend.health()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("no answer in time".to_owned()),
+        let (backend, error) = match tokio::time::timeout(PATIENCE, backend.health()).await {
+            Ok(Ok(())) => (backend.name(), None),
+            Ok(Err(error @ Error::Backend { backend, .. })) => (backend, Some(error.to_string())),
+            Ok(Err(error)) => (backend.name(), Some(error.to_string())),
+            Err(_) => (backend.name(), Some("no answer in time".to_owned())),
         };
-        PartHealth { part, backend: backend.name(), error }
+        PartHealth { part, backend, error }
     });
     Health { parts: join_all(checks).await }
 }

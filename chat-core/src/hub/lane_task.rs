@@ -109,7 +109,12 @@ impl LaneTask {
                     Some(Ok(FanoutItem::Event(event))) => self.lane.event(&event, &self.parts),
                     Some(Ok(FanoutItem::Missed)) => self.lane.missed(),
                     Some(Err(error)) => {
-                        warn!(error = %error.with_causes(), "a room's subscription ended; subscribing again");
+                        // Where nobody is there, as after a drain, it matters to nobody.
+                        if duties.deserted {
+                            debug!(%error, "the subscription of a room without sessions ended");
+                        } else {
+                            warn!(error = %error.with_causes(), "a room's subscription ended; subscribing again");
+                        }
                         subscription = None;
                         subscribe_at = Instant::now() + subscribe_pause.next();
                     }

@@ -1,0 +1,139 @@
+//! Accounts: who may log in. The one table that is not the library's.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chat_core::{Backend, Error, Result, Retry, UserId};
+use sqlx::{
+    ConnectOptions as _, PgPool, Row as _,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use ulid::Ulid;
+
+/// Of no meaning: processes that start together make the table one after the other.
+const LOCK: i64 = 0x6368_6174_6772_6f75;
+
+const MAKE: [&str; 2] = [
+    "CREATE SCHEMA IF NOT EXISTS group_chat",
+    "CREATE TABLE IF NOT EXISTS group_chat.accounts (
+        id text PRIMARY KEY, email text NOT NULL UNIQUE, password_hash text NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now())",
+];
+const ADD: &str = "INSERT INTO group_chat.accounts (id, email, password_hash) VALUES ($1, $2, $3)
+    ON CONFLICT (email) DO NOTHING";
+const BY_EMAIL: &str = "SELECT id, password_hash FROM group_chat.accounts WHERE email = $1";
+/// What somebody did here meanwhile stays.
+const IMPORT: &str = "INSERT INTO group_chat.accounts (id, email, password_hash, created_at)
+    VALUES ($1, $2, $3, to_timestamp($4::double precision / 1000)) ON CONFLICT (id) DO NOTHING";
+
+/// An address, in the one form in which it is kept and asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Email(String);
+
+impl Email {
+    /// The greatest length (RFC 5321).
+    const MAX_BYTES: usize = 254;
+
+    /// Whether anybody reads there is for a message to find out.
+    pub(crate) fn new(text: &str) -> std::result::Result<Self, &'static str> {
+        let email = text.trim().to_ascii_lowercase();
+        let has_parts = email.rsplit_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && !host.is_empty() && !host.starts_with('.') && !host.ends_with('.')
+        });
+        if has_parts && email.len() <= Self::MAX_BYTES && email.chars().all(|c| c.is_ascii_graphic()) {
+            Ok(Self(email))
+        } else {
+            Err("email must be an address such as ann@example.com")
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// All of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Accounts {
+    pub(crate) pool: PgPool,
+}
+
+impl Accounts {
+    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+        let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
+        // An import reads one statement for as long as it takes.
+        let server = url.parse::<PgConnectOptions>()?.disable_statement_logging();
+        let pool = options.connect_with(server).await?;
+        let mut transaction = pool.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+        for statement in MAKE {
+            sqlx::query(statement).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Self { pool })
+    }
+
+    /// Makes one; `None` where the address has one already.
+    pub(crate) async fn add(&self, email: &Email, password_hash: &str) -> Result<Option<UserId>> {
+        let id = UserId::new(&Ulid::generate().to_string()).map_err(|error| Error::invalid("id", error))?;
+        let query = sqlx::query(ADD).bind(id.as_str()).bind(email.as_str()).bind(password_hash);
+        let made = query.execute(&self.pool).await.map_err(failed)?.rows_affected();
+        Ok((made > 0).then_some(id))
+    }
+
+    /// Whose address it is, and the hash of the password.
+    pub(crate) async fn find(&self, email: &Email) -> Result<Option<(UserId, String)>> {
+        let row = sqlx::query(BY_EMAIL).bind(email.as_str()).fetch_optional(&self.pool).await;
+        let Some(row) = row.map_err(failed)? else { return Ok(None) };
+        let id: &str = row.try_get("id").map_err(failed)?;
+        let id = UserId::new(id).map_err(|error| Error::invalid("id of an account", error))?;
+        Ok(Some((id, row.try_get("password_hash").map_err(failed)?)))
+    }
+
+    /// Takes one over with its id; `created_at` in milliseconds since 1970.
+    pub(crate) async fn import(
+        &self,
+        id: &UserId,
+        email: &Email,
+        password_hash: &str,
+        created_at: i64,
+    ) -> anyhow::Result<()> {
+        let query = sqlx::query(IMPORT).bind(id.as_str()).bind(email.as_str());
+        query.bind(password_hash).bind(created_at).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// For `/health`: they are in the same database, over connections of their own.
+#[async_trait]
+impl Backend for Accounts {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn health(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(failed)
+    }
+}
+
+fn failed(error: sqlx::Error) -> Error {
+    Error::backend("postgres", "accounts", Retry::Later, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_form() {
+        assert_eq!(Email::new(" Ann@Example.COM "), Ok(Email("ann@example.com".to_owned())));
+        for wrong in ["", "ann", "@example.com", "ann@", "ann@.", "a b@example.com", "änn@example.com"] {
+            assert!(Email::new(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(Email::new(&format!("{}@example.com", "a".repeat(250))).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! REST, as the system's clients know it.
+
+mod auth;
+mod members;
+mod messages;
+mod rooms;
+
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef},
+    http::{HeaderMap, header},
+    routing::{get, post},
+};
+use chat_core::{
+    Chat,
+    auth::JwtSigner,
+    rate_limit::{LocalRateLimiter, Quota, RateLimits},
+};
+use example_support::nest::{Refused, not_found};
+
+use crate::{accounts::Accounts, passwords::Passwords, settings::GatewaySettings};
+
+/// Bytes of a request's body; the largest there is names a room.
+const BODY_BYTES: usize = 16 * 1024;
+/// Passwords that may be tried for one address: one a second, so many at once after a pause.
+const TRIES: Quota = Quota::new(1, 10);
+
+/// What every request has at hand. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    chat: Chat,
+    accounts: Accounts,
+    passwords: Passwords,
+    signer: JwtSigner,
+    token_lifetime: Duration,
+    tries: Arc<LocalRateLimiter>,
+}
+
+impl Group {
+    pub(crate) fn new(chat: Chat, accounts: Accounts, settings: &GatewaySettings) -> anyhow::Result<Self> {
+        let tries = RateLimits::unlimited().with_user_signals(settings.rate_limits.then_some(TRIES));
+        Ok(Self {
+            chat,
+            accounts,
+            passwords: Passwords::new()?,
+            signer: settings.tokens.signer.clone(),
+            token_lifetime: settings.token_lifetime,
+            tries: Arc::new(LocalRateLimiter::new(&tries)),
+        })
+    }
+}
+
+impl FromRef<Group> for Chat {
+    fn from_ref(group: &Group) -> Self {
+        group.chat.clone()
+    }
+}
+
+pub(crate) fn routes(group: Group) -> Router {
+    Router::new()
+        .route("/auth/register", post(auth::register))
+        .route("/auth/login", post(auth::login))
+        .route("/rooms", post(rooms::create).get(rooms::mine))
+        .route("/rooms/{room}/join", post(members::join))
+        .route("/rooms/{room}/members", get(members::list))
+        .route("/rooms/{room}/messages", get(messages::list))
+        .route("/rooms/{room}/read", post(messages::read))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(group)
+}
+
+/// How many of a list are asked for: `most` at most, whatever is asked.
+fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<usize, Refused> {
+    let Some(asked) = asked else { return Ok(default) };
+    let asked = NonZeroU64::new(asked).ok_or_else(|| Refused::bad_request("limit begins with 1"))?;
+    Ok(usize::try_from(asked.get()).unwrap_or(most).min(most))
+}
+
+/// Where there is more, a header says where (RFC 8288).
+fn link(path: &str, limit: usize, next: Option<impl std::fmt::Display>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let link = next.map(|next| format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into());
+    if let Some(Ok(link)) = link {
+        headers.insert(header::LINK, link);
+    }
+    headers
+}
