@@ -22,6 +22,9 @@ use chat_core::{
 use chat_test_services::{Database, Postgres, Redis, RedisCluster};
 use tokio::sync::{Mutex, OnceCell};
 
+/// The machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Where the hot log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front {
@@ -98,6 +101,7 @@ impl Tiers {
         let mut nodes = Vec::new();
         for _ in 0..count {
             let config = RedisConfig::from_url(&url).unwrap().with_prefix(&prefix);
+            let config = config.with_connect_timeout(PATIENCE).with_command_timeout(PATIENCE);
             let redis = RedisBackend::connect(config).await.unwrap();
             let hot = redis.hot_log(HotLogConfig::new().with_window(self.window));
             let mut settings = TieredSettings::default();
