@@ -274,7 +274,8 @@ fn long_payload(number: u64) -> String {
 /// What is dropped because the node is slow may be its own question: that says nothing about the connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_node_that_is_slow_keeps_its_connection() {
-    let server = Redis::private().await.unwrap();
+    // By its default Redis itself would end a connection that reads so slowly.
+    let server = Redis::private_with(&["client-output-buffer-limit pubsub 1gb 0 0"]).await.unwrap();
     let backend = connect(&config(server.url()).with_probe(PROBE / 3).with_receive_buffer(2)).await;
     let fanout = backend.fanout();
     let mut subscription = fanout.subscribe(&topic("flooded")).await.unwrap();

@@ -1,12 +1,16 @@
 //! Rooms, their members, and how far each member has read.
 
-use std::{fmt, str::FromStr};
+mod listing;
+mod member;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Backend, Cursor, DEFAULT_MAX_BODY_CHARS, Error, Result, RoomId, RoomKey, StoredMessage, Timestamp, UserId,
+use crate::{Backend, Cursor, DEFAULT_MAX_BODY_CHARS, Error, Result, RoomId, RoomKey, Timestamp, UserId};
+
+pub use self::{
+    listing::{ActivityCursor, InvalidActivityCursor, RoomSummary, RoomsPage},
+    member::{Member, MemberChange, MemberOutcome, MembersPage, ReadMarker, Role},
 };
 
 /// Free-form data of a room: its name, its picture, whatever the application shows.
@@ -158,224 +162,6 @@ fn check_room_settings(metadata: Option<&Metadata>, max_body_chars: Option<u32>)
     Ok(())
 }
 
-/// What a member may do; what each role allows is up to [`Authorize`](crate::auth::Authorize).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads, but does not write.
-    Reader,
-    /// Reads and writes.
-    #[default]
-    Member,
-    /// May also delete what others wrote and remove members.
-    Moderator,
-    /// May also change the room and the members' roles.
-    Owner,
-}
-
-/// A user's membership of a room, present or past.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Member {
-    /// Who.
-    pub user: UserId,
-    /// What they may do.
-    pub role: Role,
-    /// When they last became a member.
-    pub joined_at: Timestamp,
-    /// When they left; `None` while they are a member.
-    pub left_at: Option<Timestamp>,
-    /// The version of the last change applied, given by whoever changes memberships.
-    pub version: u64,
-}
-
-impl Member {
-    /// Puts a membership together from stored parts.
-    #[must_use]
-    pub const fn from_parts(
-        user: UserId,
-        role: Role,
-        joined_at: Timestamp,
-        left_at: Option<Timestamp>,
-        version: u64,
-    ) -> Self {
-        Self { user, role, joined_at, left_at, version }
-    }
-
-    /// Is a member now.
-    #[must_use]
-    pub const fn is_current(&self) -> bool {
-        self.left_at.is_none()
-    }
-}
-
-/// A change of one membership.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemberChange {
-    /// Who.
-    pub user: UserId,
-    /// The role from now on, or `None` to end the membership.
-    pub role: Option<Role>,
-    /// Orders changes that may arrive out of order: one that is not greater than the last applied is ignored.
-    /// `None` takes the next version, so it always applies.
-    pub version: Option<u64>,
-    /// Refused where it would take the only owner from a room that still has members: nobody could manage it any more.
-    pub keep_owner: bool,
-    /// When a membership that begins with this change began, or one that ends with it ended; `None` is now, and so is a time to come. For
-    /// memberships that are taken over from elsewhere: the time of joining counts as activity in the user's list of rooms.
-    pub since: Option<Timestamp>,
-}
-
-impl MemberChange {
-    /// `user` becomes a member with `role`.
-    #[must_use]
-    pub const fn add(user: UserId, role: Role) -> Self {
-        Self { user, role: Some(role), version: None, keep_owner: false, since: None }
-    }
-
-    /// `user` is a member no longer.
-    #[must_use]
-    pub const fn remove(user: UserId) -> Self {
-        Self { user, role: None, version: None, keep_owner: false, since: None }
-    }
-
-    /// A membership that begins with this change began then, and one that ends with it ended then.
-    #[must_use]
-    pub const fn with_since(mut self, since: Timestamp) -> Self {
-        self.since = Some(since);
-        self
-    }
-
-    /// When a membership that begins or ends with this change does so, for a backend that applies it `now`.
-    #[must_use]
-    pub fn takes_place_at(&self, now: Timestamp) -> Timestamp {
-        self.since.map_or(now, |since| since.min(now))
-    }
-
-    /// With a version.
-    #[must_use]
-    pub const fn with_version(mut self, version: u64) -> Self {
-        self.version = Some(version);
-        self
-    }
-
-    /// Refused where it would take the only owner from a room that still has members.
-    #[must_use]
-    pub const fn keeping_an_owner(mut self) -> Self {
-        self.keep_owner = true;
-        self
-    }
-}
-
-/// What a change of a membership did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberOutcome {
-    /// Was no member, is one now.
-    Added(Member),
-    /// Was a member, has another role now.
-    RoleChanged(Member),
-    /// Was a member, is none now.
-    Removed(Member),
-    /// Nothing changed: it was so already, or the change was older than what is known. `None`: never a member.
-    Unchanged(Option<Member>),
-}
-
-/// How far a member has read. It only moves forward.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadMarker {
-    /// Who.
-    pub user: UserId,
-    /// Up to and with this entry.
-    pub cursor: Cursor,
-    /// When it last moved; `None` if it stands where it was when the user joined.
-    pub at: Option<Timestamp>,
-}
-
-/// A room as it stands in one user's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomSummary {
-    /// The room.
-    pub room: Room,
-    /// The user's membership.
-    pub member: Member,
-    /// How far the user has read.
-    pub read: Cursor,
-    /// The last entry's position.
-    pub head: Cursor,
-    /// How many entries are unread.
-    pub unread: u64,
-    /// The newest entry of the room's timeline, as it is now.
-    pub preview: Option<StoredMessage>,
-    /// When something last happened: the newest timeline entry, or the user's joining where there is none since.
-    pub activity: Timestamp,
-}
-
-impl RoomSummary {
-    /// The place of this room in the list.
-    #[must_use]
-    pub fn cursor(&self) -> ActivityCursor {
-        ActivityCursor { at: self.activity, room: self.room.id.clone() }
-    }
-}
-
-/// A place in a user's list of rooms: latest activity first, equal times by room id, greatest first.
-///
-/// The text form is `<milliseconds>.<room id>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ActivityCursor {
-    /// The activity of the last room of the page before.
-    pub at: Timestamp,
-    /// That room.
-    pub room: RoomId,
-}
-
-impl fmt::Display for ActivityCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.at.as_millis(), self.room)
-    }
-}
-
-/// The text is not a place in a list of rooms.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a place in a list of rooms is the text that came with the page before")]
-pub struct InvalidActivityCursor;
-
-impl FromStr for ActivityCursor {
-    type Err = InvalidActivityCursor;
-
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidActivityCursor> {
-        let (at, room) = text.split_once('.').ok_or(InvalidActivityCursor)?;
-        // One text per place, as for a cursor: no sign, no leading zeros.
-        if !at.bytes().all(|byte| byte.is_ascii_digit()) || (at.len() > 1 && at.starts_with('0')) {
-            return Err(InvalidActivityCursor);
-        }
-        let at = at.parse().map_err(|_| InvalidActivityCursor)?;
-        Ok(Self {
-            at: Timestamp::from_millis(at),
-            room: RoomId::new(room).map_err(|_| InvalidActivityCursor)?,
-        })
-    }
-}
-
-/// One page of a user's rooms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomsPage {
-    /// Latest activity first.
-    pub rooms: Vec<RoomSummary>,
-    /// Where the next page begins; `None` on the last one.
-    pub next: Option<ActivityCursor>,
-}
-
-/// One page of a room's members, by user id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MembersPage {
-    /// Current members only.
-    pub members: Vec<Member>,
-    /// Give this as `after` for the next page; `None` on the last one.
-    pub next: Option<UserId>,
-}
-
 /// Rooms, members, read markers.
 ///
 /// Unread is derived, never a counter that is counted up and reset: it is the number of entries after the read marker
@@ -457,18 +243,4 @@ pub trait Rooms: Backend {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<ReadMarker>>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_in_a_list_of_rooms_has_one_text() {
-        let place = ActivityCursor { at: Timestamp::from_millis(5), room: RoomId::new("a.b").unwrap() };
-        assert_eq!(place.to_string().parse(), Ok(place));
-        for bad in ["", "5", ".a", "+5.a", "-5.a", "05.a", "5.", "5.a b", "99999999999999999999.a"] {
-            assert_eq!(bad.parse::<ActivityCursor>(), Err(InvalidActivityCursor), "{bad:?}");
-        }
-    }
 }
