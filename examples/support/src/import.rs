@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use chat_core::{
     Authority, ClientMessageId, Content, Cursor, Draft, Epoch, MessageId, RoomId, Seq, StoredMessage,
     Timestamp, UserId,
@@ -58,12 +58,19 @@ impl RoomImport {
     /// everything.
     ///
     /// # Errors
-    /// There is no such room, or messages that were not imported are in it.
+    /// There is no such room, or a server has opened it: from then on its positions are the server's to give out, and messages that are
+    /// not in the archive yet may wait for theirs. Nothing is changed then.
     pub async fn begin(archive: Arc<dyn Archive>, room: RoomId) -> anyhow::Result<Self> {
         let life = Epoch::new(LIFE)?;
         let known = archive.rooms(std::slice::from_ref(&room)).await?.pop().flatten();
         let seen = known.with_context(|| format!("there is no room {room}"))?;
-        if seen.life().is_none_or(|present| present.epoch != life) {
+        // A life of ours over one of a server's would refuse what the server has accepted and not archived yet.
+        ensure!(
+            seen.life().is_none_or(|present| present.epoch == life),
+            "room {room}: a server has opened it since it was made, so nothing more can be imported into it; \
+            to start over, end the servers, drop the schema of this chat and import into an empty one"
+        );
+        if seen.life().is_none() {
             let begun = Life { epoch: life.clone(), base: seen.head.cursor.seq };
             match archive.begin_life(&room, &seen, &begun).await? {
                 LifeOutcome::Begun => {}
