@@ -154,3 +154,30 @@ impl RoomImport {
         Ok(self.seq)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_core::{NewRoom, Storage as _, memory::MemoryStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_room_that_a_server_has_opened_is_left_to_it() {
+        let store = MemoryStore::default();
+        let (archive, id) = (store.archive(), RoomId::new("room").unwrap());
+        store.rooms().create(NewRoom::new(id.clone())).await.unwrap();
+        let lives = async || {
+            let known = archive.rooms(std::slice::from_ref(&id)).await.unwrap();
+            known.into_iter().next().flatten().unwrap()
+        };
+        for _ in 0..2 {
+            RoomImport::begin(store.archive(), id.clone()).await.unwrap();
+            assert_eq!(lives().await.lives.len(), 1, "a second run goes on with the first one's");
+        }
+        let served = Life { epoch: Epoch::generate(), base: Seq::ZERO };
+        assert_eq!(archive.begin_life(&id, &lives().await, &served).await.unwrap(), LifeOutcome::Begun);
+        let refused = RoomImport::begin(store.archive(), id.clone()).await.unwrap_err();
+        assert!(refused.to_string().contains("a server has opened it"), "{refused}");
+        assert_eq!(lives().await.life(), Some(&served), "what it accepted is still taken");
+    }
+}
