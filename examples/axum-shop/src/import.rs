@@ -14,7 +14,7 @@ use chat_core::{
 use example_support::import::{OldMessage, RoomImport};
 use futures::{TryStreamExt as _, stream::FuturesUnordered};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
     open, rooms,
@@ -37,6 +37,10 @@ SELECT m.room_id::text, m.id::text, m.sender_id::text, m.sender_type::text, m.te
     (extract(epoch FROM m.created_at) * 1000)::bigint AS created_at
 FROM $schema.messages m ORDER BY m.room_id, m.created_at, m.place";
 
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+/// Members of one page; a room has two.
+const MEMBERS: usize = 100;
 /// Rooms that are worked on at a time.
 const AT_ONCE: usize = 8;
 
@@ -77,24 +81,27 @@ impl Importer<'_> {
     }
 
     async fn all(&self) -> anyhow::Result<(usize, usize, u64)> {
-        let pool = &self.stores.pool;
-        let orphans: i64 = sqlx::query_scalar(self.sql(ORPHANS)).fetch_one(pool).await?;
+        // One snapshot of everything: unread counts are those of the messages that are read.
+        let mut old = self.stores.pool.begin_with(SNAPSHOT).await?;
+        let orphans: i64 = sqlx::query_scalar(self.sql(ORPHANS)).fetch_one(&mut *old).await?;
         ensure!(orphans == 0, "{orphans} rooms are of a store that is not there");
-        let stores = sqlx::query(self.sql(STORES)).fetch_all(pool).await?;
+        let stores = sqlx::query(self.sql(STORES)).fetch_all(&mut *old).await?;
         for row in &stores {
             let owner = user(row.try_get("owner_id")?)?;
             self.stores.put(&Store { id: row.try_get("id")?, owner, name: row.try_get("name")? }).await?;
         }
-        let rows = sqlx::query(self.sql(ROOMS)).fetch(pool).map_err(anyhow::Error::from);
+        let rows = sqlx::query(self.sql(ROOMS)).fetch(&mut *old).map_err(anyhow::Error::from);
         let rooms = rows.and_then(async |row| OldRoom::read(&row)).map_ok(|room| async move {
             self.room(&room).await.with_context(|| format!("room {}", room.id))?;
             Ok((room.id.to_string(), room))
         });
         let rooms: HashMap<String, OldRoom> = rooms.try_buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok((stores.len(), rooms.len(), self.messages(&rooms).await?))
+        let messages = self.messages(&mut old, &rooms).await?;
+        old.commit().await?;
+        Ok((stores.len(), rooms.len(), messages))
     }
 
-    /// The room and its sides come before its messages: a member who is added later has read everything.
+    /// The room and its sides come before its messages: a member who is added later has read everything. Nobody else stays in it.
     async fn room(&self, old: &OldRoom) -> anyhow::Result<()> {
         ensure!(old.buyer != old.owner, "its buyer owns the store");
         let mut new = rooms::new_room(&old.buyer, &old.store)?;
@@ -106,15 +113,31 @@ impl Importer<'_> {
             let change = MemberChange::add(user.clone(), role).with_since(old.created_at);
             self.rooms.change_member(&old.id, change).await?;
         }
-        Ok(())
+        // Whoever owned the store when it was imported before.
+        let mut after = None;
+        loop {
+            let page = self.rooms.members(&old.id, after.as_ref(), MEMBERS).await?;
+            let others = page.members.into_iter().map(|member| member.user);
+            for user in others.filter(|user| *user != old.buyer && *user != old.owner) {
+                self.rooms.change_member(&old.id, MemberChange::remove(user)).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// One pass over all messages, with some rooms at a time on their way.
-    async fn messages(&self, rooms: &HashMap<String, OldRoom>) -> anyhow::Result<u64> {
+    async fn messages(
+        &self,
+        old: &mut PgConnection,
+        rooms: &HashMap<String, OldRoom>,
+    ) -> anyhow::Result<u64> {
         let mut count = 0;
         let (mut name, mut messages) = (String::new(), Vec::new());
         let mut under_way = FuturesUnordered::new();
-        let mut rows = sqlx::query(self.sql(MESSAGES)).fetch(&self.stores.pool);
+        let mut rows = sqlx::query(self.sql(MESSAGES)).fetch(old);
         loop {
             let row = rows.try_next().await?;
             let next = row.as_ref().map(|row| row.try_get::<&str, _>("room_id")).transpose()?;

@@ -1,7 +1,7 @@
 //! One room per buyer and store: made once, found by its key, listed for either side.
 
 use chat_core::{
-    Actor, Chat, Error, MemberChange, NewRoom, Role, Room, RoomId, RoomKey, UserId,
+    Actor, Chat, Error, MemberChange, MemberOutcome, NewRoom, Role, Room, RoomId, RoomKey, UserId,
     rooms::{ActivityCursor, Metadata, RoomSummary},
 };
 use serde_json::{Value, json};
@@ -80,7 +80,17 @@ impl Shop {
         let new = new_room(buyer.user(), &store.id)?.with_owner(store.owner.clone());
         let (room, is_new) = service.create_room(new).await?;
         if is_new || buyer.room(&room.id).await.is_err() {
-            service.change_member(&room.id, MemberChange::add(store.owner.clone(), Role::Owner)).await?;
+            let mut store = store.clone();
+            loop {
+                settle(&service, &room, &store).await?;
+                // The store may have changed hands before its owner of then was a member here, and the room was not among theirs. A
+                // later change finds it there.
+                match self.stores.get(&store.id).await? {
+                    Some(now) if now.owner != store.owner => store = now,
+                    _ => break,
+                }
+            }
+            // Last: with them, the room is complete.
             service.change_member(&room.id, MemberChange::add(buyer.user().clone(), Role::Member)).await?;
         }
         Ok((room, is_new))
@@ -125,40 +135,66 @@ impl Shop {
     }
 
     /// Makes or changes a store. Its rooms go over to a new owner, who then is on the store's side in place of the old one, on every
-    /// node and at once. If it fails on the way, do it again.
+    /// node and at once. If it fails on the way, do it again: until it succeeds, former owners are remembered.
     pub(crate) async fn put_store(&self, id: &str, owner: UserId, name: &str) -> anyhow::Result<()> {
-        let former = self.stores.get(id).await?.map(|store| store.owner).filter(|former| *former != owner);
         let store = Store { id: id.to_owned(), owner, name: name.to_owned() };
-        if let Some(former) = &former {
-            self.hand_over(former, &store).await?;
-        }
-        // Last, so that a second try knows the former owner.
+        let handover = self.stores.begin_handover(id).await?;
+        // First, so that rooms that are made from now on are the new owner's.
         self.stores.put(&store).await?;
-        if let Some(former) = &former {
-            // Rooms that were made meanwhile.
-            self.hand_over(former, &store).await?;
+        let former = self.stores.former_owners(id).await?;
+        for former in former.iter().filter(|former| **former != store.owner) {
+            // A room in which somebody writes moves to another page meanwhile.
+            while self.hand_over(former, &store).await? {}
         }
-        Ok(())
+        self.stores.end_handover(handover, id).await
     }
 
-    async fn hand_over(&self, former: &UserId, store: &Store) -> anyhow::Result<()> {
+    /// One pass over the rooms of a former owner; `true` if one was not handed over yet.
+    async fn hand_over(&self, former: &UserId, store: &Store) -> anyhow::Result<bool> {
         let service = self.chat.system(former.clone());
-        let side = Side::Store(Some(store.id.clone()));
-        let mut after = None;
+        let (mut after, mut found) = (None, false);
         loop {
             let page = service.rooms(after.as_ref(), PAGE).await?;
-            for summary in page.rooms.iter().filter(|summary| side.is(former, &summary.room)) {
-                let (room, owner) = (&summary.room.id, store.owner.clone());
-                // Somebody who buys from the store that is theirs now stays the buyer there.
-                if buyer(&summary.room) != owner.as_str() {
-                    service.change_member(room, MemberChange::add(owner, Role::Owner)).await?;
+            for summary in page.rooms.iter().filter(|summary| self::store(&summary.room) == store.id) {
+                let (room, owner) = (&summary.room, &store.owner);
+                let mut changes = Vec::new();
+                // Somebody who buys from a store that is theirs stays the buyer there, and the room has no other side meanwhile.
+                if buyer(room) != owner.as_str() {
+                    // As old a member as the former one: the list keeps its order.
+                    let add = MemberChange::add(owner.clone(), Role::Owner);
+                    changes.push(add.with_since(summary.member.joined_at));
                 }
-                service.change_member(room, MemberChange::remove(former.clone())).await?;
+                if buyer(room) != former.as_str() {
+                    changes.push(MemberChange::remove(former.clone()));
+                }
+                for change in changes {
+                    let outcome = service.change_member(&room.id, change).await?;
+                    found |= !matches!(outcome, MemberOutcome::Unchanged(_));
+                }
             }
             after = page.next;
             if after.is_none() {
-                return Ok(());
+                return Ok(found);
             }
+        }
+    }
+}
+
+/// Makes the store's owner the one who is on its side of the room, and nobody else. A buyer stays.
+async fn settle(service: &Actor, room: &Room, store: &Store) -> Result<(), Error> {
+    let stays = |user: &UserId| *user == store.owner || user.as_str() == buyer(room);
+    if buyer(room) != store.owner.as_str() {
+        service.change_member(&room.id, MemberChange::add(store.owner.clone(), Role::Owner)).await?;
+    }
+    let mut after = None;
+    loop {
+        let page = service.members(&room.id, after.as_ref(), PAGE).await?;
+        for member in page.members.into_iter().filter(|member| !stays(&member.user)) {
+            service.change_member(&room.id, MemberChange::remove(member.user)).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }

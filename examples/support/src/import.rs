@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use chat_core::{
     Authority, ClientMessageId, Content, Cursor, Draft, Epoch, MessageId, RoomId, Seq, StoredMessage,
     Timestamp, UserId,
@@ -58,12 +58,19 @@ impl RoomImport {
     /// everything.
     ///
     /// # Errors
-    /// There is no such room, or messages that were not imported are in it.
+    /// There is no such room, or a server has opened it: from then on its positions are the server's to give out, and messages that are
+    /// not in the archive yet may wait for theirs. Nothing is changed then.
     pub async fn begin(archive: Arc<dyn Archive>, room: RoomId) -> anyhow::Result<Self> {
         let life = Epoch::new(LIFE)?;
         let known = archive.rooms(std::slice::from_ref(&room)).await?.pop().flatten();
         let seen = known.with_context(|| format!("there is no room {room}"))?;
-        if seen.life().is_none_or(|present| present.epoch != life) {
+        // A life of ours over one of a server's would refuse what the server has accepted and not archived yet.
+        ensure!(
+            seen.life().is_none_or(|present| present.epoch == life),
+            "room {room}: a server has opened it since it was made, so nothing more can be imported into it; \
+            to start over, end the servers, drop the schema of this chat and import into an empty one"
+        );
+        if seen.life().is_none() {
             let begun = Life { epoch: life.clone(), base: seen.head.cursor.seq };
             match archive.begin_life(&room, &seen, &begun).await? {
                 LifeOutcome::Begun => {}
@@ -145,5 +152,32 @@ impl RoomImport {
     pub async fn finish(mut self) -> anyhow::Result<Seq> {
         self.flush().await?;
         Ok(self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::{NewRoom, Storage as _, memory::MemoryStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_room_that_a_server_has_opened_is_left_to_it() {
+        let store = MemoryStore::default();
+        let (archive, id) = (store.archive(), RoomId::new("room").unwrap());
+        store.rooms().create(NewRoom::new(id.clone())).await.unwrap();
+        let lives = async || {
+            let known = archive.rooms(std::slice::from_ref(&id)).await.unwrap();
+            known.into_iter().next().flatten().unwrap()
+        };
+        for _ in 0..2 {
+            RoomImport::begin(store.archive(), id.clone()).await.unwrap();
+            assert_eq!(lives().await.lives.len(), 1, "a second run goes on with the first one's");
+        }
+        let served = Life { epoch: Epoch::generate(), base: Seq::ZERO };
+        assert_eq!(archive.begin_life(&id, &lives().await, &served).await.unwrap(), LifeOutcome::Begun);
+        let refused = RoomImport::begin(store.archive(), id.clone()).await.unwrap_err();
+        assert!(refused.to_string().contains("a server has opened it"), "{refused}");
+        assert_eq!(lives().await.life(), Some(&served), "what it accepted is still taken");
     }
 }

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import pg from 'pg';
+import { until } from '../server.mjs';
 import { Shop, ask, done, texts } from './shop.mjs';
 
 const TABLES = `
@@ -157,4 +159,46 @@ test('what cannot be taken over is named', async () => {
   const { code, stderr } = await shop.run('import');
   assert.equal(code, 1);
   assert.match(stderr, /room own: its buyer owns the store/);
+});
+
+test('one moment is taken over, and who owned a store before is out of its rooms after the next run', async () => {
+  const other = await Shop.open({ servers: 0 });
+  const blocker = new pg.Client({ connectionString: other.database.url });
+  try {
+    await other.database.query(TABLES);
+    await other.database.query((await blocks())[0]);
+    await other.database.query("INSERT INTO store VALUES (1, 'sue', 'Flowers')");
+    for (const room of ['a', 'b']) {
+      await other.database.query("INSERT INTO chat_room (id, user_id, store_id, created_at) VALUES ($1, $1 || '-buyer', 1, now())", [room]);
+    }
+    const insert = `INSERT INTO chat_message (room_id, sender_type, sender_id, text, created_at) VALUES ('a', 'USER', 'a-buyer', $1, clock_timestamp())`;
+    await other.database.query(insert, ['first']);
+    // Makes the tables: nothing is there to be taken over while it is read.
+    assert.equal((await other.run('export')).code, 0);
+    await blocker.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('LOCK TABLE chat.rooms IN EXCLUSIVE MODE');
+    const importing = other.run('import');
+    await until('it waits', async () => {
+      const waits = "SELECT count(*)::int FROM pg_locks WHERE relation = 'chat.rooms'::regclass AND NOT granted";
+      return (await other.database.query(waits))[0].count > 0;
+    });
+    await other.database.query(insert, ['meanwhile']);
+    await other.database.query("UPDATE chat_room SET store_unread_count = 1 WHERE id = 'a'");
+    await blocker.query('COMMIT');
+    const { stdout, stderr } = await importing;
+    assert.equal(stdout, 'imported: 1 stores, 2 rooms, 1 messages\n', stderr);
+
+    await other.database.query("UPDATE store SET owner_id = 'tim'");
+    assert.equal((await other.run('import')).stdout, 'imported: 1 stores, 2 rooms, 2 messages\n');
+    const members = await other.database.query(
+      'SELECT r.id, m."user" FROM chat.members m JOIN chat.rooms r USING (room) WHERE m.role IS NOT NULL AND m.left_at IS NULL ORDER BY 1, 2');
+    assert.deepEqual(members.map(({ id, user }) => [id, user]), [['a', 'a-buyer'], ['a', 'tim'], ['b', 'b-buyer'], ['b', 'tim']]);
+    await other.start();
+    assert.equal((await other.rest('sue', 'GET', '/seller/chat-room/a/messages', seller)).status, 403);
+    assert.deepEqual(texts((await other.rest('tim', 'GET', '/seller/chat-room/a/messages', seller)).body.messages), ['meanwhile', 'first']);
+  } finally {
+    await blocker.end().catch(() => {});
+    await other.close();
+  }
 });
