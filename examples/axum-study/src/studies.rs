@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use chat_core::{
-    Actor, Chat, Cursor, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadQuery, Result, Role, Room, RoomId, RoomKey, Rooms, Seq,
-    Timestamp, UserId, rooms::Metadata,
+    Actor, Chat, Cursor, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadQuery, Result, Role, Room,
+    RoomId, RoomKey, Rooms, Seq, Timestamp, UserId, rooms::Metadata,
 };
 use moka::future::Cache;
 use serde_json::json;

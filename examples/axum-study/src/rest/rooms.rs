@@ -62,12 +62,12 @@ pub(super) async fn add_member(
 ) -> Result<Answer<MemberTold>, Problem> {
     let (id, member) = (room(new.chat_room_id).map_err(refused)?, user(new.user_id).map_err(refused)?);
     let studies = &app.studies;
-    let by = if member == *caller.user() {
-        caller
-    } else {
-        studies.member(&id, caller.user()).await.map_err(refused)?;
+    let by = match studies.member(&id, caller.user()).await {
         // Rooms that were made by events or other services have nobody else who could.
-        studies.service(caller.user())
+        Ok(_) => studies.service(caller.user()),
+        // As entering does.
+        Err(Error::NotAMember { .. }) if member == *caller.user() => caller,
+        Err(error) => return Err(refused(error)),
     };
     let role = studies.role_of(&id, &member).await.map_err(refused)?;
     let change = MemberChange::add(member, role);
@@ -86,7 +86,13 @@ pub(super) async fn join(
         return Ok(Answer(MemberTold::new(number, &member)));
     }
     let change = MemberChange::add(caller.user().clone(), Role::Member);
-    answer(number, app.studies.change(&caller, &id, change).await.map_err(refused)?)
+    let changed = app.studies.change(&caller, &id, change).await;
+    if let Err(Error::Forbidden { .. }) = changed {
+        // A call at the same time was quicker: then it is a change of who is a member.
+        let member = app.studies.member(&id, caller.user()).await.map_err(refused)?;
+        return Ok(Answer(MemberTold::new(number, &member)));
+    }
+    answer(number, changed.map_err(refused)?)
 }
 
 /// The creator may go like anybody else: other services still manage the room.
