@@ -33,7 +33,7 @@ pub(super) async fn join(
             let change = MemberChange::add(actor.user().clone(), Role::Member);
             match actor.change_member(&room, change).await {
                 // A call at the same time was quicker: then it is a change of who is a member.
-                Err(Error::Forbidden { .. }) => drop(actor.room(&room).await?),
+                Err(Error::Forbidden { .. } | Error::NotAMember { .. }) => drop(actor.room(&room).await?),
                 changed => drop(changed?),
             }
         }

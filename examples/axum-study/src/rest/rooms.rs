@@ -87,7 +87,7 @@ pub(super) async fn join(
     }
     let change = MemberChange::add(caller.user().clone(), Role::Member);
     let changed = app.studies.change(&caller, &id, change).await;
-    if let Err(Error::Forbidden { .. }) = changed {
+    if let Err(Error::Forbidden { .. } | Error::NotAMember { .. }) = changed {
         // A call at the same time was quicker: then it is a change of who is a member.
         let member = app.studies.member(&id, caller.user()).await.map_err(refused)?;
         return Ok(Answer(MemberTold::new(number, &member)));
