@@ -128,10 +128,9 @@ async fn serve_chat(chat: Chat, limits: Limits, along: &Arc<()>) -> (Chat, Strin
     socketio::mount(&io, chat.clone(), Lounge, GatewayConfig::new().with_limits(limits));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(
-        axum::serve(listener, axum::Router::new().layer(layer).layer(Extension(Arc::clone(along))))
-            .into_future(),
-    );
+    let ending = axum::middleware::from_fn_with_state(chat.clone(), socketio::refuse_while_draining);
+    let router = axum::Router::new().layer(layer).layer(ending).layer(Extension(Arc::clone(along)));
+    tokio::spawn(axum::serve(listener, router).into_future());
     (chat, at)
 }
 
@@ -296,4 +295,14 @@ async fn who_cannot_be_let_in_in_time_loses_the_transport_without_a_word() {
         answers.push(answer.text().await.unwrap());
     }
     assert!(answers.iter().all(|answer| !answer.contains('4')), "{answers:?}");
+}
+
+#[tokio::test]
+async fn who_comes_while_the_server_ends_is_sent_away_at_once_and_others_go_on() {
+    let (chat, at) = serve(Limits::new()).await;
+    let ann = Polling::open(&at, "ann").await;
+    chat.drain(Duration::ZERO, Duration::from_secs(5)).await;
+    let hello = reqwest::get(format!("{at}/socket.io/?EIO=4&transport=polling")).await.unwrap();
+    assert_eq!((hello.status().as_u16(), &hello.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    assert_eq!(ann.http.post(&ann.url).body("3").send().await.unwrap().status(), 200);
 }

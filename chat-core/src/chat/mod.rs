@@ -220,6 +220,12 @@ impl Chat {
         self.inner.presence.node()
     }
 
+    /// Whether [`drain`](Self::drain) was called: nobody is let in any more. For answers to balancers.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.inner.draining.borrow()
+    }
+
     /// Ends this node's service: takes no new sessions, asks each one to reconnect at a random time within `window`, and
     /// waits until all are gone, at most `patience`. Afterwards this node's presence is given up. Sends that were taken
     /// are stored.

@@ -204,7 +204,8 @@ pub enum Refusal {
     Disconnect,
     /// Not yet. It is tried again until [`connect_timeout`](crate::Limits::connect_timeout) is over, and the client waits. Then it
     /// loses its transport, and Socket.IO's own client comes back by itself as after any other loss. Where another namespace
-    /// of the same client keeps that transport, it is told by `connect_error`.
+    /// of the same client keeps that transport, it is told by `connect_error`. While the server ends,
+    /// [`refuse_while_draining`](super::refuse_while_draining) sends clients away before they wait.
     Later,
 }
 

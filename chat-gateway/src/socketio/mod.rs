@@ -47,6 +47,7 @@
 
 mod commands;
 mod dialect;
+mod draining;
 mod emit;
 mod handshake;
 mod pump;
@@ -60,6 +61,7 @@ use socketioxide::{ParserConfig, SocketIo, SocketIoBuilder, layer::SocketIoLayer
 
 pub use self::{
     dialect::{Answer, Asked, Call, Dialect, Done, Emit, Refusal, Request},
+    draining::refuse_while_draining,
     handshake::Handshake,
 };
 use self::{emit::DialectId, socket::Mount};

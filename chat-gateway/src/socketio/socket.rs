@@ -107,6 +107,11 @@ impl Mount {
             if self.dialect.refusal(&problem) != Refusal::Later {
                 return Err(problem);
             }
+            if problem.code == "draining" {
+                // Nobody is let in any more: no use in asking.
+                sleep_until(end).await;
+                return Err(problem);
+            }
             // Not all who wait at the same time.
             let pause = wait.mul_f64(0.5 + fastrand::f64()).max(problem.retry_after.unwrap_or_default());
             if Instant::now() + pause >= end {

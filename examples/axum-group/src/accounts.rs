@@ -13,18 +13,30 @@ use ulid::Ulid;
 /// Of no meaning: processes that start together make the table one after the other.
 const LOCK: i64 = 0x6368_6174_6772_6f75;
 
-const MAKE: [&str; 2] = [
+const MAKE: [&str; 4] = [
     "CREATE SCHEMA IF NOT EXISTS group_chat",
     "CREATE TABLE IF NOT EXISTS group_chat.accounts (
         id text PRIMARY KEY, email text NOT NULL UNIQUE, password_hash text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now())",
+    // The hash as the last import found it. NULL: the account is this system's own, and no import changes it.
+    "ALTER TABLE group_chat.accounts ADD COLUMN IF NOT EXISTS imported_hash text",
+    // Who was made a member by an import, so that a later one knows who is gone.
+    "CREATE TABLE IF NOT EXISTS group_chat.imported_members (
+        room_id text NOT NULL, user_id text NOT NULL, PRIMARY KEY (room_id, user_id))",
 ];
 const ADD: &str = "INSERT INTO group_chat.accounts (id, email, password_hash) VALUES ($1, $2, $3)
     ON CONFLICT (email) DO NOTHING";
 const BY_EMAIL: &str = "SELECT id, password_hash FROM group_chat.accounts WHERE email = $1";
-/// What somebody did here meanwhile stays.
-const IMPORT: &str = "INSERT INTO group_chat.accounts (id, email, password_hash, created_at)
-    VALUES ($1, $2, $3, to_timestamp($4::double precision / 1000)) ON CONFLICT (id) DO NOTHING";
+/// What was changed over there since the last import is taken over. A hash that was only made anew here, of the same password, stays.
+const IMPORT: &str =
+    "INSERT INTO group_chat.accounts AS known (id, email, password_hash, imported_hash, created_at)
+    VALUES ($1, $2, $3, $3, to_timestamp($4::double precision / 1000))
+    ON CONFLICT (id) DO UPDATE SET email = EXCLUDED.email, imported_hash = EXCLUDED.imported_hash,
+        password_hash = CASE WHEN known.imported_hash = EXCLUDED.imported_hash
+            THEN known.password_hash ELSE EXCLUDED.password_hash END
+    WHERE known.imported_hash IS NOT NULL
+        AND (known.email, known.imported_hash) <> (EXCLUDED.email, EXCLUDED.imported_hash)";
+const REHASH: &str = "UPDATE group_chat.accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
 
 /// An address, in the one form in which it is kept and asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +102,13 @@ impl Accounts {
         Ok(Some((id, row.try_get("password_hash").map_err(failed)?)))
     }
 
-    /// Takes one over with its id; `created_at` in milliseconds since 1970.
+    /// Keeps another hash of the same password; nothing where the password was changed meanwhile.
+    pub(crate) async fn rehash(&self, id: &UserId, from: &str, to: &str) -> Result<()> {
+        let query = sqlx::query(REHASH).bind(id.as_str()).bind(from).bind(to);
+        query.execute(&self.pool).await.map(drop).map_err(failed)
+    }
+
+    /// Takes one over with its id, or what has changed of it since it was; `created_at` in milliseconds since 1970.
     pub(crate) async fn import(
         &self,
         id: &UserId,

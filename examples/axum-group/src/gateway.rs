@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::middleware;
 use chat_backend_kafka::{FanoutConfig, KafkaFanout, QueueConfig, QueuedLog, StoredMessages};
 use chat_backend_postgres::PostgresBackend;
 use chat_backend_redis::RedisBackend;
@@ -13,7 +14,8 @@ use chat_core::{
 };
 use chat_gateway::{GatewayConfig, Limits, socketio};
 use example_support::{PATIENCE, health};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
+use tracing::warn;
 
 use crate::{
     accounts::Accounts,
@@ -58,12 +60,15 @@ impl Parts {
         Ok(chat.limiter(LocalRateLimiter::new(&limits)).settings(engine).build()?)
     }
 
-    /// After the last client: what was taken reaches the brokers.
-    async fn end(self) -> anyhow::Result<()> {
+    /// After the last client: what was taken reaches the brokers, first of all.
+    async fn end(self, accounts: Accounts) -> anyhow::Result<()> {
         let flushed = self.log.shutdown(PATIENCE).await;
         self.fanout.shutdown(PATIENCE).await;
-        self.redis.close().await;
-        self.store.close().await;
+        // They wait for connections that may be stuck.
+        let closing = async { futures::join!(accounts.close(), self.redis.close(), self.store.close()) };
+        if timeout(PATIENCE, closing).await.is_err() {
+            warn!("connections to the stores were not closed in time");
+        }
         flushed.context("messages were still on their way to the brokers")
     }
 }
@@ -91,10 +96,11 @@ pub async fn serve(settings: GatewaySettings) -> anyhow::Result<()> {
     let app = rest::routes(group)
         .merge(health::routes(chat.clone(), vec![Arc::new(accounts.clone())]))
         .layer(layer)
+        .layer(middleware::from_fn_with_state(chat.clone(), socketio::refuse_while_draining))
         .layer(settings.origins.layer());
     let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    example_support::serve(listener, app, chat, Some(io), settings.drain_window).await?;
-    accounts.close().await;
-    parts.end().await
+    let served = example_support::serve(listener, app, chat, Some(io), settings.drain_window).await;
+    let ended = parts.end(accounts).await;
+    served.and(ended)
 }

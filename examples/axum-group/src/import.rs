@@ -7,8 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use anyhow::{Context as _, bail, ensure};
 use chat_backend_postgres::PostgresBackend;
 use chat_core::{
-    Authority, ClientMessageId, MemberChange, MessageId, NewRoom, Role, RoomId, Rooms, Seq, Timestamp,
-    UserId, rooms::Metadata, tiered::Archive,
+    Authority, ClientMessageId, MemberChange, MessageId, NewRoom, Role, RoomChange, RoomId, Rooms, Seq,
+    Timestamp, UserId, rooms::Metadata, tiered::Archive,
 };
 use example_support::import::{OldMessage, RoomImport};
 use futures::{TryStreamExt as _, stream::FuturesUnordered};
@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _, postgres::PgRow};
 
 use crate::{
     accounts::{Accounts, Email},
-    message,
+    message, passwords,
     settings::GatewaySettings,
 };
 
@@ -37,6 +37,17 @@ FROM $schema.members";
 const MESSAGES: &str = r#"
 SELECT room_id::text, id::text, sender_id::text, client_msg_id::text, type::text, content::text
 FROM $schema.messages ORDER BY room_id::text COLLATE "C", id::text COLLATE "C""#;
+
+const REMEMBER: &str =
+    "INSERT INTO group_chat.imported_members (room_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+/// Who was imported as a member and is none there any more. A room that holds more than the old system's messages has been written to
+/// here: it goes its own way.
+const GONE: &str = "
+SELECT i.room_id, i.user_id, (SELECT count(*) FROM $schema.messages o WHERE o.room_id::text = i.room_id) AS messages
+FROM group_chat.imported_members i
+WHERE NOT EXISTS (SELECT FROM $schema.members m WHERE m.room_id::text = i.room_id AND m.user_id::text = i.user_id)
+ORDER BY i.room_id, i.user_id";
+const FORGET: &str = "DELETE FROM group_chat.imported_members WHERE room_id = $1 AND user_id = $2";
 
 /// Rooms, or members, that are worked on at once.
 const AT_ONCE: usize = 8;
@@ -61,7 +72,7 @@ struct OldRoom {
     found: Vec<(UserId, Seq)>,
 }
 
-/// Imports everything and says how much it was. Doing it again changes nothing, and takes over what came meanwhile.
+/// Imports everything and says how much it was. Doing it again takes over what came, changed or went meanwhile, and nothing else.
 ///
 /// # Errors
 /// A row that cannot be taken over, which is named; a store that is out of reach.
@@ -109,12 +120,15 @@ impl Importer<'_> {
             marks.entry(room).or_default().entry(read).or_default().push(user);
         }
         drop(members);
-        Ok((accounts, rooms.len(), self.messages(marks).await?))
+        let messages = self.messages(marks).await?;
+        self.members_gone().await?;
+        Ok((accounts, rooms.len(), messages))
     }
 
     async fn account(&self, row: &PgRow) -> anyhow::Result<()> {
         let email = Email::new(row.try_get("email")?).map_err(anyhow::Error::msg)?;
         let (hash, at): (&str, i64) = (row.try_get("password_hash")?, row.try_get("created_at")?);
+        passwords::check(hash)?;
         self.accounts.import(&user(row.try_get("id")?)?, &email, hash, at).await
     }
 
@@ -125,8 +139,14 @@ impl Importer<'_> {
         if let Some(name) = row.try_get::<Option<String>, _>("name")? {
             metadata.insert("name".to_owned(), json!(name));
         }
-        let made = self.rooms.create(NewRoom::new(id.clone()).with_metadata(metadata)).await;
-        made.map(drop).with_context(|| format!("room {id}"))
+        let new = NewRoom::new(id.clone()).with_metadata(metadata.clone());
+        let (known, _) = self.rooms.create(new).await.with_context(|| format!("room {id}"))?;
+        // Nobody gives a room another name here.
+        if known.metadata != metadata {
+            let change = RoomChange { metadata: Some(metadata), ..RoomChange::default() };
+            self.rooms.update(&id, change).await.with_context(|| format!("room {id}"))?;
+        }
+        Ok(())
     }
 
     /// Answers the room, who it is, and up to where they have read.
@@ -134,11 +154,30 @@ impl Importer<'_> {
         let room = room(row.try_get("room_id")?)?;
         let user = user(row.try_get("user_id")?)?;
         let role = if row.try_get("is_creator")? { Role::Owner } else { Role::Member };
+        // First: whoever is remembered and is no member does no harm.
+        sqlx::query(REMEMBER).bind(room.as_str()).bind(user.as_str()).execute(self.pool()).await?;
         let change = MemberChange::add(user.clone(), role).with_since(time(row)?);
         let changed = self.rooms.change_member(&room, change).await;
         changed.with_context(|| format!("{user} in room {room}"))?;
         let read: Option<String> = row.try_get("last_read_message_id")?;
         Ok(read.map(|read| (room.to_string(), user, read)))
+    }
+
+    /// Behind the messages, which tell whether a room was written to here.
+    async fn members_gone(&self) -> anyhow::Result<()> {
+        let gone = sqlx::query(self.sql(GONE)).fetch_all(self.pool()).await?;
+        for row in gone {
+            let (room, user) = (room(row.try_get("room_id")?)?, user(row.try_get("user_id")?)?);
+            let imported = u64::try_from(row.try_get::<i64, _>("messages")?)?;
+            let known = self.archive.rooms(std::slice::from_ref(&room)).await?.pop().flatten();
+            if known.is_none_or(|known| known.head.cursor.seq.get() > imported) {
+                continue;
+            }
+            let removed = self.rooms.change_member(&room, MemberChange::remove(user.clone())).await;
+            removed.with_context(|| format!("{user} in room {room}"))?;
+            sqlx::query(FORGET).bind(room.as_str()).bind(user.as_str()).execute(self.pool()).await?;
+        }
+        Ok(())
     }
 
     async fn messages(&self, mut marks: HashMap<String, Marks>) -> anyhow::Result<u64> {

@@ -1,9 +1,12 @@
 //! Passwords: Argon2id, a few at a time, and in the same time whether or not there is an account.
+//!
+//! Hashes that were taken over may have other parameters: checking them takes another time until their owner has logged in once, which
+//! makes them anew.
 
 use std::{sync::Arc, thread};
 
 use argon2::{
-    Argon2, PasswordVerifier as _,
+    Algorithm, Argon2, Params, PasswordVerifier as _,
     password_hash::{PasswordHash, PasswordHasher as _, SaltString},
 };
 use chat_core::{Error, Retry};
@@ -12,18 +15,37 @@ use tokio::{
     task::spawn_blocking,
 };
 
+/// The greatest parameters of a hash that is taken over: what one login may cost.
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+const MAX_PASSES: u32 = 10;
+const MAX_LANES: u32 = 16;
+/// Memory for all that are checked at once, in KiB, beside what [`Passwords`] takes by itself: one of the greatest.
+const MEMORY_KIB: usize = MAX_MEMORY_KIB as usize;
+
 /// How many may wait for their turn; more are refused as busy.
 const WAITING: usize = 64;
 /// After so long a client may try again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Hashes and checks passwords. Each one takes 19 MiB and tens of milliseconds of a core, by design.
+/// Hashes and checks passwords. Each one takes 19 MiB and tens of milliseconds of a core, by design. Hashes that were taken over take what
+/// they say, and wait until there is room for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Passwords {
     /// Of a password that nobody has: what is checked where there is no account.
     nobody: Arc<str>,
     places: Arc<Semaphore>,
     at_work: Arc<Semaphore>,
+    /// In KiB.
+    memory: Arc<Semaphore>,
+}
+
+/// What came of checking a password.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// It is the account's.
+    pub(crate) is_right: bool,
+    /// The hash to keep from now on, where the one that is kept was made with other parameters.
+    pub(crate) renewed: Option<String>,
 }
 
 impl Passwords {
@@ -37,6 +59,7 @@ impl Passwords {
             nobody: hash(&secret).map_err(failed)?.into(),
             places: Arc::new(Semaphore::new(cores + WAITING)),
             at_work: Arc::new(Semaphore::new(cores)),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB + cores * Params::DEFAULT_M_COST as usize)),
         })
     }
 
@@ -45,48 +68,86 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
-        self.work(move || hash(password.as_bytes())).await?.map_err(failed)
+        self.work(Params::DEFAULT_M_COST, move || hash(password.as_bytes())).await?.map_err(failed)
     }
 
     /// Whether it is the password of this hash; never for an account that is not there, which takes as long.
     ///
     /// # Errors
     /// [`Error::Busy`].
-    pub(crate) async fn verify(&self, password: String, kept: Option<String>) -> Result<bool, Error> {
-        let is_known = kept.is_some();
-        let kept = kept.unwrap_or_else(|| self.nobody.to_string());
+    pub(crate) async fn verify(&self, password: String, kept: Option<String>) -> Result<Verified, Error> {
+        // What was taken over in another form lets nobody in.
+        let known =
+            kept.and_then(|kept| parameters(&kept).map(|(algorithm, params)| (kept, algorithm, params)));
+        let memory = known.as_ref().map_or(Params::DEFAULT_M_COST, |(.., params)| params.m_cost());
         let nobody = Arc::clone(&self.nobody);
-        let is_right = self.work(move || {
-            let verify = |hash: &str| {
-                PasswordHash::new(hash)
-                    .and_then(|hash| Argon2::default().verify_password(password.as_bytes(), &hash))
+        let verified = self.work(memory, move || {
+            let Some((kept, algorithm, params)) = known else {
+                is_right(&password, &nobody);
+                return Ok(Verified { is_right: false, renewed: None });
             };
-            match PasswordHash::new(&kept) {
-                Ok(_) => verify(&kept).is_ok(),
-                // What was taken over in another form lets nobody in.
-                Err(_) => {
-                    let _ = verify(&nobody);
-                    false
-                }
+            if !is_right(&password, &kept) {
+                return Ok(Verified { is_right: false, renewed: None });
             }
+            let is_own = algorithm == Algorithm::Argon2id && cost(&params) == cost(&Params::DEFAULT);
+            let renewed = (!is_own).then(|| hash(password.as_bytes())).transpose()?;
+            Ok::<_, argon2::password_hash::Error>(Verified { is_right: true, renewed })
         });
-        Ok(is_right.await? && is_known)
+        verified.await?.map_err(failed)
     }
 
     /// Runs it on a thread that may block. A caller that goes away leaves it its turn: the work is done either way.
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    async fn work<T: Send + 'static>(
+        &self,
+        memory_kib: u32,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits => Error::Busy { retry_after: RETRY },
             TryAcquireError::Closed => failed(error),
         })?;
+        let memory = Arc::clone(&self.memory).acquire_many_owned(memory_kib).await.map_err(failed)?;
         let turn = Arc::clone(&self.at_work).acquire_owned().await.map_err(failed)?;
         let done = spawn_blocking(move || {
             let done = work();
-            drop((place, turn));
+            drop((place, memory, turn));
             done
         });
         done.await.map_err(failed)
     }
+}
+
+/// Whether a hash may be taken over. One that is not Argon2's may: it lets nobody in.
+///
+/// # Errors
+/// Checking it would take more memory or time than a login may.
+pub(crate) fn check(hash: &str) -> anyhow::Result<()> {
+    let is_argon2 = PasswordHash::new(hash).is_ok_and(|hash| Algorithm::try_from(hash.algorithm).is_ok());
+    anyhow::ensure!(
+        !is_argon2 || parameters(hash).is_some(),
+        "the password's hash has parameters beyond m={MAX_MEMORY_KIB},t={MAX_PASSES},p={MAX_LANES}, or none that can be read"
+    );
+    Ok(())
+}
+
+/// Of a hash of Argon2 within the bounds.
+fn parameters(hash: &str) -> Option<(Algorithm, Params)> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let algorithm = Algorithm::try_from(hash.algorithm).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    let (memory, passes, lanes, _) = cost(&params);
+    (memory <= MAX_MEMORY_KIB && passes <= MAX_PASSES && lanes <= MAX_LANES).then_some((algorithm, params))
+}
+
+/// What checking costs, and how long the hash is.
+fn cost(params: &Params) -> (u32, u32, u32, usize) {
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    (params.m_cost(), params.t_cost(), params.p_cost(), length)
+}
+
+fn is_right(password: &str, hash: &str) -> bool {
+    let hash = PasswordHash::new(hash);
+    hash.and_then(|hash| Argon2::default().verify_password(password.as_bytes(), &hash)).is_ok()
 }
 
 fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
@@ -115,10 +176,43 @@ mod tests {
         let verify = |password: &str, kept: Option<&str>| {
             passwords.verify(password.to_owned(), kept.map(str::to_owned))
         };
-        assert!(verify("correct horse", Some(&kept)).await.unwrap());
-        assert!(!verify("correct Horse", Some(&kept)).await.unwrap());
-        assert!(!verify("correct horse", None).await.unwrap());
-        assert!(!verify("correct horse", Some("$2b$10$of.another.kind")).await.unwrap());
+        let right = verify("correct horse", Some(&kept)).await.unwrap();
+        assert!(right.is_right && right.renewed.is_none());
+        assert!(!verify("correct Horse", Some(&kept)).await.unwrap().is_right);
+        assert!(!verify("correct horse", None).await.unwrap().is_right);
+        assert!(!verify("correct horse", Some("$2b$10$of.another.kind")).await.unwrap().is_right);
+    }
+
+    /// As another system made it.
+    fn foreign(memory_kib: u32, passes: u32) -> String {
+        let params = Params::new(memory_kib, passes, 2, None).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2i, argon2::Version::V0x13, params);
+        let salt = SaltString::encode_b64(&[7; 16]).unwrap();
+        argon2.hash_password(b"correct horse", &salt).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_is_renewed_by_its_password_alone() {
+        let passwords = Passwords::new().unwrap();
+        let kept = foreign(4_096, 3);
+        let verify =
+            |password: &str, kept: &str| passwords.verify(password.to_owned(), Some(kept.to_owned()));
+        let wrong = verify("wrong horse", &kept).await.unwrap();
+        assert!(!wrong.is_right && wrong.renewed.is_none());
+        let right = verify("correct horse", &kept).await.unwrap();
+        let renewed = right.renewed.unwrap();
+        assert!(right.is_right && renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{renewed}");
+        let again = verify("correct horse", &renewed).await.unwrap();
+        assert!(again.is_right && again.renewed.is_none());
+    }
+
+    #[test]
+    fn a_hash_that_costs_too_much_is_not_taken_over() {
+        let kept = foreign(4_096, 3);
+        assert!(check(&kept).is_ok() && check("$2b$10$of.another.kind").is_ok());
+        for (small, great) in [("m=4096", "m=262145"), ("t=3", "t=11"), ("p=2", "p=17")] {
+            assert!(check(&kept.replace(small, great)).is_err(), "{great}");
+        }
     }
 
     #[tokio::test]

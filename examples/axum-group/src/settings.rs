@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
+use axum::http::HeaderName;
 use chat_backend_kafka::{KafkaConfig, TopicNames, WorkerConfig, ensure_topics};
 use chat_backend_postgres::PostgresConfig;
 use chat_backend_redis::RedisConfig;
@@ -83,6 +84,8 @@ pub struct GatewaySettings {
     pub(crate) tokens: Tokens,
     pub(crate) token_lifetime: Duration,
     pub(crate) origins: Origins,
+    /// In which header the nearest proxy says whose request it is.
+    pub(crate) address_header: Option<HeaderName>,
     pub(crate) rate_limits: bool,
     pub(crate) drain_window: Duration,
     /// Where the views are that an import reads.
@@ -105,6 +108,7 @@ impl GatewaySettings {
         let token_lifetime = env.parsed("JWT_EXPIRES_IN", "1d", duration(MINUTE..=YEAR));
         let listen = env.parsed("LISTEN", "127.0.0.1:8080", address);
         let origins = env.parsed("ALLOWED_ORIGINS", "", Origins::parse);
+        let address_header = env.parsed("CLIENT_ADDRESS_HEADER", "", header);
         let rate_limits = env.parsed("RATE_LIMITS", "on", on_or_off);
         let drain_window = env.parsed("DRAIN_WINDOW", "2s", duration(Duration::ZERO..=MINUTE));
         let import_schema = env.parsed("IMPORT_SCHEMA", "chat_import", schema);
@@ -120,6 +124,7 @@ impl GatewaySettings {
                 tokens: tokens?,
                 token_lifetime: token_lifetime?,
                 origins: origins?,
+                address_header: address_header?,
                 rate_limits: rate_limits?,
                 drain_window: drain_window?,
                 import_schema: import_schema?,
@@ -171,6 +176,12 @@ fn postgres(env: &mut Environment) -> (String, Option<PostgresConfig>) {
         PostgresConfig::from_url,
     );
     (env.optional("DATABASE_URL").unwrap_or_default(), config)
+}
+
+/// None for the empty text.
+fn header(text: &str) -> Result<Option<HeaderName>, &'static str> {
+    let name = (!text.is_empty()).then(|| text.parse()).transpose();
+    name.map_err(|_| "must be the name of a header, such as X-Forwarded-For")
 }
 
 fn on_or_off(text: &str) -> Result<bool, &'static str> {
@@ -225,6 +236,7 @@ mod tests {
             ("LISTEN", "nowhere"),
             ("KAFKA_PARTITIONS", "0"),
             ("KAFKA_REPLICATION", "many"),
+            ("CLIENT_ADDRESS_HEADER", "a header"),
             ("RATE_LIMITS", "some"),
             ("DRAIN_WINDOW", "2h"),
             ("ALLOWED_ORIGINS", "chat"),

@@ -78,6 +78,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let app = rest::routes(Shop::new(chat.clone(), stores))
         .merge(health::routes(chat.clone(), Vec::new()))
         .layer(layer)
+        .layer(axum::middleware::from_fn_with_state(chat.clone(), socketio::refuse_while_draining))
         .layer(settings.origins.layer());
     let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

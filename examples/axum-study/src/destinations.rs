@@ -51,6 +51,11 @@ impl Destinations for StudyDestinations {
             return Err(Problem::invalid("messageType is not what this destination takes"));
         }
         let room = room(asked.chat_room_id)?;
+        if kind != Kind::Chat {
+            // The log takes them from the service, without asking who is a member; and what the session knows of a removal by
+            // another instance may be late.
+            self.0.member(&room, session.user()).await?;
+        }
         let content = asked.stored(kind, self.0.offset(&room).await?)?;
         session.actor()?.send(&room, asked.client_id()?, content).await?;
         Ok(())

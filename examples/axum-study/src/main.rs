@@ -26,7 +26,7 @@ use chat_gateway::{
     stomp::{self, ChatApplication, StompConfig},
 };
 use example_support::{Origins, PATIENCE, health, settings::Environment};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     destinations::StudyDestinations,
@@ -90,9 +90,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let served = example_support::serve(listener, router, chat, None, settings.drain).await;
     // What is under way is finished and committed, so that another instance begins behind it.
     let ended = members.shutdown(PATIENCE).await;
-    numbers.close().await;
-    redis.close().await;
-    postgres.close().await;
+    // They wait for connections that may be stuck.
+    let closing = async { futures::join!(numbers.close(), redis.close(), postgres.close()) };
+    if timeout(PATIENCE, closing).await.is_err() {
+        tracing::warn!("connections to the stores were not closed in time");
+    }
     served?;
     Ok(ended?)
 }

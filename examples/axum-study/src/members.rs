@@ -58,7 +58,10 @@ impl Memberships for Studies {
         let service = self.service(&change.user);
         let (room, _) = self.find_or_create(&service, room).await?;
         change.role = Some(self.role_of(&room.id, &change.user).await?);
-        service.change_member(&room.id, change).await
+        match change.version {
+            Some(_) => service.change_member(&room.id, change).await,
+            None => self.change(&service, &room.id, change).await,
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Rooms by their studies, and numbers for what the library names otherwise.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use chat_core::{
-    Actor, Chat, Cursor, Error, Member, NewRoom, ReadQuery, Result, Role, Room, RoomId, RoomKey, Rooms, Seq,
-    UserId, rooms::Metadata,
+    Actor, Chat, Cursor, Error, Member, MemberChange, MemberOutcome, NewRoom, ReadQuery, Result, Role, Room,
+    RoomId, RoomKey, Rooms, Seq, Timestamp, UserId, rooms::Metadata,
 };
 use moka::future::Cache;
 use serde_json::json;
@@ -18,6 +18,9 @@ use crate::{
 pub(crate) const OFFSET: &str = "messageOffset";
 const STUDY: &str = "studyId";
 const NAME: &str = "name";
+
+/// How often a change of membership is tried that others get ahead of.
+const TRIES: usize = 3;
 
 /// Rooms whose offset is remembered.
 const OFFSETS: u64 = 10_000;
@@ -111,6 +114,31 @@ impl Studies {
     pub(crate) async fn role_of(&self, room: &RoomId, user: &UserId) -> Result<Role> {
         let known = self.rooms.member(room, user).await?.filter(Member::is_current);
         Ok(known.map_or(Role::Member, |member| member.role))
+    }
+
+    /// Changes a membership now. Its version is a time, as those of events are: an event of before, which comes late or again, changes
+    /// nothing of it.
+    pub(crate) async fn change(
+        &self,
+        by: &Actor,
+        room: &RoomId,
+        change: MemberChange,
+    ) -> Result<MemberOutcome> {
+        let wants = change.role.is_some();
+        let mut tries = 0;
+        loop {
+            let now = Timestamp::from(SystemTime::now()).as_millis();
+            let known = self.rooms.member(room, &change.user).await?;
+            // Clocks differ: what is known comes first in any case.
+            let version = known.map_or(now, |known| now.max(known.version.saturating_add(1)));
+            let outcome = by.change_member(room, change.clone().with_version(version)).await?;
+            tries += 1;
+            match &outcome {
+                // Somebody else's change came in between.
+                MemberOutcome::Unchanged(Some(is)) if is.is_current() != wants && tries < TRIES => {}
+                _ => return Ok(outcome),
+            }
+        }
     }
 
     /// How far ids of new messages are ahead of their positions.

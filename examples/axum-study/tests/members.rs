@@ -4,7 +4,10 @@
 use std::{process::Stdio, time::Duration};
 
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
-use chat_core::{RoomKey, UserId};
+use chat_core::{
+    RoomKey, UserId,
+    auth::{JwtClaims, JwtSigner},
+};
 use chat_test_services::{Database, Kafka, Postgres, Redis};
 use rdkafka::{
     ClientConfig, Message as _,
@@ -14,7 +17,8 @@ use rdkafka::{
 };
 use serde_json::json;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     time::{Instant, sleep, timeout},
 };
@@ -22,12 +26,15 @@ use tokio::{
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const SECRET: &str = "a secret of this test's own, long enough";
+
 /// One instance, and what it stands on.
 struct Stage {
     database: Database,
     store: PostgresBackend,
     topic: String,
     brokers: String,
+    address: String,
     _program: Child,
 }
 
@@ -45,7 +52,7 @@ impl Stage {
             .env("KAFKA_BROKERS", kafka.url())
             .env("KAFKA_TOPIC", &topic)
             .env("KAFKA_GROUP", &topic)
-            .env("JWT_SECRET", "a secret of this test's own, long enough")
+            .env("JWT_SECRET", SECRET)
             .env("INTERNAL_TOKEN", "a token of services")
             .env("CHAT_LOG", "warn")
             .stdout(Stdio::piped())
@@ -54,10 +61,10 @@ impl Stage {
             .unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
         let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
-        assert!(line.unwrap().starts_with("listening on "));
+        let address = line.unwrap().strip_prefix("listening on http://").unwrap().to_owned();
         let store =
             PostgresBackend::connect(PostgresConfig::from_url(database.url()).unwrap()).await.unwrap();
-        Self { database, store, topic, brokers: kafka.url().to_owned(), _program: program }
+        Self { database, store, topic, brokers: kafka.url().to_owned(), address, _program: program }
     }
 
     async fn tell(&self, value: &str) {
@@ -66,6 +73,23 @@ impl Stage {
         // All of them in one partition, one behind the other.
         let record = FutureRecord::to(&self.topic).key("study").payload(value).partition(0);
         producer.send(record, PATIENCE).await.unwrap();
+    }
+
+    /// `POST /api/chat/rooms/{room}/{what}` by this user, which is taken.
+    async fn post(&self, room: &str, what: &str, user: u64) {
+        let claims = JwtClaims::new(UserId::new(&user.to_string()).unwrap());
+        let claims = claims.with_lifetime(Duration::from_secs(60));
+        let token = JwtSigner::hs256(SECRET).unwrap().sign(&claims).unwrap();
+        let mut connection = TcpStream::connect(&self.address).await.unwrap();
+        let request = format!(
+            "POST /api/chat/rooms/{room}/{what} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
+             Connection: close\r\nContent-Length: 0\r\n\r\n",
+            self.address
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, connection.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 
     /// When this user became a member of a study's room, if they are one.
@@ -154,6 +178,33 @@ async fn a_new_member_of_a_study_is_a_member_of_its_room_once_and_failures_hold_
     again["createdAt"] = "2025-02-01T00:00:00".into();
     stage.tell(&again.to_string()).await;
     stage.until_joined(1, 10).await;
+    stage.store.close().await;
+    drop(stage.database);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_comes_late_brings_nobody_back_who_has_left_over_rest() {
+    let stage = Stage::new().await;
+    let now = || chat_core::Timestamp::from(std::time::SystemTime::now()).as_millis();
+    let event =
+        |member: u64, at: u64| json!({ "studyId": 1, "memberId": member, "createdAt": at }).to_string();
+    stage.tell(&event(1, now())).await;
+    let (room, ..) = stage.until_joined(1, 1).await;
+    stage.post(&room, "join", 2).await;
+    let before = now();
+    stage.post(&room, "leave", 2).await;
+    stage.post(&room, "leave", 1).await;
+    for member in [1, 2] {
+        stage.tell(&event(member, before)).await;
+    }
+    stage.tell(&event(3, now())).await;
+    stage.until_joined(1, 3).await;
+    for member in [1, 2] {
+        assert!(!stage.joined(1, member).await.unwrap().2, "{member} has left");
+    }
+    // What happens afterwards counts.
+    stage.tell(&event(2, now() + 1_000)).await;
+    stage.until_joined(1, 2).await;
     stage.store.close().await;
     drop(stage.database);
 }

@@ -74,6 +74,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .merge(health::routes(chat.clone(), Vec::new()))
         .merge(queue::routes(queue))
         .layer(layer)
+        .layer(axum::middleware::from_fn_with_state(chat.clone(), socketio::refuse_while_draining))
         .layer(settings.origins.layer().allow_headers([AUTHORIZATION, CONTENT_TYPE, PRESENTATION_HEADER]));
     let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

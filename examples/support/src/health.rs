@@ -32,7 +32,8 @@ const fn status(is_well: bool) -> &'static str {
     if is_well { "ok" } else { "failing" }
 }
 
-/// `GET /health`, without a token: 200 and `{status: "ok", dependencies: {name: {status, …}}}`, or 503 where one of them fails. The
+/// `GET /health`, without a token: 200 and `{status: "ok", dependencies: {name: {status, …}}}`, or 503 where one of them fails
+/// (`failing`) or the server ends (`draining`), so that balancers send clients elsewhere. The
 /// dependencies are the chat's, by their backends' names, and `others`, which it does not see by itself.
 pub fn routes(chat: Chat, others: Vec<Arc<dyn Backend>>) -> Router {
     Router::new().route("/health", get(async move || report(&chat, &others).await))
@@ -58,6 +59,33 @@ async fn report(chat: &Chat, others: &[Arc<dyn Backend>]) -> (StatusCode, Json<R
         known.status = status(known.errors.is_empty());
     }
     let is_well = dependencies.values().all(|dependency| dependency.errors.is_empty());
-    let code = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Report { status: status(is_well), dependencies }))
+    let status = if chat.is_draining() { "draining" } else { status(is_well) };
+    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Report { status, dependencies }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, body::to_bytes, http::Request};
+    use chat_core::testkit::TokenIsUser;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_says_so() {
+        let chat = Chat::builder().memory().auth(TokenIsUser).build().unwrap();
+        let ask = async || {
+            let request = Request::get("/health").body(Body::empty()).unwrap();
+            let response = routes(chat.clone(), Vec::new()).oneshot(request).await.unwrap();
+            let code = response.status().as_u16();
+            let body: Value =
+                serde_json::from_slice(&to_bytes(response.into_body(), 4_096).await.unwrap()).unwrap();
+            (code, body["status"].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(ask().await, (200, "ok".to_owned()));
+        chat.drain(Duration::ZERO, Duration::ZERO).await;
+        assert_eq!(ask().await, (503, "draining".to_owned()));
+    }
 }

@@ -12,4 +12,4 @@ pub mod settings;
 
 pub use cors::Origins;
 pub use process::run;
-pub use server::{PATIENCE, serve};
+pub use server::{PATIENCE, Peer, serve};

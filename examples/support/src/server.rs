@@ -1,9 +1,14 @@
 //! A server from its first connection to its last.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, serve::ListenerExt as _};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    middleware::map_request,
+    serve::ListenerExt as _,
+};
 use chat_core::Chat;
 use chat_gateway::socketio::socketioxide::SocketIo;
 use tokio::{
@@ -16,6 +21,19 @@ use tracing::{debug, info};
 
 /// How long clients may take to go once they were asked to, and then once more how long requests may take to end.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The other end of a request's connection, among its extensions. A type of its own, since everybody behind one proxy has the same: what
+/// counts by [`ConnectInfo`] does not count by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+async fn note_peer(mut request: Request) -> Request {
+    let extensions = request.extensions_mut();
+    if let Some(ConnectInfo(address)) = extensions.remove::<ConnectInfo<SocketAddr>>() {
+        extensions.insert(Peer(address));
+    }
+    request
+}
 
 /// Serves until SIGTERM or Ctrl-C, then drains: clients are asked to come back within `drain_window`, what was taken is stored, and
 /// connections are closed. It ends within twice [`PATIENCE`] and a second, whatever clients do.
@@ -42,7 +60,10 @@ pub async fn serve(
     let (drained, rest) = oneshot::channel::<()>();
     // Dropping the sender is the sign.
     let ending = async move { _ = rest.await };
-    let mut server = tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(ending).into_future());
+    let service = router.layer(map_request(note_peer));
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let mut server =
+        tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(ending).into_future());
     tokio::select! {
         biased;
         ended = &mut server => return Ok(ended.context("the server ended")??),
@@ -55,7 +76,10 @@ pub async fn serve(
         _ = timeout(Duration::from_secs(1), io.close()).await;
     }
     drop(drained);
-    _ = timeout(PATIENCE, server).await;
+    if timeout(PATIENCE, &mut server).await.is_err() {
+        // It holds what stands behind it.
+        server.abort();
+    }
     Ok(())
 }
 

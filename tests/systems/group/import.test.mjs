@@ -84,6 +84,65 @@ test('import keeps ids, order and times, can be done again, and the chat goes on
   }
 });
 
+test('what was changed between two imports is taken over, and what happened here stays', async () => {
+  const stage = await Stage.set();
+  const { database } = stage;
+  try {
+    const probe = await stage.gateway();
+    const login = async (name, password) => (await request('POST', `${probe.url}/auth/login`, { body: { email: `${name}@example.com`, password } })).status;
+    // Hashes as that system made them.
+    const hash = async (name, password) => {
+      await request('POST', `${probe.url}/auth/register`, { body: { email: `${name}@example.com`, password } });
+      const [row] = await database.query('SELECT password_hash FROM group_chat.accounts WHERE email = $1', [`${name}@example.com`]);
+      return row.password_hash;
+    };
+    const [first, second] = [await hash('probe1', 'the first password'), await hash('probe2', 'the second password')];
+    const foreign = '$argon2i$v=19$m=4096,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg$';
+    await fill(database, first);
+    const again = async () => {
+      const { code, stderr } = await run('example-axum-group', { args: ['import'], env: stage.env });
+      assert.equal(code, 0, stderr);
+    };
+    await again();
+    assert.deepEqual([await login('person1', 'the first password'), await login('person1', 'the second password')], [201, 401]);
+    await database.query('UPDATE old.users SET password = $1 WHERE id = $2', [second, uuid('a', 1)]);
+    await database.query("UPDATE old.users SET email = 'new2@example.com' WHERE id = $1", [uuid('a', 2)]);
+    await database.query("UPDATE old.room SET title = 'renamed' WHERE id = $1", [uuid('b', 0)]);
+    // A hash that was made anew here stays, as long as that of the old system does.
+    await database.query('UPDATE group_chat.accounts SET password_hash = $1 WHERE id = $2', [second, uuid('a', 3)]);
+    await database.query('DELETE FROM old.room_member WHERE member = $1', [uuid('a', 4)]);
+    await stage.worker();
+    const [owner, gone] = [stage.stranger(probe, uuid('a', 0)), stage.stranger(probe, uuid('a', 4))];
+    const joined = stage.stranger(probe);
+    assert.equal((await joined.call('POST', `/rooms/${uuid('b', 0)}/join`)).status, 201);
+    await again();
+    assert.deepEqual([await login('person1', 'the first password'), await login('person1', 'the second password')], [401, 201]);
+    assert.deepEqual([await login('person2', 'the first password'), await login('new2', 'the first password')], [401, 201]);
+    assert.equal(await login('person3', 'the second password'), 201);
+    for (let number = 0; number < ROOMS; number++) {
+      assert.equal((await gone.call('GET', `/rooms/${uuid('b', number)}/messages`)).status, 403);
+    }
+    const members = (await owner.call('GET', `/rooms/${uuid('b', 0)}/members`)).body.map(({ userId }) => userId);
+    assert.deepEqual(members, [0, 1, 2, 3].map((number) => uuid('a', number)).concat(joined.id), 'who joined here is still a member');
+    assert.ok((await owner.call('GET', '/rooms')).body.some(({ id, name }) => id === uuid('b', 0) && name === 'renamed'));
+    // A room that was written to here goes its own way.
+    const socket = await owner.joined(uuid('b', 1));
+    assert.equal((await ask(socket, 'sendMessage', text(uuid('b', 1), 'here'))).status, 'ACCEPTED');
+    await until('it is stored', () => socket.messages.length === 1);
+    await database.query('DELETE FROM old.room_member WHERE member = $1', [uuid('a', 3)]);
+    await again();
+    const reads = async (number) => (await stage.stranger(probe, uuid('a', 3)).call('GET', `/rooms/${uuid('b', number)}/messages`)).status;
+    assert.deepEqual([await reads(0), await reads(1)], [403, 200]);
+    // One login must not take what all of them have.
+    await database.query('UPDATE old.users SET password = $1 WHERE id = $2', [`${foreign.replace('m=4096', 'm=1048576')}${first.split('$').at(-1)}`, uuid('a', 2)]);
+    const { code, stderr } = await run('example-axum-group', { args: ['import'], env: stage.env });
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`account ${uuid('a', 2)}: .*parameters`));
+  } finally {
+    await stage.end();
+  }
+});
+
 test('a row that cannot be taken over is named', async () => {
   const stage = await Stage.set();
   try {

@@ -206,6 +206,22 @@ test('passwords are not tried without end', async () => {
   assert.ok(answers.some(({ status }) => status === 401));
 });
 
+test('nobody keeps somebody else from logging in, and a member who enters twice at once is one', async () => {
+  const limited = await stage.gateway({ RATE_LIMITS: 'on', CLIENT_ADDRESS_HEADER: 'X-Forwarded-For' });
+  const ann = await stage.person(gateway);
+  const login = (password, client) =>
+    request('POST', `${limited.url}/auth/login`, { body: { email: ann.email, password }, headers: { 'x-forwarded-for': `192.0.2.1, ${client}` } });
+  const attacks = await Promise.all(Array.from({ length: 30 }, () => login('a wrong password', '198.51.100.1')));
+  assert.ok(attacks.some(({ status }) => status === 429));
+  assert.equal((await login(PASSWORD, '198.51.100.2')).status, 201);
+
+  for (let round = 0; round < 5; round++) {
+    const [room, bob] = [await ann.room(), stage.stranger(gateway)];
+    const joins = await Promise.all(Array.from({ length: 5 }, () => bob.call('POST', `/rooms/${room}/join`)));
+    assert.deepEqual(joins.map(({ status }) => status), Array(5).fill(201));
+  }
+});
+
 /** A room with so many messages, and their ids. */
 async function filled(person, count, ...members) {
   const room = await person.room(...members);

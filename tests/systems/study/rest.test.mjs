@@ -31,7 +31,7 @@ test('a study has one room, whoever asks and how often', async () => {
   }
 });
 
-test('members are added by the creator, and enter and leave by themselves', async () => {
+test('members are added by members, and enter and leave by themselves', async () => {
   const room = await stage.room(1);
   const add = (user, body) => stage.ask('POST', '/rooms/member', { user, body });
   const added = await add(1, { chatRoomId: room, userId: 2 });
@@ -39,7 +39,8 @@ test('members are added by the creator, and enter and leave by themselves', asyn
   assert.deepEqual([added.body.userId, added.body.leftAt], [2, null]);
   assert.deepEqual((await add(1, { chatRoomId: room, memberId: 2 })).body, added.body, 'twice is once');
   assert.equal((await add(1, { chatRoomId: room, userId: 1 })).status, 200, 'the creator stays what they are');
-  assert.equal((await add(2, { chatRoomId: room, userId: 3 })).status, 403);
+  assert.equal((await add(2, { chatRoomId: room, userId: 4 })).status, 200, 'rooms are open');
+  assert.equal((await add(8, { chatRoomId: room, userId: 3 })).status, 403, 'no member');
   assert.equal((await add(9, { chatRoomId: room, userId: 9 })).status, 200, 'as entering does');
   assert.equal((await add(1, { chatRoomId: 999_999, userId: 2 })).status, 403);
 
@@ -124,6 +125,9 @@ test('other services add members, creating the room, and nobody else does', asyn
   const room = (await stage.ask('GET', '/rooms/study/70', as(5))).body;
   assert.deepEqual([room.chatRoomId, room.name], [added.body.chatRoomId, 'Rust']);
   assert.equal((await stage.ask('GET', `/rooms/${room.chatRoomId}/messages`, as(5))).status, 200);
+  // Nobody created it, and still its members add others.
+  const other = await stage.ask('POST', '/rooms/member', { user: 5, body: { chatRoomId: room.chatRoomId, userId: 6 } });
+  assert.equal(other.status, 200);
   assert.equal((await ask(good, { studyId: 70 })).status, 400);
   assert.equal((await stage.ask('PATCH', '/internal/rooms/999999', { headers: good, body: { active: false } })).status, 404);
 });

@@ -202,3 +202,19 @@ test('what is broadcast also comes on the channel of Redis', async () => {
   await until('the message', () => said.includes(JSON.stringify(told)));
   socket.destroy();
 });
+
+test('who was removed at another instance announces nothing any more', async () => {
+  const other = await stage.instance();
+  const at = stage.servers.indexOf(other);
+  const room = await stage.room(1, 2);
+  const two = await stage.person(2);
+  await two.follow(room);
+  for (const kind of ['join', 'leave']) {
+    assert.equal((await stage.ask('POST', `/rooms/${room}/join`, { user: 2, at })).status, 200);
+    assert.equal((await stage.ask('POST', `/rooms/${room}/leave`, { user: 2, at })).status, 200);
+    // At once: this instance need not have heard of it.
+    const refused = await two.send(`/app/chat.${kind}`, { chatRoomId: room, senderId: 2, senderNickname: 'n', content: 'x' });
+    assert.equal(refused.code, 'not_a_member');
+  }
+  assert.deepEqual(await stage.history(room, 1), []);
+});

@@ -1,5 +1,7 @@
 //! Accounts and their tokens.
 
+use std::net::IpAddr;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chat_core::{
     Error, UserId,
@@ -10,7 +12,7 @@ use example_support::nest::{Json, Refused};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Group;
+use super::{Group, client::Client};
 use crate::accounts::Email;
 
 /// Characters of a password. Longer ones say no more, and take longer to hash.
@@ -25,13 +27,17 @@ pub(super) struct Credentials {
 type Said = Result<(StatusCode, Answer<Value>), Refused>;
 
 /// Makes an account.
-pub(super) async fn register(State(group): State<Group>, Json(asked): Json<Credentials>) -> Said {
+pub(super) async fn register(
+    State(group): State<Group>,
+    Client(client): Client,
+    Json(asked): Json<Credentials>,
+) -> Said {
     let email = Email::new(&asked.email).map_err(Refused::bad_request)?;
     if !PASSWORD_CHARS.contains(&asked.password.chars().count()) {
         let (from, to) = (PASSWORD_CHARS.start(), PASSWORD_CHARS.end());
         return Err(Refused::bad_request(format!("password must have {from} to {to} characters")));
     }
-    try_once(&group, &email).await?;
+    try_once(&group, client, &email).await?;
     let hash = group.passwords.hash(asked.password).await?;
     let made = group.accounts.add(&email, &hash).await?;
     let id = made.ok_or_else(|| Refused::new(StatusCode::CONFLICT, "this email has an account"))?;
@@ -39,16 +45,26 @@ pub(super) async fn register(State(group): State<Group>, Json(asked): Json<Crede
 }
 
 /// A token for an account. Whether the address or the password is wrong is not said, and takes the same time.
-pub(super) async fn login(State(group): State<Group>, Json(asked): Json<Credentials>) -> Said {
+pub(super) async fn login(
+    State(group): State<Group>,
+    Client(client): Client,
+    Json(asked): Json<Credentials>,
+) -> Said {
     let wrong = || Refused::new(StatusCode::UNAUTHORIZED, "email or password is wrong");
     let email = Email::new(&asked.email).map_err(Refused::bad_request)?;
     if asked.password.chars().count() > *PASSWORD_CHARS.end() {
         return Err(wrong());
     }
-    try_once(&group, &email).await?;
+    try_once(&group, client, &email).await?;
     let (id, hash) = group.accounts.find(&email).await?.unzip();
-    let is_right = group.passwords.verify(asked.password, hash).await?;
-    let id = id.filter(|_| is_right).ok_or_else(wrong)?;
+    let verified = group.passwords.verify(asked.password, hash.clone()).await?;
+    let id = id.filter(|_| verified.is_right).ok_or_else(wrong)?;
+    if let (Some(from), Some(to)) = (hash, verified.renewed)
+        && let Err(error) = group.accounts.rehash(&id, &from, &to).await
+    {
+        // The next login does it.
+        tracing::warn!(error = %error.with_causes(), "a password's hash was not renewed");
+    }
     let claims = JwtClaims::new(id.clone()).with_claim("email", email.as_str());
     let token = group.signer.sign(&claims.with_lifetime(group.token_lifetime))?;
     let said = json!({
@@ -58,11 +74,16 @@ pub(super) async fn login(State(group): State<Group>, Json(asked): Json<Credenti
     Ok((StatusCode::CREATED, Answer(said)))
 }
 
-/// Takes from what may be tried for an address, whether or not it has an account.
-async fn try_once(group: &Group, email: &Email) -> Result<(), Error> {
-    let whose = UserId::new(email.as_str()).map_err(|error| Error::invalid("email", error))?;
-    match group.tries.check(RateKey::UserSignals(whose)).await? {
-        RateDecision::Allowed => Ok(()),
-        RateDecision::Limited { retry_after } => Err(Error::RateLimited { retry_after }),
+/// Takes from what may be tried for an address, whether or not it has an account: by one client first, so that nobody takes from others
+/// more than that.
+async fn try_once(group: &Group, client: IpAddr, email: &Email) -> Result<(), Error> {
+    let named = |name: &str| UserId::new(name).map_err(|error| Error::invalid("email", error));
+    let by_one = RateKey::UserSignals(named(&format!("{client}/{}", email.as_str()))?);
+    let by_all = RateKey::UserReads(named(email.as_str())?);
+    for key in [by_one, by_all] {
+        if let RateDecision::Limited { retry_after } = group.tries.check(key).await? {
+            return Err(Error::RateLimited { retry_after });
+        }
     }
+    Ok(())
 }

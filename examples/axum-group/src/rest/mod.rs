@@ -1,6 +1,7 @@
 //! REST, as the system's clients know it.
 
 mod auth;
+mod client;
 mod members;
 mod messages;
 mod rooms;
@@ -10,7 +11,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, header},
     routing::{get, post},
 };
 use chat_core::{
@@ -19,13 +20,16 @@ use chat_core::{
     rate_limit::{LocalRateLimiter, Quota, RateLimits},
 };
 use example_support::nest::{Refused, not_found};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{accounts::Accounts, passwords::Passwords, settings::GatewaySettings};
 
 /// Bytes of a request's body; the largest there is names a room.
 const BODY_BYTES: usize = 16 * 1024;
-/// Passwords that may be tried for one address: one a second, so many at once after a pause.
+/// Passwords that one client may try for one address: one a second, so many at once after a pause.
 const TRIES: Quota = Quota::new(1, 10);
+/// And all clients together: nobody alone comes near it, so that nobody alone keeps others from logging in.
+const TRIES_OF_ALL: Quota = Quota::new(10, 200);
 
 /// What every request has at hand. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,11 +40,14 @@ pub(crate) struct Group {
     signer: JwtSigner,
     token_lifetime: Duration,
     tries: Arc<LocalRateLimiter>,
+    address_header: Option<HeaderName>,
 }
 
 impl Group {
     pub(crate) fn new(chat: Chat, accounts: Accounts, settings: &GatewaySettings) -> anyhow::Result<Self> {
-        let tries = RateLimits::unlimited().with_user_signals(settings.rate_limits.then_some(TRIES));
+        let is_on = settings.rate_limits;
+        let tries = RateLimits::unlimited().with_user_signals(is_on.then_some(TRIES));
+        let tries = tries.with_user_reads(is_on.then_some(TRIES_OF_ALL));
         Ok(Self {
             chat,
             accounts,
@@ -48,6 +55,7 @@ impl Group {
             signer: settings.tokens.signer.clone(),
             token_lifetime: settings.token_lifetime,
             tries: Arc::new(LocalRateLimiter::new(&tries)),
+            address_header: settings.address_header.clone(),
         })
     }
 }
@@ -83,9 +91,26 @@ fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<usize, Refus
 /// Where there is more, a header says where (RFC 8288).
 fn link(path: &str, limit: usize, next: Option<impl std::fmt::Display>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let link = next.map(|next| format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into());
+    let link = next.map(|next| {
+        // A user's id may have characters that mean something in a URL, or in this header.
+        let next = next.to_string();
+        let next = utf8_percent_encode(&next, NON_ALPHANUMERIC);
+        format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into()
+    });
     if let Some(Ok(link)) = link {
         headers.insert(header::LINK, link);
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_holds_any_id() {
+        let headers = link("/rooms", 2, Some("a&b=>c d%"));
+        assert_eq!(headers[header::LINK], "</rooms?limit=2&after=a%26b%3D%3Ec%20d%25>; rel=\"next\"");
+        assert!(link("/rooms", 2, None::<&str>).is_empty());
+    }
 }

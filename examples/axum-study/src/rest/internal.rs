@@ -38,7 +38,8 @@ pub(super) async fn add_member(
     let room = new_room(new.study_id, &new.name).map_err(refused)?;
     let (room, _) = app.studies.find_or_create(&service, room).await.map_err(refused)?;
     let role = app.studies.role_of(&room.id, &member).await.map_err(refused)?;
-    let outcome = service.change_member(&room.id, MemberChange::add(member, role)).await.map_err(refused)?;
+    let outcome =
+        app.studies.change(&service, &room.id, MemberChange::add(member, role)).await.map_err(refused)?;
     answer(number(room.id.as_str()).unwrap_or_default(), outcome)
 }
 
