@@ -29,7 +29,8 @@ const FORGOTTEN_FOR: Duration = Duration::from_secs(120);
 /// slow check.
 ///
 /// A client that reconnects to another node is not checked again there. Only "yes" is remembered, for at most the time to live and
-/// never past the principal's expiry, under a SHA-256 of the credentials. Guests are passed on each time. While Redis does
+/// never past the principal's expiry, under a SHA-256 of the credentials and of the
+/// [scope](Self::with_scope). Guests are passed on each time. While Redis does
 /// not answer, the auth beneath is asked.
 ///
 /// What is remembered cannot be revoked here: put [`chat_core::auth::Revocable`] round this, as the builder of a chat does for its
@@ -37,6 +38,7 @@ const FORGOTTEN_FOR: Duration = Duration::from_secs(120);
 pub struct RedisCached<A> {
     inner: A,
     shared: Arc<Shared>,
+    scope: [u8; 32],
     time_to_live: Duration,
     clock: Arc<dyn Clock>,
     pause: Pause,
@@ -66,7 +68,20 @@ impl<A: Auth> RedisCached<A> {
 
     pub(crate) fn new(inner: A, shared: Arc<Shared>) -> Self {
         let time_to_live = Self::DEFAULT_TIME_TO_LIVE;
-        Self { inner, shared, time_to_live, clock: Arc::new(SystemClock), pause: Pause::new() }
+        let scope = Sha256::digest([]).into();
+        Self { inner, shared, scope, time_to_live, clock: Arc::new(SystemClock), pause: Pause::new() }
+    }
+
+    /// Remembers for this scope alone: what was checked, and against what. Give it the name of the kind of check and whatever
+    /// decides who is let in, such as keys, trusted issuers and audiences, or a digest of them. Where one of them changes, everybody is
+    /// checked again; otherwise an answer outlives, by up to its time to live, a key that was taken away. Services with the same
+    /// prefix that check otherwise need other scopes, or one lets in whom the other let in.
+    ///
+    /// Only a digest of it leaves this process. Unset, it is empty.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl AsRef<[u8]>) -> Self {
+        self.scope = Sha256::digest(scope).into();
+        self
     }
 
     /// With another time to live.
@@ -83,7 +98,7 @@ impl<A: Auth> RedisCached<A> {
         self
     }
 
-    /// Forgets the answer for these credentials on all nodes. Once this returns, later calls ask the auth beneath; an answer that is
+    /// Forgets the answer for these credentials on all nodes with the same scope. Once this returns, later calls ask the auth beneath; an answer that is
     /// on its way meanwhile is not remembered.
     ///
     /// # Errors
@@ -106,6 +121,7 @@ impl<A: Auth> RedisCached<A> {
 
     fn key(&self, credentials: &Credentials) -> String {
         let mut digest = Sha256::new();
+        digest.update(self.scope);
         for part in [&credentials.token, &credentials.presentation] {
             // The length in front keeps two parts from being read as two others; absent is not the same as empty.
             match part {

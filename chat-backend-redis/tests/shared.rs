@@ -244,6 +244,32 @@ async fn who_was_let_in_on_one_node_is_not_checked_on_another() {
 }
 
 #[tokio::test]
+async fn who_was_let_in_in_one_scope_is_checked_in_another() {
+    let config = fresh(Redis::shared().await.unwrap());
+    let (auth, ann) = (ByName::default(), Credentials::token("ann"));
+    let backend = connect(&config).await;
+    let nodes = [
+        backend.cached(auth.clone()),
+        backend.cached(auth.clone()).with_scope("tokens of one issuer"),
+        backend.cached(auth.clone()).with_scope("tokens of another issuer"),
+    ];
+    for (node, asked) in nodes.iter().zip(1..) {
+        for _ in 0..2 {
+            node.authenticate(&ann).await.unwrap();
+            assert_eq!(auth.asked(), asked);
+        }
+    }
+    let same = connect(&config).await.cached(auth.clone()).with_scope("tokens of one issuer");
+    same.authenticate(&ann).await.unwrap();
+    assert_eq!(auth.asked(), 3, "the same scope on another node");
+    same.invalidate(&ann).await.unwrap();
+    nodes[2].authenticate(&ann).await.unwrap();
+    assert_eq!(auth.asked(), 3, "forgotten in that scope alone");
+    nodes[1].authenticate(&ann).await.unwrap();
+    assert_eq!(auth.asked(), 4);
+}
+
+#[tokio::test]
 async fn what_somebody_else_wrote_is_as_if_it_were_not_there() {
     let server = Redis::private().await.unwrap();
     let auth = ByName::default();

@@ -33,7 +33,7 @@ impl Challenges {
         is_long.then(|| Self { secret: secret.into(), lifetime: Self::LIFETIME })
     }
 
-    /// A presentation has to be made within this time; 5 minutes unless set.
+    /// A presentation has to be made, and shown for the first time, within this time; 5 minutes unless set.
     #[must_use]
     pub const fn with_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -63,18 +63,15 @@ impl Challenges {
         Ok(URL_SAFE_NO_PAD.encode(nonce))
     }
 
-    /// Whether this one was given out, and a presentation that was made at `made` came in time. A presentation that is shown again
-    /// later was still made then.
-    pub(crate) fn accepts(&self, nonce: &str, made: Timestamp, leeway: Duration) -> bool {
-        let is_ours = || {
-            let nonce: [u8; TIME + CHANCE + TAG] = base64url(nonce).ok()?.try_into().ok()?;
-            let (said, tag) = nonce.split_at(TIME + CHANCE);
-            self.mac(said)?.verify_truncated_left(tag).ok()?;
-            let given = Timestamp::from_secs(u64::from_be_bytes(said.first_chunk().copied()?));
-            let in_time = given <= made.after(leeway) && made <= given.after(self.lifetime).after(leeway);
-            in_time.then_some(())
-        };
-        is_ours().is_some()
+    /// Until when a presentation with this nonce may be shown for the first time; `None` if it was not given out here, or the
+    /// presentation was not made in its time.
+    pub(crate) fn accepts(&self, nonce: &str, made: Timestamp, leeway: Duration) -> Option<Timestamp> {
+        let nonce: [u8; TIME + CHANCE + TAG] = base64url(nonce).ok()?.try_into().ok()?;
+        let (said, tag) = nonce.split_at(TIME + CHANCE);
+        self.mac(said)?.verify_truncated_left(tag).ok()?;
+        let given = Timestamp::from_secs(u64::from_be_bytes(said.first_chunk().copied()?));
+        let until = given.after(self.lifetime).after(leeway);
+        (given <= made.after(leeway) && made <= until).then_some(until)
     }
 
     fn mac(&self, said: &[u8]) -> Option<Hmac<Sha256>> {
@@ -104,13 +101,14 @@ mod tests {
         assert_ne!(nonce, challenges.issue(at).unwrap());
         let leeway = Duration::from_secs(5);
         for (made, good) in [(994, false), (995, true), (1_000, true), (1_305, true), (1_306, false)] {
-            assert_eq!(challenges.accepts(&nonce, Timestamp::from_secs(made), leeway), good, "{made}");
+            let until = challenges.accepts(&nonce, Timestamp::from_secs(made), leeway);
+            assert_eq!(until, good.then_some(Timestamp::from_secs(1_305)), "{made}");
         }
-        assert!(!Challenges::new(&[2; 32]).unwrap().accepts(&nonce, at, leeway));
+        assert!(Challenges::new(&[2; 32]).unwrap().accepts(&nonce, at, leeway).is_none());
         for other in
             ["", "x", &nonce[1..], &format!("{nonce}A"), &nonce.replace(nonce.chars().next().unwrap(), "_")]
         {
-            assert!(!challenges.accepts(other, at, leeway), "{other}");
+            assert!(challenges.accepts(other, at, leeway).is_none(), "{other}");
         }
         assert!(Challenges::new(&[1; 31]).is_none());
         assert!(!format!("{challenges:?}").contains('1'));

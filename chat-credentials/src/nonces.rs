@@ -21,7 +21,22 @@ pub trait NonceStore: Backend {
     /// # Cancel safety
     /// A dropped call may have used it up, for this presentation.
     async fn use_up(&self, user: &UserId, nonce: &str, digest: &str, for_time: Duration) -> Result<bool>;
+
+    /// Whether `nonce` of `user` was used up for the presentation of this digest, and that is still remembered. Asked about
+    /// nonces whose time is over: meanwhile the store may take one that nobody used for used by another one.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave a nonce that nobody used as used by another one, for a second.
+    async fn was_used(&self, user: &UserId, nonce: &str, digest: &str) -> Result<bool>;
 }
+
+/// Holds what nobody holds, to find that out. No digest is like it.
+const NOBODY: &str = "nobody";
+/// For so long, where it cannot be given back.
+const NOBODYS_TIME: Duration = Duration::from_secs(1);
 
 /// Nonces where the bindings of sessions are: in Redis or in memory, whichever the chat has.
 #[derive(Clone)]
@@ -57,12 +72,28 @@ impl Backend for BoundNonces {
 #[async_trait]
 impl NonceStore for BoundNonces {
     async fn use_up(&self, user: &UserId, nonce: &str, digest: &str, for_time: Duration) -> Result<bool> {
-        // A session's binding is a digest alone, so it is never taken for one of these.
-        let to = format!("nonce:{}", hex(&Sha256::digest(nonce.as_bytes())));
-        let binding = Binding { user: user.clone(), to };
-        let holder = ConnectionId::new(digest)
-            .map_err(|error| Error::backend("credentials", "use up a nonce", Retry::Never, error))?;
+        let (binding, holder) = (binding(user, nonce), holder(digest)?);
         let claim = self.bindings.claim(&binding, &holder, BindingPolicy::OlderStays, for_time).await?;
         Ok(matches!(claim, BindingClaim::Granted { .. }))
     }
+
+    async fn was_used(&self, user: &UserId, nonce: &str, digest: &str) -> Result<bool> {
+        let (binding, nobody) = (binding(user, nonce), holder(NOBODY)?);
+        let claim = self.bindings.claim(&binding, &nobody, BindingPolicy::OlderStays, NOBODYS_TIME).await?;
+        if let BindingClaim::Refused { holder } = claim {
+            return Ok(holder.as_str() == digest);
+        }
+        self.bindings.release(&binding, &nobody).await?;
+        Ok(false)
+    }
+}
+
+/// A session's binding is a digest alone, so it is never taken for one of these.
+fn binding(user: &UserId, nonce: &str) -> Binding {
+    Binding { user: user.clone(), to: format!("nonce:{}", hex(&Sha256::digest(nonce.as_bytes()))) }
+}
+
+fn holder(name: &str) -> Result<ConnectionId> {
+    ConnectionId::new(name)
+        .map_err(|error| Error::backend("credentials", "use up a nonce", Retry::Never, error))
 }

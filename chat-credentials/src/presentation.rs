@@ -47,12 +47,15 @@ impl Verifier {
             presentation.expires_at = ends.into_iter().flatten().min();
             presentation.credentials.push(credential);
         }
-        let asked_for =
-            |credential: &Credential| credential.types.iter().any(|name| self.types.contains(name));
-        if !self.types.is_empty() && !presentation.credentials.iter().any(asked_for) {
+        if !presentation.credentials.iter().any(|credential| self.asks_for(credential)) {
             return Err(Reason::WrongType.of(Part::Credential));
         }
         Ok(presentation)
+    }
+
+    /// Whether it is of a type that was asked for; with none asked for, each is.
+    pub(crate) fn asks_for(&self, credential: &Credential) -> bool {
+        self.types.is_empty() || credential.types.iter().any(|name| self.types.contains(name))
     }
 
     /// All but the credentials, which are given as they are.

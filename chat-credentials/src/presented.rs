@@ -18,7 +18,8 @@ use crate::{Challenges, NonceStore, Part, Presentation, Reason, Reject, Verifier
 /// after a lost connection.
 ///
 /// The presentation is of the token's user where the token's claim `did` names the holder; or, without that claim, the user's id is
-/// the holder's; or, where it is neither, a credential says of its subject which user it is (`userId`).
+/// the holder's; or, where it is neither, a credential says of its subject which user it is (`userId`):
+/// one of a type that the verifier asks for ([`Verifier::with_type`]), where it asks for any.
 ///
 /// Round this belong [`Cached`](chat_core::auth::Cached) and the like, not below: they tell tokens with different presentations
 /// apart.
@@ -61,8 +62,8 @@ impl<A: Auth> Presented<A> {
         self
     }
 
-    /// Takes only nonces that these gave out, for presentations that say when they were made (`iat`). Unset, whoever presents
-    /// makes them.
+    /// Takes only nonces that these gave out, for presentations that say when they were made (`iat`). They have to be made, and
+    /// shown for the first time, within the nonce's time. Unset, whoever presents makes the nonces.
     #[must_use]
     pub fn with_challenges(mut self, challenges: Challenges) -> Self {
         self.challenges = Some(challenges);
@@ -91,7 +92,10 @@ impl<A: Auth> Presented<A> {
         if user.starts_with("did:") {
             return user == presentation.holder;
         }
-        presentation.credentials.iter().any(|credential| match credential.says.get(&self.user_claim) {
+        // An issuer of something else, though trusted with that, has no say in who somebody is.
+        let mut asked_for =
+            presentation.credentials.iter().filter(|credential| self.verifier.asks_for(credential));
+        asked_for.any(|credential| match credential.says.get(&self.user_claim) {
             Some(Value::String(named)) => named == user,
             Some(Value::Number(named)) => named.to_string() == user,
             _ => false,
@@ -104,13 +108,18 @@ impl<A: Auth> Presented<A> {
         if nonce.len() > Self::MAX_NONCE_BYTES {
             return Err(refused(Reason::TooLarge).into());
         }
-        let given_out = |challenges: &Challenges| {
-            presentation.issued_at.is_some_and(|made| challenges.accepts(nonce, made, self.verifier.leeway))
-        };
-        if !self.challenges.as_ref().is_none_or(given_out) {
-            return Err(refused(Reason::UnknownNonce).into());
-        }
         let now = self.clock.now();
+        if let Some(challenges) = &self.challenges {
+            let (user, digest) = (&principal.user, &presentation.digest);
+            let until = presentation
+                .issued_at
+                .and_then(|made| challenges.accepts(nonce, made, self.verifier.leeway))
+                .ok_or_else(|| refused(Reason::UnknownNonce))?;
+            // When it was made is what the holder says. So it has to be seen in time as well; shown again, it was.
+            if now > until && !self.nonces.was_used(user, nonce, digest).await? {
+                return Err(refused(Reason::UnknownNonce).into());
+            }
+        }
         let time = presentation.expires_at.map_or(Self::NONCE_TIME, |end| end.since(now));
         // A clock of another node may be a little behind.
         let time = time + Verifier::LEEWAY;

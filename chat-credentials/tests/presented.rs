@@ -153,6 +153,56 @@ async fn where_nonces_are_given_out_no_other_is_taken() {
 }
 
 #[tokio::test]
+async fn a_presentation_that_is_first_shown_after_the_nonces_time_is_refused_whatever_its_date() {
+    let challenges = Challenges::new(SECRET.as_bytes()).unwrap();
+    let (nonces, token) = (bindings(), token("ann", None));
+    let node = |at| auth(at, &nonces).with_challenges(challenges.clone());
+    let nonce = || challenges.issue(Timestamp::from_secs(NOW - 10)).unwrap();
+    let (seen, kept) = (presented(json!({ "nonce": nonce() })), presented(json!({ "nonce": nonce() })));
+    enter(&node(NOW), &token, &seen).await.unwrap();
+    // The nonce is good for 300 s, and 5 s of leeway.
+    let late = node(NOW + 296);
+    enter(&late, &token, &seen).await.unwrap();
+    for _ in 0..2 {
+        let words = enter(&late, &token, &kept).await.unwrap_err();
+        assert!(words.ends_with("a nonce that was not given out here in time"), "{words}");
+    }
+    enter(&node(NOW + 295), &token, &kept).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_credential_that_was_asked_for_says_who_somebody_is() {
+    let (one, two, holder) = (Wallet::ed25519(1), Wallet::ed25519(4), Wallet::p256(2));
+    let issued = |issuer: &Wallet, kind: &str, user: &str| {
+        let mut claims = credential(issuer, &holder);
+        claims["vc"]["type"] = json!(["VerifiableCredential", kind]);
+        claims["vc"]["credentialSubject"]["userId"] = json!(user);
+        issuer.sign(&claims)
+    };
+    let several = [issued(&one, "MembershipCredential", "bob"), issued(&two, "LibraryCardCredential", "ann")];
+    let text = holder.sign(&presentation(&holder, &several));
+    for (kinds, ann, bob) in [
+        (&[][..], true, true),
+        (&["MembershipCredential"], false, true),
+        (&["MembershipCredential", "LibraryCardCredential"], true, true),
+    ] {
+        let issuers = [&one, &two]
+            .into_iter()
+            .fold(TrustedIssuers::new(), |issuers, wallet| issuers.with_did(&wallet.did()).unwrap());
+        let verifier = Verifier::new(issuers).with_audience("https://chat.example");
+        let verifier = kinds.iter().fold(verifier, |verifier, kind| verifier.with_type(*kind));
+        let signer = JwtSigner::hs256(SECRET).unwrap();
+        let tokens = JwtAuth::new(JwtConfig::new([signer.key().unwrap()])).unwrap().with_clock(At(NOW));
+        let nonces = Arc::new(BoundNonces::new(bindings()));
+        let auth = Presented::new(tokens, verifier, nonces).with_clock(At(NOW));
+        for (user, enters) in [("ann", ann), ("bob", bob)] {
+            let entered = enter(&auth, &token(user, None), &text).await;
+            assert_eq!(entered.is_ok(), enters, "{kinds:?} {user}: {entered:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_cached_yes_ends_with_the_credential() {
     let clock = Moving(Arc::new(AtomicU64::new(NOW)));
     let presented_auth = auth(NOW, &bindings()).with_clock(clock.clone());

@@ -9,7 +9,7 @@ use chat_gateway::{
     Problem,
     socketio::{Answer, Asked, Dialect, Done, Emit, Handshake, Request},
 };
-use example_support::import::old_id;
+use example_support::import::{self, old_id};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -96,8 +96,7 @@ impl Dialect for VerifiedDialect {
             "leaveRoom" => Request::Leave { room: room()? },
             "sendMessage" => Request::Send {
                 room: room()?,
-                // Sent again under the same name, it is the same message.
-                client_id: asked.optional("clientMsgId")?.unwrap_or_else(ClientMessageId::generate),
+                client_id: client_id(asked.optional("clientMsgId")?)?,
                 content: Content::text(asked.text("message")?),
             },
             _ => return Err(asked.unknown()),
@@ -125,6 +124,17 @@ impl Dialect for VerifiedDialect {
 
     fn entry(&self, entry: &StoredMessage) -> Option<Emit> {
         ChatMessage::of(entry).map(|message| Emit::new("message", &message))
+    }
+}
+
+/// Sent again under the same name, it is the same message. Names by which messages that were taken over are known are nobody's.
+fn client_id(given: Option<ClientMessageId>) -> Result<ClientMessageId, Problem> {
+    match given {
+        None => Ok(ClientMessageId::generate()),
+        Some(id) if id.as_str().starts_with(import::PREFIX) => {
+            Err(Problem::invalid(format!("`clientMsgId` may not begin with {:?}", import::PREFIX)))
+        }
+        Some(id) => Ok(id),
     }
 }
 

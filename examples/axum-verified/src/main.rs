@@ -96,7 +96,8 @@ fn chat(settings: &Settings, redis: &RedisBackend, tiered: &Tiered, tokens: JwtA
         Some(challenges) => presented.with_challenges(challenges.clone()),
         None => presented,
     };
-    let in_redis = redis.cached(presented).with_time_to_live(settings.cached_in_redis);
+    let in_redis =
+        redis.cached(presented).with_scope(settings.scope).with_time_to_live(settings.cached_in_redis);
     let auth = Cached::new(in_redis, CachedConfig::default().with_time_to_live(settings.cached_in_process));
     let limits = if settings.rate_limits { RateLimits::new() } else { RateLimits::unlimited() };
     let chat = Chat::builder()

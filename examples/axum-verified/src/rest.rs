@@ -3,17 +3,19 @@
 use axum::{
     Json as Answer, Router,
     extract::{FromRef, FromRequestParts, State},
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     routing::{delete, get, post},
 };
 use chat_core::{
     Actor, Auth as _, Chat, Clock as _, Cursor, Error, MemberChange, NewRoom, Place, ReadFrom, ReadQuery,
     Role, SystemClock, UserId, View,
     auth::{Credentials, JwtAuth, Revocation, RevocationScope},
+    rooms::ActivityCursor,
 };
 use chat_credentials::Challenges;
 use chat_gateway::{Problem, socketio::Handshake};
 use example_support::nest::{Json, Path, Query, Refused, not_found};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +23,7 @@ use crate::dialect::{ChatMessage, PRESENTATION_HEADER, number_of, room};
 
 /// Tokens without an expiry are remembered this long: longer than any session lasts.
 const FOR_GOOD: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 86_400);
+const MAX_ROOMS: usize = 100;
 const MAX_MEMBERS: usize = 500;
 
 #[derive(Clone)]
@@ -117,14 +120,50 @@ fn shown(room: &chat_core::Room) -> Value {
     json!({ "roomId": number_of(&room.id), "name": name, "createdAt": room.created_at.to_string() })
 }
 
-async fn my_rooms(Caller(actor): Caller) -> Result<Answer<Vec<Value>>, Refused> {
-    let page = actor.rooms(None, 100).await?;
+/// Of a list, what comes after this place, and how much of it.
+#[derive(Deserialize)]
+struct Paging {
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+impl Paging {
+    /// `most` at most, whatever is asked.
+    fn limit(&self, most: usize) -> Result<usize, Refused> {
+        match self.limit {
+            Some(0) => Err(Refused::bad_request("limit begins with 1")),
+            asked => Ok(asked.unwrap_or(most).min(most)),
+        }
+    }
+}
+
+/// Where there is more, a header says where (RFC 8288).
+fn link(path: &str, limit: usize, next: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let next = next.map(|next| utf8_percent_encode(next, NON_ALPHANUMERIC));
+    let link = next.map(|next| format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into());
+    if let Some(Ok(link)) = link {
+        headers.insert(header::LINK, link);
+    }
+    headers
+}
+
+/// Latest activity first.
+async fn my_rooms(
+    Caller(actor): Caller,
+    Query(paging): Query<Paging>,
+) -> Result<(HeaderMap, Answer<Vec<Value>>), Refused> {
+    let limit = paging.limit(MAX_ROOMS)?;
+    let after = paging.after.map(|after| after.parse::<ActivityCursor>()).transpose();
+    let after = after.map_err(|error| Refused::bad_request(format!("after: {error}")))?;
+    let page = actor.rooms(after.as_ref(), limit).await?;
+    let headers = link("/rooms", limit, page.next.map(|next| next.to_string()).as_deref());
     let show = |summary: chat_core::rooms::RoomSummary| {
         let mut room = shown(&summary.room);
         room["unread"] = summary.unread.into();
         room
     };
-    Ok(Answer(page.rooms.into_iter().map(show).collect()))
+    Ok((headers, Answer(page.rooms.into_iter().map(show).collect())))
 }
 
 #[derive(Deserialize)]
@@ -150,9 +189,19 @@ async fn remove_member(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn members(Caller(actor): Caller, Path(number): Path<u64>) -> Result<Answer<Vec<Value>>, Refused> {
-    let page = actor.members(&room(number)?, None, MAX_MEMBERS).await?;
-    Ok(Answer(page.members.iter().map(|member| json!({ "userId": member.user })).collect()))
+/// By their ids.
+async fn members(
+    Caller(actor): Caller,
+    Path(number): Path<u64>,
+    Query(paging): Query<Paging>,
+) -> Result<(HeaderMap, Answer<Vec<Value>>), Refused> {
+    let limit = paging.limit(MAX_MEMBERS)?;
+    let after = paging.after.map(|after| UserId::new(&after)).transpose();
+    let after = after.map_err(|error| Refused::bad_request(format!("after: {error}")))?;
+    let page = actor.members(&room(number)?, after.as_ref(), limit).await?;
+    let next = page.next.as_ref().map(UserId::as_str);
+    let headers = link(&format!("/rooms/{number}/members"), limit, next);
+    Ok((headers, Answer(page.members.iter().map(|member| json!({ "userId": member.user })).collect())))
 }
 
 #[derive(Deserialize)]
@@ -183,12 +232,14 @@ async fn messages(
         (None, Some(after)) => ReadFrom::After(place(after)?),
         (Some(_), Some(_)) => return Err(Refused::bad_request("before and after exclude each other")),
     };
+    // Before the first message there is nothing, which says nothing of what follows.
+    let goes_back = matches!(from, ReadFrom::Before(_));
     let query = ReadQuery::new(from).with_view(View::Timeline).with_limit(range.limit);
     let page = actor.history(&room(number)?, query).await?;
     let messages: Vec<_> = page.entries.iter().filter_map(ChatMessage::of).collect();
     let before = page.entries.first().map(|entry| &entry.position.cursor).filter(|_| !page.reaches_start);
-    let after = page.entries.last().map_or(&page.head.cursor, |entry| &entry.position.cursor);
-    let after = Some(after).filter(|_| !page.reaches_head);
+    let last = page.entries.last().map(|entry| &entry.position.cursor);
+    let after = last.or(Some(&page.head.cursor).filter(|_| !goes_back)).filter(|_| !page.reaches_head);
     Ok(Answer(json!({ "messages": messages, "before": before, "after": after })))
 }
 

@@ -14,9 +14,29 @@ use example_support::{
     settings::{Environment, WrongSettings, address, duration, number},
 };
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// The settings that decide who is let in.
+const DECIDE_WHO: [&str; 15] = [
+    "JWT_SECRET",
+    "JWT_JWKS",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "PRESENTATION_AUDIENCE",
+    "TRUSTED_ISSUERS",
+    "TRUSTED_ISSUER_KEYS",
+    "CREDENTIAL_TYPES",
+    "CREDENTIAL_STATUS",
+    "PRESENTATION_MAX_AGE",
+    "NONCE_SECRET",
+    "NONCE_LIFETIME",
+    "CLOCK_LEEWAY",
+    "HOLDER_CLAIM",
+    "CREDENTIAL_USER_CLAIM",
+];
 
 /// Settings that can work.
 pub(crate) struct Settings {
@@ -33,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) challenges: Option<Challenges>,
     pub(crate) holder_claim: String,
     pub(crate) user_claim: String,
+    /// What a remembered yes was checked against.
+    pub(crate) scope: [u8; 32],
     pub(crate) cached_in_process: Duration,
     pub(crate) cached_in_redis: Duration,
     pub(crate) origins: Origins,
@@ -74,6 +96,7 @@ impl Settings {
         let challenges = challenges(&mut env);
         let holder_claim = env.parsed("HOLDER_CLAIM", "did", claim);
         let user_claim = env.parsed("CREDENTIAL_USER_CLAIM", "userId", claim);
+        let scope = scope(&mut env);
         let cached_in_process = env.parsed("CACHE_IN_PROCESS", "5m", duration(Duration::ZERO..=DAY));
         let cached_in_redis = env.parsed("CACHE_IN_REDIS", "1h", duration(Duration::ZERO..=DAY));
         let origins = env.parsed("ALLOWED_ORIGINS", "", Origins::parse);
@@ -95,6 +118,7 @@ impl Settings {
                 challenges: challenges?,
                 holder_claim: holder_claim?,
                 user_claim: user_claim?,
+                scope,
                 cached_in_process: cached_in_process?,
                 cached_in_redis: cached_in_redis?,
                 origins: origins?,
@@ -105,6 +129,19 @@ impl Settings {
         let settings = settings();
         env.finish_with(settings)
     }
+}
+
+/// A digest of all that decides who is let in: whoever was let in by other settings, or by another release, is checked once more.
+fn scope(env: &mut Environment) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let kind = concat!("token and presentation ", env!("CARGO_PKG_VERSION")).to_owned();
+    let values = DECIDE_WHO.map(|name| env.optional(name).unwrap_or_default());
+    for value in std::iter::once(kind).chain(values) {
+        // The length in front keeps two values from being read as two others.
+        digest.update((value.len() as u64).to_be_bytes());
+        digest.update(value);
+    }
+    digest.finalize().into()
 }
 
 /// The tokens: one secret, or the public keys of whoever issues them.
@@ -134,9 +171,10 @@ fn challenges(env: &mut Environment) -> Option<Option<Challenges>> {
 
 /// What presentations and credentials have to be.
 fn verifier(env: &mut Environment) -> Option<Verifier> {
-    let audiences = env.required(
+    let audiences = env.required_parsed(
         "PRESENTATION_AUDIENCE",
         "this service's name in the presentations' `aud`; several with commas between",
+        names,
     );
     let dids = env.optional("TRUSTED_ISSUERS");
     let keys = env.optional("TRUSTED_ISSUER_KEYS");
@@ -150,7 +188,8 @@ fn verifier(env: &mut Environment) -> Option<Verifier> {
     let issuers = env.take("TRUSTED_ISSUERS", issuers);
     let keys = keys.map_or(Ok(BTreeMap::new()), |text| key_sets(&text));
     let keys = env.take("TRUSTED_ISSUER_KEYS", keys);
-    let types = env.optional("CREDENTIAL_TYPES").map(|list| names(&list)).unwrap_or_default();
+    let types = env.optional("CREDENTIAL_TYPES").map_or(Ok(Vec::new()), |list| names(&list));
+    let types = env.take("CREDENTIAL_TYPES", types);
     let max_age = env.parsed("PRESENTATION_MAX_AGE", "24h", duration(SECOND..=DAY * 366));
     let status = env.parsed("CREDENTIAL_STATUS", "refused", |text| match text {
         "refused" => Ok(false),
@@ -160,12 +199,12 @@ fn verifier(env: &mut Environment) -> Option<Verifier> {
     let issuers = keys?.iter().fold(issuers?, |issuers, (name, keys)| issuers.with_keys(name, keys.clone()));
     let verifier = Verifier::new(issuers).with_max_age(Some(max_age?));
     let verifier = if status? { verifier.with_any_status() } else { verifier };
-    let verifier = names(&audiences).into_iter().fold(verifier, Verifier::with_audience);
-    Some(types.into_iter().fold(verifier, Verifier::with_type))
+    let verifier = audiences?.into_iter().fold(verifier, Verifier::with_audience);
+    Some(types?.into_iter().fold(verifier, Verifier::with_type))
 }
 
 fn by_did(list: &str) -> Result<TrustedIssuers, String> {
-    names(list).iter().try_fold(TrustedIssuers::new(), |issuers, name| {
+    names(list)?.iter().try_fold(TrustedIssuers::new(), |issuers, name| {
         issuers
             .with_did(name)
             .map_err(|_| format!("{name:?} is no did:key or did:jwk with a key that can be used"))
@@ -183,8 +222,11 @@ fn key_sets(text: &str) -> Result<BTreeMap<String, KeySet>, String> {
     sets.into_iter().map(read).collect()
 }
 
-fn names(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+/// At least one: for what is checked against a list, an empty one would be no check at all.
+fn names(list: &str) -> Result<Vec<String>, &'static str> {
+    let names: Vec<_> =
+        list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.is_empty() { Err("must have at least one name, with commas between") } else { Ok(names) }
 }
 
 fn claim(text: &str) -> Result<String, &'static str> {
@@ -262,12 +304,32 @@ mod tests {
     }
 
     #[test]
+    fn a_list_without_a_name_turns_no_check_off() {
+        for list in [",", " ", " , ,"] {
+            for name in ["PRESENTATION_AUDIENCE", "CREDENTIAL_TYPES", "TRUSTED_ISSUERS"] {
+                let pairs = NEEDED.into_iter().filter(|(needed, _)| *needed != name).chain([(name, list)]);
+                let said = wrong(&pairs.collect::<Vec<_>>());
+                assert!(said.contains(&format!("\n  {name}: must have at least one name")), "{said}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_needed_is_enough() {
         let settings =
             Settings::read(Environment::from_pairs(NEEDED)).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!((settings.batches.batch_entries, settings.batches.batch_age), (100, SECOND));
         assert_eq!(settings.cached_in_process, Duration::from_secs(300));
         assert_eq!(settings.cached_in_redis, Duration::from_secs(3_600));
+        for (name, other) in [
+            ("JWT_SECRET", "another secret for tests that is long enough"),
+            ("PRESENTATION_AUDIENCE", "https://shop.example"),
+            ("CREDENTIAL_TYPES", "MembershipCredential"),
+            ("NONCE_SECRET", "another secret for tests that is long enough"),
+        ] {
+            let others = Settings::read(Environment::from_pairs(NEEDED.into_iter().chain([(name, other)])));
+            assert_ne!(others.unwrap_or_else(|wrong| panic!("{wrong}")).scope, settings.scope, "{name}");
+        }
         let mut pairs = NEEDED.to_vec();
         pairs[4] = (
             "TRUSTED_ISSUER_KEYS",

@@ -54,8 +54,8 @@ pub struct RoomImport {
 }
 
 impl RoomImport {
-    /// Begins with the room's first message. The room and its members are there already: a member who is added later has read
-    /// everything.
+    /// Begins with the room's first message. The room is there already, and before the first [`push`](Self::push) its members are: a
+    /// member who is added later has read everything.
     ///
     /// # Errors
     /// There is no such room, or a server has opened it: from then on its positions are the server's to give out, and messages that are
@@ -82,6 +82,12 @@ impl RoomImport {
         }
         let epoch = seen.head.cursor.epoch;
         Ok(Self { archive, room, life, epoch, seq: Seq::ZERO, last: None, waiting: Vec::new() })
+    }
+
+    /// Whether an import began this life.
+    #[must_use]
+    pub fn is_of_import(life: &Life) -> bool {
+        life.epoch.as_str() == LIFE
     }
 
     /// Adds the next message and answers its position and id, which are the same each time.

@@ -139,6 +139,14 @@ test('whoever was let in on one instance is remembered on the other', async () =
   assert.ok(redis.startsWith('verified_'));
 });
 
+test('whom other settings let in is checked again', async () => {
+  const ann = stage.person('ann');
+  const auth = { token: ann.token, presentation: ann.present() };
+  await stage.connect(one, auth);
+  const other = await stage.start({ TRUSTED_ISSUERS: new Wallet().did });
+  assert.match(await stage.refusal(other, auth), /the credential has an issuer that is not trusted/);
+});
+
 test('a page of another origin is not let in', async () => {
   const ann = stage.person('ann');
   const refused = stage.connect(one, { token: ann.token, presentation: ann.present() }, { extraHeaders: { origin: 'https://evil.example' } });

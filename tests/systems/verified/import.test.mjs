@@ -36,14 +36,27 @@ after(() => stage.close());
 
 const imports = () => run(PROGRAM, { args: ['import'], env: { DATABASE_URL: stage.database.url } });
 
+/** Who is a member of a room here. */
+const members = async (number) => {
+  const rows = await stage.database.query(
+    `SELECT m."user" FROM chat.members m JOIN chat.rooms r USING (room) WHERE r.id = $1 AND m.role IS NOT NULL AND m.left_at IS NULL ORDER BY 1`, [String(number)]);
+  return rows.map(({ user }) => user);
+};
+
 test('rooms, members, read marks and messages are taken over, again and again', async () => {
   for (let time = 0; time < 2; time += 1) {
     const { code, stdout, stderr } = await imports();
     assert.deepEqual([code, stdout], [0, 'imported: 3 rooms, 600 messages\n'], stderr);
   }
   await stage.database.query(`INSERT INTO chat_message (room_id, sender, body, created) VALUES (1, 'ann', 'late', '2024-03-01T00:00:00Z')`);
+  // A member who came, and one who left before the servers changed places.
+  await stage.database.query(`INSERT INTO chat_room_user VALUES (1, 'joe', '2024-01-01T00:00:00Z', NULL), (3, 'joe', '2024-01-01T00:00:00Z', NULL)`);
+  await imports();
+  assert.deepEqual([await members(1), await members(3)], [['ann', 'bob', 'joe'], ['ann', 'bob', 'joe']]);
+  await stage.database.query(`DELETE FROM chat_room_user WHERE user_id = 'joe' OR (room_id = 3 AND user_id = 'bob')`);
   const { stdout } = await imports();
   assert.equal(stdout, 'imported: 3 rooms, 601 messages\n');
+  assert.deepEqual([await members(1), await members(3)], [['ann', 'bob'], ['ann']]);
 
   const one = await stage.start();
   const [ann, bob, eve] = ['ann', 'bob', 'eve'].map((user) => stage.person(user));
@@ -79,6 +92,21 @@ test('rooms, members, read marks and messages are taken over, again and again', 
   const [back, ...more] = await stage.database.query(query);
   assert.deepEqual(more, []);
   assert.deepEqual([back.room_id, back.sender, back.body, back.created_at.toISOString()], ['1', 'ann', 'new', sent.data.createdAt]);
+});
+
+test('whoever was added or removed here stays so when it is imported again', async () => {
+  const one = await stage.start();
+  const [ann, bob] = ['ann', 'bob'].map((user) => stage.person(user));
+  // Looking at a room changes nothing of that; its members follow the old system until somebody does something here.
+  assert.equal((await stage.rest(one, bob, 'GET', '/rooms/2/messages')).status, 200);
+  assert.equal((await stage.rest(one, bob, 'DELETE', '/rooms/2/members/ann')).status, 204);
+  assert.equal((await stage.rest(one, ann, 'POST', '/rooms/3/members', { userId: 'zoe' })).status, 204);
+  await stage.room(one, 4, [ann]);
+  assert.equal(await one.stop(), 0);
+  await stage.database.query(`INSERT INTO chat_room (id, title, owner) VALUES (4, 'another fourth', 'bob')`);
+  const { code, stderr } = await imports();
+  assert.equal(code, 0, stderr);
+  assert.deepEqual([await members(1), await members(2), await members(3), await members(4)], [['ann', 'bob'], ['bob'], ['ann', 'zoe'], ['ann']]);
 });
 
 test('what is missing is named', async () => {

@@ -72,6 +72,7 @@ test('what cannot be is refused with a word', async () => {
     [hers, 'sendMessage', { roomId: 1, message: ' \n ' }, /blank/],
     [hers, 'sendMessage', { roomId: 1, message: 'x'.repeat(1_001) }, /1000|1,000|long/],
     [hers, 'sendMessage', { roomId: 1, message: 'hi', clientMsgId: 'two words' }, /`clientMsgId`/],
+    [hers, 'sendMessage', { roomId: 1, message: 'hi', clientMsgId: 'imported:1' }, /`clientMsgId` may not begin with/],
     [hers, 'shout', { roomId: 1 }, /no event is called "shout"/],
   ];
   for (const [socket, name, data, words] of cases) {
@@ -128,6 +129,13 @@ test('rooms, members and history over REST, with token and presentation', async 
   assert.deepEqual(byId.messages.map(({ message }) => message), ['m6', 'm7', 'm8']);
   const next = await page(`?limit=2&after=${byId.after}`);
   assert.deepEqual(next.messages.map(({ message }) => message), ['m9', 'm10']);
+  // Before the first message is that he was added; before that there is nothing, which says nothing of what follows.
+  const [first] = (await page('?limit=100')).messages;
+  const added = await page(`?before=${first.id}`);
+  assert.deepEqual([added.messages.length, added.before], [0, null]);
+  assert.equal((await page(`?limit=1&after=${added.after}`)).messages[0].id, first.id);
+  const none = await page(`?before=${added.after}`);
+  assert.deepEqual([none.messages.length, none.before, none.after], [0, null, null]);
   const rooms = await stage.rest(one, bob, 'GET', '/rooms');
   assert.ok(rooms.body.some(({ roomId, name, unread }) => roomId === 4 && name === 'room 4' && unread === 25));
   const members = await stage.rest(one, bob, 'GET', '/rooms/4/members');
@@ -150,6 +158,32 @@ test('rooms, members and history over REST, with token and presentation', async 
   }
   const alone = await request('GET', `${one.url}/rooms`, { token: ann.token });
   assert.deepEqual([alone.status, alone.body.message.includes('the presentation is missing')], [401, true]);
+});
+
+test('lists go on where a header says, and everybody is reached', async () => {
+  const odd = stage.person('a+b@chat.example');
+  await stage.room(one, 61, [ann, odd, bob, eve]);
+  await stage.room(one, 62, [ann, odd]);
+  await stage.room(one, 63, [ann, odd]);
+  const all = async (person, path) => {
+    const found = [];
+    for (let next = path; next !== undefined;) {
+      const answer = await stage.rest(one, person, 'GET', next);
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      assert.ok(answer.body.length <= 1);
+      found.push(...answer.body);
+      const link = answer.headers.get('link');
+      next = link === null ? undefined : /^<([^>]*)>; rel="next"$/.exec(link)[1];
+    }
+    return found;
+  };
+  const members = await all(ann, '/rooms/61/members?limit=1');
+  assert.deepEqual(members.map(({ userId }) => userId), ['a+b@chat.example', 'ann', 'bob', 'eve']);
+  const rooms = await all(odd, '/rooms?limit=1');
+  assert.deepEqual(rooms.map(({ roomId }) => roomId).sort(), [61, 62, 63]);
+  for (const path of ['/rooms?after=x', '/rooms?limit=0', '/rooms/61/members?limit=0', '/rooms/61/members?after=a%20b']) {
+    assert.equal((await stage.rest(one, odd, 'GET', path)).status, 400, path);
+  }
 });
 
 test('a client that comes back gets what it missed, exactly once', async () => {
