@@ -6,15 +6,20 @@ import { io } from 'socket.io-client';
 import { inTime, pause, start } from './protocol-server.mjs';
 
 let server;
+const sockets = [];
 before(async () => {
-  server = await start('--connect-timeout-ms', '800');
+  server = await start('--connect-timeout-ms', '2000');
 });
-after(() => server.stop());
+after(async () => {
+  for (const socket of sockets) socket.disconnect();
+  await server.stop();
+});
 
 /** A client that never calls `connect`, and what it is told; nobody can be looked up for so long. */
 function client(away, options = {}) {
   const token = String(Date.now() + away);
   const socket = io(`${server.url}/away`, { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 200, auth: { token }, ...options });
+  sockets.push(socket);
   socket.told = [];
   for (const event of ['connect', 'connect_error', 'disconnect']) socket.on(event, (why) => socket.told.push(why?.message ?? why ?? event));
   return socket;
@@ -32,7 +37,7 @@ for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']])
   });
 
   test(`a longer one costs the transport, and the client comes back, over ${transports}`, async () => {
-    const socket = client(2_500, { transports });
+    const socket = client(4_500, { transports });
     let attempts = 0;
     socket.io.on('reconnect', () => (attempts += 1));
     await connected(socket);
