@@ -33,9 +33,9 @@ const talk = (page, story) => page.evaluate(async ({ url, auth, join, joinName, 
   });
   await next('connect');
   socket.on(told, (message) => heard.push(message));
-  const upgraded = new Promise((resolve) => socket.io.engine.once('upgrade', resolve));
   const joined = await socket.timeout(15_000).emitWithAck(joinName, join);
-  await upgraded;
+  const upgradedBy = Date.now() + 15_000;
+  while (socket.io.engine.transport.name !== 'websocket' && Date.now() < upgradedBy) await new Promise((resolve) => setTimeout(resolve, 10));
   const answers = [];
   for (const data of sends) answers.push(await socket.timeout(15_000).emitWithAck(sendName, data));
   const end = Date.now() + 15_000;

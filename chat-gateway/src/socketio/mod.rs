@@ -39,7 +39,7 @@
 //! }
 //!
 //! fn routes(chat: Chat) -> axum::Router {
-//!     let (layer, io) = socketio::layer(&GatewayConfig::new().limits);
+//!     let (layer, io) = socketio::layer(GatewayConfig::new().limits());
 //!     socketio::mount(&io, chat, Lounge, GatewayConfig::new());
 //!     axum::Router::new().layer(layer)
 //! }
