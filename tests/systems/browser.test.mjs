@@ -10,10 +10,8 @@ import { Shop, token } from './shop/shop.mjs';
 import { Stage as Study } from './study/stage.mjs';
 import { Stage as Verified } from './verified/stage.mjs';
 
-/** What sockjs-client can use in Chromium; the last four load a frame or a script from the server. */
-const TRANSPORTS = [
-  'websocket', 'xhr-streaming', 'eventsource', 'xhr-polling', 'iframe-eventsource', 'iframe-htmlfile', 'iframe-xhr-polling', 'jsonp-polling',
-];
+/** What sockjs-client uses in browsers of today. */
+const TRANSPORTS = ['websocket', 'xhr-streaming', 'eventsource', 'xhr-polling'];
 
 let browser;
 before(async () => (browser = await Browser.start()));
@@ -102,7 +100,7 @@ test('group: a member talks from a page, and what was said is told once it is st
   }
 });
 
-test('study: a member talks from a page over every transport that SockJS has there', async (t) => {
+test('study: a member talks from a page over every transport that SockJS uses there', async (t) => {
   const stage = await Study.start({ env: { ALLOWED_ORIGINS: browser.origin } });
   try {
     const room = await stage.room(5);
