@@ -165,7 +165,7 @@ fn check_room_settings(metadata: Option<&Metadata>, max_body_chars: Option<u32>)
 /// Rooms, members, read markers.
 ///
 /// Unread is derived, never a counter that is counted up and reset: it is the number of entries after the read marker
-/// that are still kept, countable ([`StoredMessage::is_countable`]), not deleted and not the user's own. Its cost does not
+/// that are still kept, countable ([`StoredMessage::is_countable`](crate::StoredMessage::is_countable)), not deleted and not the user's own. Its cost does not
 /// grow with that number.
 #[async_trait]
 pub trait Rooms: Backend {
