@@ -9,6 +9,7 @@ use chat_core::{
     rooms::ActivityCursor,
 };
 
+#[cfg(feature = "axum")]
 pub(crate) use self::query::read_query;
 pub use self::{
     decode::decode,
