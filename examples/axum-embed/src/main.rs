@@ -3,7 +3,7 @@
 use std::{env, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, routing::get};
+use axum::{Router, routing::get, serve::ListenerExt as _};
 use chat_backend_sqlite::{SqliteBackend, SqliteConfig};
 use chat_core::{
     Chat,
@@ -26,6 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let listen = env::args().skip_while(|word| word != "--listen").nth(1).unwrap_or("127.0.0.1:8080".into());
     let listener = TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("listening on http://{}", listener.local_addr()?);
+    // Without it, small frames wait for the client to acknowledge earlier ones: up to 40 ms.
+    let listener = listener.tap_io(|connection| _ = connection.set_nodelay(true));
 
     let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
     let (drained, rest) = oneshot::channel::<()>();

@@ -1,13 +1,9 @@
 //! Accounts: who may log in. The one table that is not the library's.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chat_core::{Backend, Error, Result, Retry, UserId};
-use sqlx::{
-    ConnectOptions as _, PgPool, Row as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use example_support::tables;
+use sqlx::{PgPool, Row as _};
 use ulid::Ulid;
 
 /// Of no meaning: processes that start together make the table one after the other.
@@ -72,17 +68,7 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
-        let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
-        // An import reads one statement for as long as it takes.
-        let server = url.parse::<PgConnectOptions>()?.disable_statement_logging();
-        let pool = options.connect_with(server).await?;
-        let mut transaction = pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
-        for statement in MAKE {
-            sqlx::query(statement).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(Self { pool })
+        Ok(Self { pool: tables::open(url, LOCK, &MAKE).await? })
     }
 
     /// Makes one; `None` where the address has one already.

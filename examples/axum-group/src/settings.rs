@@ -10,7 +10,7 @@ use chat_backend_redis::RedisConfig;
 use chat_core::auth::{JwtAuth, JwtConfig, JwtConfigError, JwtSigner};
 use example_support::{
     Origins,
-    settings::{Environment, WrongSettings, address, duration, number},
+    settings::{Environment, WrongSettings, address, duration, number, on_or_off, plain_name},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -111,7 +111,7 @@ impl GatewaySettings {
         let address_header = env.parsed("CLIENT_ADDRESS_HEADER", "", header);
         let rate_limits = env.parsed("RATE_LIMITS", "on", on_or_off);
         let drain_window = env.parsed("DRAIN_WINDOW", "2s", duration(Duration::ZERO..=MINUTE));
-        let import_schema = env.parsed("IMPORT_SCHEMA", "chat_import", schema);
+        let import_schema = env.parsed("IMPORT_SCHEMA", "chat_import", plain_name);
         let redis = redis
             .map(|redis| redis_prefix.into_iter().fold(redis, |redis, prefix| redis.with_prefix(prefix)));
         let settings = || {
@@ -182,25 +182,6 @@ fn postgres(env: &mut Environment) -> (String, Option<PostgresConfig>) {
 fn header(text: &str) -> Result<Option<HeaderName>, &'static str> {
     let name = (!text.is_empty()).then(|| text.parse()).transpose();
     name.map_err(|_| "must be the name of a header, such as X-Forwarded-For")
-}
-
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off"),
-    }
-}
-
-/// Stands in statements as it is.
-fn schema(text: &str) -> Result<String, &'static str> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    if begins && text.len() <= 63 && text.chars().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be a letter or _, then letters, digits and _, all lower case, at most 63")
-    }
 }
 
 #[cfg(test)]

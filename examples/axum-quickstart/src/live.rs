@@ -86,10 +86,11 @@ impl Live {
         })
     }
 
-    /// `auth`, with whom it let in remembered for all processes.
-    pub(crate) fn cached(&self, auth: impl Auth) -> Arc<dyn Auth> {
+    /// `auth`, with whom it let in remembered for all processes that check with the same `secret`: another one lets nobody in
+    /// whom this one did.
+    pub(crate) fn cached(&self, auth: impl Auth, secret: &str) -> Arc<dyn Auth> {
         match &self.redis {
-            Some(redis) => Arc::new(redis.cached(auth)),
+            Some(redis) => Arc::new(redis.cached(auth).with_scope(secret)),
             None => Arc::new(auth),
         }
     }

@@ -6,7 +6,7 @@ use chat_backend_postgres::PostgresConfig;
 use chat_core::auth::{JwtConfig, JwtKey};
 use example_support::{
     Origins,
-    settings::{Environment, WrongSettings, address, duration},
+    settings::{Environment, WrongSettings, address, duration, on_or_off, plain_name},
 };
 
 /// Settings that can work.
@@ -44,7 +44,7 @@ impl Settings {
         let rate_limits = env.parsed("RATE_LIMITS", "on", on_or_off);
         let most = Duration::from_secs(60);
         let drain_window = env.parsed("DRAIN_WINDOW", "2s", duration(Duration::ZERO..=most));
-        let import_schema = env.parsed("IMPORT_SCHEMA", "chat_import", schema);
+        let import_schema = env.parsed("IMPORT_SCHEMA", "chat_import", plain_name);
         let jwt = || {
             let jwt = JwtConfig::new([key?]).with_user_claim(user?).with_roles_claim(role?);
             let jwt = issuer.into_iter().fold(jwt, JwtConfig::with_issuer);
@@ -70,25 +70,6 @@ impl Settings {
 
 fn claim(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("must be the name of a claim") } else { Ok(text.to_owned()) }
-}
-
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off"),
-    }
-}
-
-/// Stands in statements as it is.
-fn schema(text: &str) -> Result<String, &'static str> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    if begins && text.len() <= 63 && text.chars().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be a letter or _, then letters, digits and _, all lower case, at most 63")
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! The stores and who owns them: the tables that are not the library's.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use anyhow::ensure;
 use chat_core::{Error, Retry, UserId};
-use sqlx::{
-    ConnectOptions as _, PgPool, Postgres, Row as _, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use example_support::tables;
+use sqlx::{PgPool, Postgres, Row as _, Transaction};
 
 /// Of no meaning: processes that start together make the table one after the other.
 const LOCK: i64 = 0x6368_6174_7368_6f70;
@@ -15,15 +13,15 @@ const LOCK: i64 = 0x6368_6174_7368_6f70;
 /// The other half of the locks of handovers: one per store, those of the same hash wait for each other.
 const HANDOVERS: i32 = 0x7368_6f70;
 
-const MAKE: [&str; 3] = [
+const MAKE: [&str; 4] = [
     "CREATE SCHEMA IF NOT EXISTS shop",
     "CREATE TABLE IF NOT EXISTS shop.stores (id text PRIMARY KEY, owner_id text NOT NULL, name text NOT NULL)",
     // Whose rooms may still have to go over to the store's owner.
     "CREATE TABLE IF NOT EXISTS shop.former_owners (store_id text, owner_id text, PRIMARY KEY (store_id, owner_id))",
+    // How messages that were taken over are found by the ids that clients know.
+    "CREATE TABLE IF NOT EXISTS shop.imported (
+        room_id text NOT NULL, old_id text NOT NULL, id text NOT NULL, PRIMARY KEY (room_id, old_id))",
 ];
-/// How messages that were taken over are found by the ids that clients know.
-const MAKE_IMPORTED: &str = "CREATE TABLE IF NOT EXISTS shop.imported (
-    room_id text NOT NULL, old_id text NOT NULL, id text NOT NULL, PRIMARY KEY (room_id, old_id))";
 const PUT: &str = "INSERT INTO shop.stores (id, owner_id, name) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET owner_id = excluded.owner_id, name = excluded.name";
 /// The lock lets only one change of a store at a time see who owned it.
@@ -51,17 +49,7 @@ pub(crate) struct Stores {
 
 impl Stores {
     pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
-        let options = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
-        // An import reads one statement for as long as it takes.
-        let server = url.parse::<PgConnectOptions>()?.disable_statement_logging();
-        let pool = options.connect_with(server).await?;
-        let mut transaction = pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
-        for statement in MAKE.into_iter().chain([MAKE_IMPORTED]) {
-            sqlx::query(statement).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(Self { pool })
+        Ok(Self { pool: tables::open(url, LOCK, &MAKE).await? })
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Option<Store>, Error> {

@@ -11,7 +11,7 @@ use chat_core::{
 };
 use example_support::{
     Origins,
-    settings::{Environment, WrongSettings, address, duration, number},
+    settings::{Environment, WrongSettings, address, duration, number, plain_name},
 };
 
 /// Shorter ones can be guessed.
@@ -124,15 +124,6 @@ fn topic_name(name: &str) -> Result<String, &'static str> {
     is_name.then(|| name.to_owned()).ok_or("must be at most 249 letters, digits, '.', '_' and '-'")
 }
 
-/// A schema, which stands in statements as it is.
-pub(crate) fn schema_name(name: &str) -> Result<String, &'static str> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_name = (1..=63).contains(&name.len()) && name.bytes().all(allowed) && name.as_bytes()[0] > b'9';
-    is_name
-        .then(|| name.to_owned())
-        .ok_or("must be at most 63 lower case letters, digits and '_', and begin with no digit")
-}
-
 fn auth(environment: &mut Environment) -> Option<JwtAuth> {
     let audience = environment.optional("JWT_AUDIENCE");
     environment.required_parsed("JWT_SECRET", "what signs the users' tokens (HS256)", |secret| {
@@ -146,7 +137,7 @@ fn auth(environment: &mut Environment) -> Option<JwtAuth> {
 
 impl Database {
     pub(crate) fn read(environment: &mut Environment) -> Option<Self> {
-        let schema = environment.parsed("DATABASE_SCHEMA", PostgresConfig::DEFAULT_SCHEMA, schema_name);
+        let schema = environment.parsed("DATABASE_SCHEMA", PostgresConfig::DEFAULT_SCHEMA, plain_name);
         let url = environment.required_parsed(
             "DATABASE_URL",
             "postgres://user:password@host:5432/database",

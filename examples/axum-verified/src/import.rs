@@ -15,11 +15,11 @@ use chat_core::{
 };
 use example_support::{
     import::{OldMessage, RoomImport, old_id},
-    settings::Environment,
+    settings::{Environment, plain_name},
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _, postgres::PgRow};
 
-use crate::settings::{plain_name, postgres};
+use crate::settings::postgres;
 
 /// Rows that are read at a time.
 const PAGE: i64 = 1_000;

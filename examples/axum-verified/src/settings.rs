@@ -11,7 +11,7 @@ use chat_core::{
 use chat_credentials::{Challenges, KeySet, TrustedIssuers, Verifier};
 use example_support::{
     Origins,
-    settings::{Environment, WrongSettings, address, duration, number},
+    settings::{Environment, WrongSettings, address, duration, number, on_or_off, plain_name},
 };
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -231,25 +231,6 @@ fn names(list: &str) -> Result<Vec<String>, &'static str> {
 
 fn claim(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("must be the name of a claim") } else { Ok(text.to_owned()) }
-}
-
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("must be on or off"),
-    }
-}
-
-/// Stands in statements as it is.
-pub(crate) fn plain_name(text: &str) -> Result<String, &'static str> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    if begins && text.len() <= 63 && text.chars().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be a letter or _, then letters, digits and _, all lower case, at most 63")
-    }
 }
 
 #[cfg(test)]

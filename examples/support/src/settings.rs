@@ -176,9 +176,45 @@ pub fn duration(bounds: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Dur
     }
 }
 
+/// Whether something happens.
+///
+/// # Errors
+/// It is neither word.
+pub fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off"),
+    }
+}
+
+/// The name of a schema or a table that can stand in a statement as it is.
+///
+/// # Errors
+/// It would have to be quoted, or is longer than PostgreSQL has it.
+pub fn plain_name(text: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    if begins && text.len() <= 63 && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a letter or _, then letters, digits and _, all lower case, at most 63")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_name_ends_no_statement() {
+        for good in ["chat", "_a1", &"a".repeat(63)] {
+            assert_eq!(plain_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "1a", "a b", "a;drop", "a\"", "Chat", "ä", &"a".repeat(64)] {
+            assert!(plain_name(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn all_that_is_wrong_is_named_at_once_and_no_value_that_may_be_secret() {

@@ -2,13 +2,10 @@
 
 use anyhow::{Context as _, bail, ensure};
 use chat_core::Timestamp;
-use example_support::settings::Environment;
+use example_support::settings::{Environment, plain_name};
 use sqlx::{AssertSqlSafe, PgPool, Row as _, postgres::PgPoolOptions, postgres::PgRow};
 
-use crate::{
-    settings::{Database, schema_name},
-    wire::Kind,
-};
+use crate::{settings::Database, wire::Kind};
 
 /// Where they are.
 pub(super) struct Place {
@@ -21,7 +18,7 @@ pub(super) struct Place {
 pub(super) fn settings(environment: &mut Environment) -> Option<Place> {
     let url = environment.optional("REFERENCE_URL");
     let zone = environment.optional("REFERENCE_TIME_ZONE").unwrap_or_else(|| "UTC".to_owned());
-    let schema = environment.parsed("REFERENCE_SCHEMA", "public", schema_name)?;
+    let schema = environment.parsed("REFERENCE_SCHEMA", "public", plain_name)?;
     Some(Place { url, schema, zone })
 }
 
