@@ -9,6 +9,7 @@ import { Centrifuge } from 'centrifuge';
 import jwt from 'jsonwebtoken';
 import pg from 'pg';
 import { io } from 'socket.io-client';
+import WebSocket from 'ws';
 
 const JWT_SECRET = 'a secret for tests that is long enough';
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -187,3 +188,52 @@ test('nest-group', { timeout: 120_000 }, async () => {
   const stranger = io(one, { transports: ['websocket'], forceNew: true, reconnection: false, auth: { token: 'nonsense' } });
   assert.equal(await new Promise((resolve) => stranger.once('disconnect', resolve)), 'io server disconnect');
 });
+
+const centrifugal = [['centrifuge', [at('../../target/peers/centrifuge')]]];
+// Centrifugo is not installed by this repository: it is tested where it is said to be.
+if (process.env.CENTRIFUGO) centrifugal.push(['centrifugo', [at('centrifugo/run.sh')]]);
+
+for (const [name, command] of centrifugal) {
+  for (const [kind, history, withRedis] of [['with history', 'on', false], ['without history', 'off', false], ['two servers with Redis', 'on', true]]) {
+    test(`${name}, ${kind}`, { timeout: 60_000 }, async () => {
+      const env = { HISTORY: history, REDIS_URL: withRedis ? variable('CHAT_TEST_REDIS_URL') : '', REDIS_PREFIX: randomUUID() };
+      const urls = [await run(command, env, LISTENING)];
+      urls.push(withRedis ? await run(command, env, LISTENING) : urls[0]);
+      const connect = (url, bearer) => {
+        const client = new Centrifuge(`${url.replace('http', 'ws')}/connection/websocket`, { token: bearer, websocket: WebSocket });
+        endings.push(() => client.disconnect());
+        client.connect();
+        return client;
+      };
+      const rooms = [connect(urls[0], token('ann')), connect(urls[1], token('bob'))].map((client) => client.newSubscription('room:r'));
+      for (const room of rooms) {
+        room.heard = [];
+        room.on('publication', ({ data, info }) => room.heard.push({ ...data, senderId: info.user }));
+        room.subscribe();
+        await room.ready(10_000);
+      }
+      const [ann, bob] = rooms;
+      await ann.publish({ clientMsgId: 'c1', content: 'hello' });
+      for (const room of rooms) {
+        await until(() => room.heard.length === 1);
+        assert.deepEqual(room.heard, [{ clientMsgId: 'c1', content: 'hello', senderId: 'ann' }]);
+      }
+      // Who comes back is told what was missed where there is a history.
+      bob.unsubscribe();
+      await ann.publish({ clientMsgId: 'c2', content: 'missed' });
+      const subscribed = new Promise((resolve) => bob.once('subscribed', resolve));
+      bob.subscribe();
+      const { recovered } = await subscribed;
+      await ann.publish({ clientMsgId: 'c3', content: 'last' });
+      await until(() => bob.heard.at(-1).clientMsgId === 'c3');
+      assert.deepEqual([recovered, bob.heard.length], history === 'on' ? [true, 3] : [false, 2]);
+
+      // A room that one has not joined takes nothing; a bad token is no connection.
+      const carl = connect(urls[0], token('carl'));
+      await carl.ready(10_000);
+      await assert.rejects(carl.publish('room:r', {}));
+      const nobody = connect(urls[0], 'nonsense');
+      await assert.rejects(nobody.ready(5_000));
+    });
+  }
+}
