@@ -26,13 +26,11 @@ async fn main() -> anyhow::Result<()> {
     let listen = env::args().skip_while(|word| word != "--listen").nth(1).unwrap_or("127.0.0.1:8080".into());
     let listener = TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("listening on http://{}", listener.local_addr()?);
-    // Without it, small frames wait for the client to acknowledge earlier ones: up to 40 ms.
-    let listener = listener.tap_io(|connection| _ = connection.set_nodelay(true));
-
+    let listener = listener.tap_io(|socket| _ = socket.set_nodelay(true)); // small frames go out at once
     let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
     let (drained, rest) = oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async { _ = rest.await }).into_future();
-    let server = tokio::spawn(server);
+    let server = axum::serve(listener, app).with_graceful_shutdown(async { _ = rest.await });
+    let server = tokio::spawn(server.into_future());
     tokio::select! { biased; _ = signal::ctrl_c() => {}, _ = terminate.recv() => {} }
     // Clients are asked to come back within 2 s, and have 5 s to go. Requests still under way then have 1 s more.
     chat.drain(Duration::from_secs(2), Duration::from_secs(5)).await;
