@@ -1,5 +1,6 @@
 //! The project's own tasks: `cargo xtask --help`.
 
+mod chaos;
 mod check;
 mod examples;
 mod install;
@@ -39,6 +40,12 @@ enum Task {
         /// Passed on to the benchmarks, for example a name to pick some.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
+    },
+    /// Runs a whole cluster under random faults, and compares what its clients saw with what is stored.
+    Chaos {
+        /// Passed on: `--minutes 10 --seed 1 --pipelines shop,study --write`; `-- --help` says all.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// The servers that tests use.
     Services {
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
             bench.args(["--benches", "--all-features"]).arg("--").args(&filter);
             process::run(bench)
         }),
+        Task::Chaos { words } => chaos::run(&workspace, &words),
         Task::Services { task: Services::Up { names } } => services::up(&workspace, &names),
         Task::Ci(options) => test::run(&mut steps, &workspace, options)
             .and_then(|()| check::run(&mut steps, &workspace))

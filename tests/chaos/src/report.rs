@@ -1,0 +1,182 @@
+//! What is written down about a run.
+
+use std::{fmt::Write as _, time::Duration};
+
+use crate::{
+    check::Stored,
+    chronicle::{Chronicle, Finding, Sort, clock},
+    notes::Notes,
+    pipeline::Kind,
+    run::RECOVERY,
+};
+
+/// One pipeline in numbers.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    kind: Kind,
+    written: usize,
+    acknowledged: usize,
+    stored: usize,
+    delivered: usize,
+    clients: usize,
+    connections: usize,
+    repeated: usize,
+    gave_up: usize,
+    skips: usize,
+    losses: usize,
+    duplicates: usize,
+    disorder: usize,
+}
+
+impl Figures {
+    pub(crate) fn of(kind: Kind, stored: &Stored, notes: &[Notes], found: &[Finding]) -> Self {
+        let sum = |of: fn(&Notes) -> usize| notes.iter().map(of).sum();
+        let count = |sort: Sort| found.iter().filter(|finding| finding.sort == sort).count();
+        Self {
+            kind,
+            written: sum(|notes| notes.written),
+            acknowledged: sum(|notes| notes.acks.len()),
+            stored: stored.values().flatten().filter(|entry| entry.is_countable()).count(),
+            delivered: sum(|notes| notes.seen.len()),
+            clients: notes.len(),
+            connections: sum(|notes| notes.connections),
+            repeated: sum(|notes| notes.repeated),
+            gave_up: sum(|notes| notes.gave_up),
+            skips: sum(|notes| notes.skips.len()),
+            losses: count(Sort::Loss),
+            duplicates: count(Sort::Duplicate),
+            disorder: count(Sort::Disorder),
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) chronicle: Chronicle,
+    pub(crate) figures: Vec<Figures>,
+    pub(crate) versions: Vec<String>,
+    /// For how long there were faults.
+    pub(crate) elapsed: Duration,
+}
+
+/// All of it in Markdown.
+pub(crate) fn text(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    // A string takes everything.
+    let _ = write(&mut out, outcome);
+    out
+}
+
+fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let Outcome { chronicle, figures, versions, elapsed } = outcome;
+    let minutes = (elapsed.as_secs() + 30) / 60;
+    let names: Vec<&str> = figures.iter().map(|figures| figures.kind.name()).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    writeln!(out, "# Reliability\n")?;
+    writeln!(
+        out,
+        "A whole cluster on one machine under random faults, while its clients write, read, lose their connections and come back. What \
+         every client was told is then compared with what is stored. This page is written by the run itself:\n"
+    )?;
+    let all = if figures.len() == 5 { String::new() } else { format!(" --pipelines {}", names.join(",")) };
+    writeln!(
+        out,
+        "```sh\ncargo xtask chaos --minutes {minutes} --seed {}{all} --write\n```\n",
+        chronicle.seed
+    )?;
+    writeln!(
+        out,
+        "The seed chooses the faults, their order, places and lengths; what else happens in the same millisecond is the machine's. \
+         {minutes} minutes ({}) with seed {}, {cores} cores, debug builds, {}.\n",
+        clock(*elapsed),
+        chronicle.seed,
+        versions.join(", ")
+    )?;
+    verdict(out, chronicle)?;
+    pipelines(out, figures)?;
+    faults(out, chronicle)?;
+    writeln!(out, "\n{}", include_str!("report/meaning.md").trim_end())
+}
+
+fn verdict(out: &mut String, chronicle: &Chronicle) -> std::fmt::Result {
+    let count = |sort: Sort| chronicle.count(sort);
+    writeln!(out, "| losses | duplicates | disorder | not back in {} s | other |", RECOVERY.as_secs())?;
+    writeln!(out, "|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| {} | {} | {} | {} | {} |\n",
+        count(Sort::Loss),
+        count(Sort::Duplicate),
+        count(Sort::Disorder),
+        count(Sort::Recovery),
+        count(Sort::Other)
+    )?;
+    if chronicle.findings.is_empty() {
+        return writeln!(out, "Nothing was found that must not be.\n");
+    }
+    writeln!(out, "Found:\n")?;
+    for finding in &chronicle.findings {
+        writeln!(out, "- {}", chronicle.describe(finding))?;
+    }
+    writeln!(out)
+}
+
+fn pipelines(out: &mut String, figures: &[Figures]) -> std::fmt::Result {
+    writeln!(out, "## Messages\n")?;
+    writeln!(
+        out,
+        "| pipeline | clients | written | acknowledged | stored | delivered | losses | duplicates | disorder | connections | sent again | given up | pages in place of entries |"
+    )?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+    for one in figures {
+        let Figures { written, acknowledged, stored, delivered, clients, connections, repeated, .. } = one;
+        let Figures { losses, duplicates, disorder, gave_up, skips, .. } = one;
+        writeln!(
+            out,
+            "| {} | {clients} | {written} | {acknowledged} | {stored} | {delivered} | {losses} | {duplicates} | {disorder} | {connections} \
+             | {repeated} | {gave_up} | {skips} |",
+            one.kind.name()
+        )?;
+    }
+    writeln!(out)?;
+    for one in figures {
+        writeln!(out, "- **{}**: {}", one.kind.name(), one.kind.what())?;
+    }
+    Ok(())
+}
+
+fn faults(out: &mut String, chronicle: &Chronicle) -> std::fmt::Result {
+    let two = chronicle.records.iter().filter(|record| record.faults.len() > 1);
+    let (pairs, mut times): (Vec<_>, Vec<Duration>) =
+        (two.clone().collect(), two.filter_map(|record| record.recovery).collect());
+    writeln!(out, "\n## Faults\n\n| fault | times | recovery, median | longest |\n|---|---|---|---|")?;
+    for (fault, (count, mut times)) in chronicle.by_kind() {
+        writeln!(out, "| {fault} | {count} | {} |", spread(&mut times))?;
+    }
+    writeln!(out, "| any two of them at once | {} | {} |", pairs.len(), spread(&mut times))?;
+    let mut all: Vec<Duration> = chronicle.records.iter().filter_map(|record| record.recovery).collect();
+    writeln!(out, "| **all** | {} | {} |", chronicle.records.len(), spread(&mut all))
+}
+
+/// Median and longest, for a table.
+fn spread(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
+    match (times.get(times.len() / 2), times.last()) {
+        (Some(median), Some(longest)) => format!("{} | {}", seconds(median), seconds(longest)),
+        _ => "- | -".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_and_the_longest_are_said() {
+        let mut times = [5, 1, 3].map(Duration::from_secs);
+        assert_eq!(spread(&mut times), "3.0 s | 5.0 s");
+        assert_eq!(spread(&mut []), "- | -");
+    }
+}
