@@ -47,7 +47,8 @@ export class ChatGateway implements OnModuleInit, BeforeApplicationShutdown, OnG
     await this.consumer.connect();
     await this.consumer.subscribe({ topic: PERSISTED, fromBeginning: false });
     const joined = new Promise<void>((resolve) => this.consumer.on(this.consumer.events.GROUP_JOIN, () => resolve()));
-    await this.consumer.run({ eachMessage: async ({ message: { value } }) => this.show(parse(value)) });
+    // Nobody goes on where this group was: to commit its offsets would cost each message time for nothing.
+    await this.consumer.run({ autoCommit: false, eachMessage: async ({ message: { value } }) => this.show(parse(value)) });
     await joined;
   }
 
