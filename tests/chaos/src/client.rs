@@ -1,6 +1,7 @@
 //! A client that keeps to its protocol: a place per room, an outbox that is sent again until it is answered, and joining with the place
 //! after every break, at whichever gateway. It does not help itself where the server has to: what is missing stays missing and shows.
 
+mod events;
 mod json;
 mod socketio;
 mod stomp;
@@ -26,11 +27,12 @@ use tokio_tungstenite::{
 
 pub(crate) use self::wire::Person;
 use self::{
+    events::{EventFrames, Stream},
     json::Json,
     socketio::{SocketIo, Words},
     stomp::Stomp,
     talk::Talk,
-    wire::{Broken, Socket, Wire, address},
+    wire::{Broken, Link, Wire, address},
 };
 use crate::notes::{MARK, Notes};
 
@@ -45,6 +47,8 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Json,
+    /// Reads only.
+    Events,
     Shop,
     Group,
     Stomp,
@@ -55,6 +59,7 @@ impl Protocol {
     fn wire(self) -> Box<dyn Wire> {
         match self {
             Self::Json => Box::new(Json::new()),
+            Self::Events => Box::new(EventFrames::new()),
             Self::Shop => Box::new(SocketIo::new(Words::Shop)),
             Self::Group => Box::new(SocketIo::new(Words::Group)),
             Self::Stomp => Box::new(Stomp::new(false)),
@@ -62,9 +67,14 @@ impl Protocol {
         }
     }
 
+    /// Whether its clients can say something.
+    pub(crate) fn writes(self) -> bool {
+        self != Self::Events
+    }
+
     fn path(self, dice: &mut fastrand::Rng) -> String {
         match self {
-            Self::Json => json::PATH.to_owned(),
+            Self::Json | Self::Events => json::PATH.to_owned(),
             Self::Shop | Self::Group => socketio::PATH.to_owned(),
             Self::Stomp => stomp::PATH.to_owned(),
             Self::StompOverSockJs => {
@@ -161,26 +171,46 @@ impl Talker {
     async fn run(mut self) {
         loop {
             let gateway = self.gateways[self.dice.usize(..self.gateways.len())];
-            if let Ok(Ok((socket, wire))) = timeout(PATIENCE, self.connect(gateway)).await {
+            if let Ok(Ok((link, wire))) = timeout(PATIENCE, self.connect(gateway)).await {
                 self.notes().connections += 1;
-                let Err(Broken) = Talk::new(&mut self, socket, wire, gateway).run().await;
+                let Err(Broken) = Talk::new(&mut self, link, wire, gateway).run().await;
                 self.notes().disconnected();
             }
             sleep(PAUSE.mul_f64(self.dice.f64())).await;
         }
     }
 
-    async fn connect(&mut self, gateway: SocketAddr) -> Result<(Socket, Box<dyn Wire>), Broken> {
+    async fn connect(&mut self, gateway: SocketAddr) -> Result<(Link, Box<dyn Wire>), Broken> {
         let protocol = self.role.protocol;
+        let mut wire = protocol.wire();
+        if protocol == Protocol::Events {
+            return Ok((self.events(gateway).await?, wire));
+        }
         let url = address(gateway, &protocol.path(&mut self.dice));
         let mut request = url.into_client_request().map_err(|_| Broken)?;
         if protocol == Protocol::Stomp {
             request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("v12.stomp"));
         }
-        let (mut socket, _) = connect_async(request).await.map_err(|_| Broken)?;
-        let mut wire = protocol.wire();
-        wire.open(&mut socket, &self.role.person).await?;
-        Ok((socket, wire))
+        let (socket, _) = connect_async(request).await.map_err(|_| Broken)?;
+        let mut link = Link::Socket(Box::new(socket));
+        wire.open(&mut link, &self.role.person).await?;
+        Ok((link, wire))
+    }
+
+    async fn events(&mut self, gateway: SocketAddr) -> Result<Link, Broken> {
+        let by_id = self.dice.bool();
+        let (asked, id) = events::query(&self.role.rooms, &self.notes(), by_id);
+        match Stream::open(gateway, &self.role.person, &asked, &id).await {
+            Ok(stream) => Ok(Link::Events(stream)),
+            Err(error) => {
+                // After any of these a browser does not come back by itself.
+                let error = error.to_string();
+                if error.starts_with("HTTP/1.1 4") || error.starts_with("HTTP/1.1 204") {
+                    self.notes().problem("service", format!("the stream was refused for good: {error}"));
+                }
+                Err(Broken)
+            }
+        }
     }
 }
 

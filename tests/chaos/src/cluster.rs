@@ -1,6 +1,11 @@
 //! The servers that everything stands on, and our own processes.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use chat_test_services::{Database, Kafka, Postgres, Proxy, Redis};
@@ -10,6 +15,7 @@ use crate::{
     guardian::Guardian,
     node::{Node, Spec},
     pipeline::Kind,
+    programs::Programs,
 };
 
 /// A hot log's Redis comes up with everything that it answered.
@@ -47,7 +53,7 @@ pub(crate) struct Cluster {
     /// All go by the one that the broker names.
     pub(crate) kafka_way: Option<Proxy>,
     pub(crate) nodes: Vec<Node>,
-    programs: PathBuf,
+    programs: Programs,
     logs: PathBuf,
     guardian: Arc<Guardian>,
 }
@@ -63,7 +69,7 @@ pub(crate) struct Ground {
 
 impl Cluster {
     /// Starts what these pipelines stand on; none of our own processes yet.
-    pub(crate) async fn start(kinds: &[Kind], programs: PathBuf, logs: PathBuf) -> Result<Self> {
+    pub(crate) async fn start(kinds: &[Kind], programs: &Path, logs: PathBuf) -> Result<Self> {
         let needed: BTreeSet<Service> = kinds.iter().flat_map(|kind| kind.stands_on()).copied().collect();
         let redis = async {
             Ok::<_, anyhow::Error>(match needed.contains(&Service::Redis) {
@@ -90,6 +96,7 @@ impl Cluster {
             None => None,
         };
         let guardian = Arc::new(Guardian::start()?);
+        let programs = Programs::keep(programs, logs.join("programs"))?;
         let nodes = Vec::new();
         Ok(Self { postgres, redis, hot_redis, kafka, kafka_way, nodes, programs, logs, guardian })
     }
@@ -129,7 +136,7 @@ impl Cluster {
             None => None,
         };
         let guardian = self.guardian.clone();
-        self.nodes.push(Node::new(spec, ground.ways, front, &self.programs, &self.logs, guardian)?);
+        self.nodes.push(Node::new(spec, ground.ways, front, self.programs.folder(), &self.logs, guardian));
         Ok(self.nodes.len() - 1)
     }
 

@@ -12,6 +12,7 @@ mod inject;
 mod node;
 mod notes;
 mod pipeline;
+mod programs;
 mod report;
 mod run;
 mod sabotage;

@@ -82,6 +82,8 @@ pub(crate) struct Notes {
     pub(crate) outbox: VecDeque<Outgoing>,
     /// The last entry applied.
     pub(crate) places: BTreeMap<RoomId, Place>,
+    /// Of the last event applied, where events have ids.
+    pub(crate) event_id: Option<String>,
     /// Rooms that the present connection has joined.
     pub(crate) joined: BTreeSet<RoomId>,
     pub(crate) marks: BTreeSet<String>,

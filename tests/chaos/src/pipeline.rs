@@ -59,13 +59,17 @@ impl Kind {
 
     pub(crate) const fn what(self) -> &'static str {
         match self {
-            Self::WriteThrough => "2 × axum-quickstart; PostgreSQL, Redis; JSON over WebSocket",
+            Self::WriteThrough => {
+                "2 × axum-quickstart; PostgreSQL, Redis; JSON over WebSocket, Server-Sent Events"
+            }
             Self::Shop => "2 × axum-shop; PostgreSQL; Socket.IO",
             Self::Study => {
                 "2 × axum-study; PostgreSQL, Redis, Kafka (members); STOMP over WebSocket and SockJS"
             }
             Self::Queued => "2 × axum-group, 2 × its worker; Kafka, PostgreSQL, Redis; Socket.IO",
-            Self::HotLog => "2 × axum-quickstart with the hot log; Redis, PostgreSQL; JSON over WebSocket",
+            Self::HotLog => {
+                "2 × axum-quickstart with the hot log; Redis, PostgreSQL; JSON over WebSocket, Server-Sent Events"
+            }
         }
     }
 
@@ -157,7 +161,9 @@ impl Pipeline {
         let here: Vec<&Client> =
             self.clients.iter().filter(|client| client.role.rooms.contains(room)).collect();
         let place = self.rooms.iter().position(|known| known == room).unwrap_or_default();
-        let mark = here[who % here.len()].say_mark(room, number * self.rooms.len() + place);
+        let writers: Vec<&Client> =
+            here.iter().copied().filter(|client| client.role.protocol.writes()).collect();
+        let mark = writers[who % writers.len()].say_mark(room, number * self.rooms.len() + place);
         let heard = here.iter().map(|client| {
             let mark = &mark;
             client.until("hearing what was said just now", within, move |notes| notes.marks.contains(mark))

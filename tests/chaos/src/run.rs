@@ -53,7 +53,7 @@ impl Run {
         let interrupt = signal(SignalKind::interrupt())?;
         let mut dice = fastrand::Rng::with_seed(seed);
         println!("starting servers");
-        let mut cluster = Cluster::start(&kinds, options.programs()?, logs).await?;
+        let mut cluster = Cluster::start(&kinds, &options.programs()?, logs).await?;
         let mut pipelines = Vec::new();
         for kind in kinds {
             println!("starting {}: {}", kind.name(), kind.what());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::wire::{
-    Broken, Heard, Joined, Order, Page, Person, Socket, Wire, field, optional, position, read, write,
+    Broken, Heard, Joined, Link, Order, Page, Person, Wire, field, optional, position, read, write,
 };
 use crate::notes::{Outgoing, Seen};
 
@@ -32,11 +32,11 @@ impl Json {
 
 #[async_trait]
 impl Wire for Json {
-    async fn open(&mut self, socket: &mut Socket, person: &Person) -> Result<(), Broken> {
+    async fn open(&mut self, link: &mut Link, person: &Person) -> Result<(), Broken> {
         let connect = json!({"type": "connect", "id": 1, "token": person.token});
-        write(socket, connect.to_string()).await?;
+        write(link, connect.to_string()).await?;
         loop {
-            let text = read(socket).await?;
+            let text = read(link).await?;
             if text.is_empty() {
                 continue;
             }
@@ -68,7 +68,14 @@ impl Wire for Json {
         let kind = frame["type"].as_str().context("no type")?;
         Ok(vec![match kind {
             "entry" => Heard::Entry(entry(&frame["entry"])?),
-            "joined" => Heard::Joined { tag: tag.context("no reply")?, joined: joined(&frame)? },
+            "joined" => match tag {
+                Some(tag) => Heard::Joined { tag, joined: joined(&frame)? },
+                None => Heard::Follows { room: field(&frame, "room")?, joined: joined(&frame)? },
+            },
+            "connected" => {
+                self.heartbeat = Duration::from_secs(frame["heartbeat"].as_u64().context("no heartbeat")?);
+                return Ok(Vec::new());
+            }
             "sent" => {
                 let position = if frame.get("cursor").is_some() { Some(position(&frame)?) } else { None };
                 let tag = tag.context("no reply")?;
@@ -93,6 +100,7 @@ impl Wire for Json {
                 }
                 Heard::Over
             }
+            "error" if frame["retryable"] == true => Heard::Over,
             "error" | "left" | "sendFailed" => Heard::Wrong { guarantee: "service", what: text.to_owned() },
             // The hole's entries follow; heads, presence and the like are not looked at.
             _ => return Ok(Vec::new()),

@@ -8,14 +8,13 @@ use chat_core::{Cursor, RoomId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::wire::{
-    Broken, Heard, Joined, Order, Person, Socket, Wire, field, optional, position, read, write,
-};
+use super::wire::{Broken, Heard, Joined, Link, Order, Person, Wire, field, optional, position, read, write};
 use crate::notes::{Outgoing, Seen};
 
 pub(super) const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
 /// Engine.IO's packets, and Socket.IO's within its messages.
+const CLOSE: &str = "1";
 const PING: &str = "2";
 const PONG: &str = "3";
 const CONNECT: &str = "40";
@@ -113,18 +112,18 @@ pub(super) fn group_message(data: &Value) -> Result<Seen> {
 
 #[async_trait]
 impl Wire for SocketIo {
-    async fn open(&mut self, socket: &mut Socket, person: &Person) -> Result<(), Broken> {
-        let opened = read(socket).await?;
+    async fn open(&mut self, link: &mut Link, person: &Person) -> Result<(), Broken> {
+        let opened = read(link).await?;
         let opened = opened.strip_prefix('0').ok_or(Broken)?;
         let opened: Value = serde_json::from_str(opened).map_err(|_| Broken)?;
         let millis = |name: &str| opened[name].as_u64().ok_or(Broken);
         self.silence = Duration::from_millis(millis("pingInterval")? + millis("pingTimeout")?);
         let auth = json!({ "token": person.token });
-        write(socket, format!("{CONNECT}{}{auth}", self.namespace())).await?;
+        write(link, format!("{CONNECT}{}{auth}", self.namespace())).await?;
         loop {
-            let text = read(socket).await?;
+            let text = read(link).await?;
             if text == PING {
-                write(socket, PONG.to_owned()).await?;
+                write(link, PONG.to_owned()).await?;
             } else if text.starts_with(CONNECT) {
                 return Ok(());
             } else if !text.is_empty() {
@@ -159,6 +158,9 @@ impl Wire for SocketIo {
     fn hear(&mut self, text: &str) -> Result<Vec<Heard>> {
         if text == PING {
             return Ok(vec![Heard::Answer(PONG.to_owned())]);
+        }
+        if text == CLOSE {
+            return Ok(vec![Heard::Over]);
         }
         // After this the real client does not come back by itself.
         if text.starts_with(DISCONNECT) {
@@ -202,6 +204,7 @@ mod tests {
         let refused = r#"43/chat,5[{"success":false,"data":{"code":"timeout","retryable":true}}]"#;
         assert!(matches!(shop.hear(refused).unwrap()[..], [Heard::Refused { tag: 5, may_repeat: true, .. }]));
         assert!(matches!(shop.hear("2").unwrap()[..], [Heard::Answer(_)]));
+        assert!(matches!(shop.hear("1").unwrap()[..], [Heard::Over]));
         assert!(matches!(shop.hear("41/chat,").unwrap()[..], [Heard::Wrong { .. }, Heard::Over]));
         let mut group = SocketIo::new(Words::Group);
         let accepted = group.hear(r#"439[{"clientMsgId":"c","status":"ACCEPTED"}]"#).unwrap();

@@ -8,7 +8,7 @@ use chat_core::{Cursor, RoomId, UserId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::wire::{Broken, Heard, Joined, Order, Person, Socket, Wire, field, optional, read, write};
+use super::wire::{Broken, Heard, Joined, Link, Order, Person, Wire, field, optional, read, write};
 use crate::notes::{Outgoing, Seen};
 
 pub(super) const PATH: &str = "/ws-chat";
@@ -114,15 +114,15 @@ fn parse(text: &str) -> Result<Frame<'_>> {
 
 #[async_trait]
 impl Wire for Stomp {
-    async fn open(&mut self, socket: &mut Socket, person: &Person) -> Result<(), Broken> {
+    async fn open(&mut self, link: &mut Link, person: &Person) -> Result<(), Broken> {
         let beat = HEARTBEAT.as_millis();
         let token = &person.token;
         let connect = format!(
             "CONNECT\naccept-version:1.2\nhost:chaos\nheart-beat:{beat},{beat}\nAuthorization:Bearer {token}\n\n\0"
         );
-        write(socket, self.wrap(connect)).await?;
+        write(link, self.wrap(connect)).await?;
         loop {
-            let text = read(socket).await?;
+            let text = read(link).await?;
             if text.trim().is_empty() {
                 continue;
             }
@@ -134,7 +134,7 @@ impl Wire for Stomp {
         }
         let user = &person.user;
         let errors = format!("SUBSCRIBE\nid:errors\ndestination:/user/{user}/queue/errors\n\n\0");
-        write(socket, self.wrap(errors)).await
+        write(link, self.wrap(errors)).await
     }
 
     fn join(&mut self, tag: u64, room: &RoomId, after: Option<&Cursor>) -> String {

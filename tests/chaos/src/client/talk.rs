@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{
     Talker,
     socketio::group_message,
-    wire::{Broken, Heard, Joined, Order, Page, Socket, Wire, read, write},
+    wire::{Broken, Heard, Joined, Link, Order, Page, Wire, read, write},
     within,
 };
 use crate::{
@@ -37,7 +37,7 @@ enum Asked {
 /// One connection.
 pub(super) struct Talk<'a> {
     talker: &'a mut Talker,
-    socket: Socket,
+    link: Link,
     wire: Box<dyn Wire>,
     gateway: SocketAddr,
     next_tag: u64,
@@ -56,24 +56,29 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(
-        talker: &'a mut Talker,
-        socket: Socket,
-        wire: Box<dyn Wire>,
-        gateway: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(talker: &'a mut Talker, link: Link, wire: Box<dyn Wire>, gateway: SocketAddr) -> Self {
         let now = Instant::now();
-        let to_join = talker.role.rooms.iter().map(|room| (room.clone(), now)).collect();
+        let mut to_join: BTreeMap<RoomId, Instant> =
+            talker.role.rooms.iter().map(|room| (room.clone(), now)).collect();
+        let mut cursors = BTreeMap::new();
+        if !talker.role.protocol.writes() {
+            // Joined by opening the stream, with what was known then.
+            to_join.clear();
+            let notes = talker.notes();
+            let known =
+                notes.places.iter().filter_map(|(room, place)| Some((room.clone(), place.cursor.clone()?)));
+            cursors.extend(known);
+        }
         let leaves_at = within(&mut talker.dice, STAY);
         Self {
             talker,
-            socket,
+            link,
             wire,
             gateway,
             next_tag: 10,
             asked: BTreeMap::new(),
             to_join,
-            cursors: BTreeMap::new(),
+            cursors,
             ids: BTreeMap::new(),
             fetched: BTreeMap::new(),
             to_fetch: Vec::new(),
@@ -90,7 +95,7 @@ impl<'a> Talk<'a> {
         loop {
             tokio::select! {
                 biased;
-                text = read(&mut self.socket) => {
+                text = read(&mut self.link) => {
                     let text = text?;
                     self.heard_at = Instant::now();
                     if !text.is_empty() {
@@ -116,10 +121,10 @@ impl<'a> Talk<'a> {
             && now >= self.beat_at
         {
             self.beat_at = now + every;
-            write(&mut self.socket, beat).await?;
+            write(&mut self.link, beat).await?;
         }
         for text in self.due(now) {
-            write(&mut self.socket, text).await?;
+            write(&mut self.link, text).await?;
         }
         Ok(())
     }
@@ -140,6 +145,9 @@ impl<'a> Talk<'a> {
             }
             texts.push(self.wire.join(self.next_tag, &room, cursor.as_ref()));
             self.asked.insert(self.next_tag, (Asked::Join(room), now));
+        }
+        if !role.protocol.writes() {
+            return texts;
         }
         notes.write(&role.rooms, now, dice);
         let mut under_way = notes.outbox.iter().filter(|message| message.asked).count();
@@ -162,7 +170,7 @@ impl<'a> Talk<'a> {
         };
         for heard in all {
             if let Heard::Answer(answer) = heard {
-                write(&mut self.socket, answer).await?;
+                write(&mut self.link, answer).await?;
             } else {
                 self.took(heard)?;
             }
@@ -178,15 +186,11 @@ impl<'a> Talk<'a> {
             Heard::Answer(_) => {}
             Heard::Joined { tag, joined } => {
                 if let Some((Asked::Join(room), _)) = self.asked.remove(&tag) {
-                    if let Joined::Page(page) = joined {
-                        self.page(&room, page);
-                    }
-                    if self.wire.order() == Order::ById {
-                        self.to_fetch.push(room.clone());
-                    }
-                    self.talker.notes().joined.insert(room);
+                    self.joined(room, joined);
                 }
             }
+            Heard::Follows { room, joined } => self.joined(room, joined),
+            Heard::Id(id) => self.talker.notes().event_id = Some(id),
             Heard::Sent { tag, position, durability } => {
                 if let Some((Asked::Send(client_id), _)) = self.asked.remove(&tag) {
                     self.talker.notes().acknowledged(&client_id, position, durability);
@@ -213,6 +217,16 @@ impl<'a> Talk<'a> {
             Heard::Wrong { guarantee, what } => self.talker.notes().problem(guarantee, what),
         }
         Ok(())
+    }
+
+    fn joined(&mut self, room: RoomId, joined: Joined) {
+        if let Joined::Page(page) = joined {
+            self.page(&room, page);
+        }
+        if self.wire.order() == Order::ById {
+            self.to_fetch.push(room.clone());
+        }
+        self.talker.notes().joined.insert(room);
     }
 
     fn entry(&mut self, seen: Seen) {

@@ -10,9 +10,15 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+use super::events::Stream;
 use crate::notes::{Outgoing, Seen};
 
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A connection, or what has only one direction.
+#[derive(Debug)]
+pub(super) enum Link {
+    Socket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    Events(Stream),
+}
 
 /// Somebody, and what lets them in.
 #[derive(Debug, Clone)]
@@ -60,6 +66,13 @@ pub(super) enum Heard {
         tag: u64,
         joined: Joined,
     },
+    /// The same where nobody asked on this connection.
+    Follows {
+        room: RoomId,
+        joined: Joined,
+    },
+    /// Where the client is once it has applied what was heard.
+    Id(String),
     Sent {
         tag: u64,
         position: Option<Position>,
@@ -95,7 +108,7 @@ pub(super) enum Heard {
 #[async_trait]
 pub(super) trait Wire: Send {
     /// Makes it known who this is.
-    async fn open(&mut self, socket: &mut Socket, person: &Person) -> Result<(), Broken>;
+    async fn open(&mut self, link: &mut Link, person: &Person) -> Result<(), Broken>;
 
     fn join(&mut self, tag: u64, room: &RoomId, after: Option<&Cursor>) -> String;
 
@@ -122,7 +135,11 @@ pub(super) fn address(gateway: SocketAddr, path: &str) -> String {
 }
 
 /// The next text; empty for what says only that the server lives.
-pub(super) async fn read(socket: &mut Socket) -> Result<String, Broken> {
+pub(super) async fn read(link: &mut Link) -> Result<String, Broken> {
+    let socket = match link {
+        Link::Socket(socket) => socket,
+        Link::Events(events) => return events.read().await,
+    };
     match socket.next().await {
         Some(Ok(Message::Text(text))) => Ok(text.as_str().to_owned()),
         Some(Ok(Message::Binary(bytes))) => String::from_utf8(bytes.to_vec()).map_err(|_| Broken),
@@ -131,8 +148,12 @@ pub(super) async fn read(socket: &mut Socket) -> Result<String, Broken> {
     }
 }
 
-pub(super) async fn write(socket: &mut Socket, text: String) -> Result<(), Broken> {
-    socket.send(Message::text(text)).await.map_err(|_| Broken)
+/// Says something, where that is possible.
+pub(super) async fn write(link: &mut Link, text: String) -> Result<(), Broken> {
+    match link {
+        Link::Socket(socket) => socket.send(Message::text(text)).await.map_err(|_| Broken),
+        Link::Events(_) => Ok(()),
+    }
 }
 
 /// A field that has to be there.

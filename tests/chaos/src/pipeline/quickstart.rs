@@ -15,7 +15,8 @@ use crate::{
 };
 
 const ROOMS: [&str; 2] = ["tea", "coffee"];
-const PEOPLE: [&str; 4] = ["Ann", "Bob", "Cy", "Di"];
+/// The last one only reads.
+const PEOPLE: [&str; 5] = ["Ann", "Bob", "Cy", "Di", "Eve"];
 
 pub(super) fn gateway(kind: Kind, number: usize, port: u16, ground: &Ground) -> Result<Spec> {
     let words = ["--no-rate-limits", "--token-lifetime", "7days", "--drain-window", "1s", "--listen"];
