@@ -95,6 +95,11 @@ impl UserPresence {
 #[async_trait]
 pub trait Presence: Backend {
     /// Renews a node's lease for `ttl`.
+    ///
+    /// # Errors
+    /// Whether it was renewed, or even [`Started`](LeaseStatus::Started), is then not known, and neither where the call was dropped: the
+    /// caller registers its connections again after the next call that answers, also where that answers
+    /// [`Renewed`](LeaseStatus::Renewed).
     async fn renew(&self, lease: &NodeLease, ttl: Duration) -> Result<LeaseStatus>;
 
     /// Ends a node's lease at once, and with it all its connections.

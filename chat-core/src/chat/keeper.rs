@@ -53,6 +53,8 @@ pub(crate) struct PresenceKeeper {
     /// A change did not reach the store: begin a new lease, which ends all connections of the old one, and register
     /// every connection anew.
     rebuild: AtomicBool,
+    /// A renewal had no answer, and may have begun the lease: register every connection with the next one that has, whatever it says.
+    unanswered: AtomicBool,
     renew_now: Notify,
 }
 
@@ -73,6 +75,7 @@ impl PresenceKeeper {
             workers,
             publisher: Publisher::start(parts),
             rebuild: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
             renew_now: Notify::new(),
         });
         tokio::spawn(keeper.clone().run(hub.clone(), queues, stopped.clone()));
@@ -169,9 +172,13 @@ impl PresenceKeeper {
         }
         let lease = self.lease();
         let renewal = self.parts.presence.renew(&lease, self.parts.settings.presence_lease);
-        match self.parts.call("renew", renewal).await {
-            Ok(LeaseStatus::Renewed) => {}
-            Ok(LeaseStatus::Started) => {
+        // Said before it is asked, so that it holds whatever becomes of the answer.
+        let was_unanswered = self.unanswered.swap(true, Ordering::AcqRel);
+        let answer = self.parts.call("renew", renewal).await;
+        self.unanswered.store(answer.is_err(), Ordering::Release);
+        match answer {
+            Ok(LeaseStatus::Renewed) if !was_unanswered => {}
+            Ok(LeaseStatus::Renewed | LeaseStatus::Started) => {
                 if !self.parts.settings.is_mutated(Mutation::NoReregistration) {
                     let sessions = stream::iter(hub.sessions());
                     sessions

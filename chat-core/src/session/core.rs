@@ -25,6 +25,8 @@ pub(crate) struct SessionCore {
     pub(crate) user: UserId,
     pub(crate) presence: PresenceConnection,
     principal: Mutex<Arc<Principal>>,
+    /// It was changed, and the listener has not looked at it yet.
+    renewed: AtomicBool,
     waiting: Mutex<Waiting>,
     /// What it is bound to was granted to it, so it is to be held on to.
     bound: AtomicBool,
@@ -67,6 +69,7 @@ impl SessionCore {
             user: principal.user.clone(),
             presence,
             principal: Mutex::new(principal),
+            renewed: AtomicBool::new(false),
             waiting: Mutex::default(),
             bound: AtomicBool::new(false),
             rooms: Mutex::default(),
@@ -94,7 +97,14 @@ impl SessionCore {
 
     pub(crate) fn set_principal(&self, principal: Arc<Principal>) {
         *lock(&self.principal) = principal;
+        self.renewed.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Whether the principal was changed since this was asked last.
+    pub(crate) fn take_renewed(&self) -> bool {
+        // Asked for every event, and hardly ever true.
+        self.renewed.load(Ordering::Acquire) && self.renewed.swap(false, Ordering::AcqRel)
     }
 
     /// Something waits in this room. Called by the link, which sees to it that it stands here once.

@@ -101,7 +101,11 @@ impl SessionEvents {
             }
             tokio::select! {
                 biased;
-                () = self.core.wake.notified() => self.set_timer(),
+                () = self.core.wake.notified() => {
+                    if self.core.take_renewed() {
+                        self.set_timer();
+                    }
+                }
                 () = self.timer.as_mut() => self.tick(),
             }
         }

@@ -6,6 +6,7 @@ mod changes;
 mod counting_log;
 mod ends;
 mod follow;
+mod leases;
 mod lives;
 mod page_budget;
 mod queued;

@@ -49,7 +49,9 @@ impl Backend for FaultyPresence {
 impl Presence for FaultyPresence {
     async fn renew(&self, lease: &NodeLease, ttl: Duration) -> Result<LeaseStatus> {
         self.trouble("renew").await?;
-        self.presence.renew(lease, ttl).await
+        let status = self.presence.renew(lease, ttl).await;
+        self.trouble("renew").await?;
+        status
     }
 
     async fn release(&self, lease: &NodeLease) -> Result<()> {
