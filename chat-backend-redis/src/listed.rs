@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,11 +17,14 @@ use chat_core::{
 };
 use fred::types::Value;
 use futures::{StreamExt as _, stream};
+use tokio::time::timeout;
 
 use crate::{RedisError, backend::Shared, presence::RedisPresence, script::Script};
 
 /// Users whose keys are written at once.
 const WRITTEN_AT_ONCE: usize = 64;
+/// How long a renewal may write entries, which is well within what the engine waits for it by default. The rest is with the next one.
+const WRITING: Duration = Duration::from_secs(4);
 
 static LISTED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/listed.lua")));
 
@@ -35,26 +38,52 @@ struct Entry {
 
 type Entries = HashMap<ConnectionId, Entry>;
 
+/// What this node lists.
+#[derive(Default)]
+struct Here {
+    /// As many as the node has sessions.
+    entries: Entries,
+    /// Those of the lease's life before, until they are registered anew. Whose end did not come through is never registered again, and
+    /// so is forgotten.
+    before: Entries,
+}
+
+impl Here {
+    fn contains(&self, connection: &ConnectionId) -> bool {
+        self.entries.contains_key(connection)
+    }
+
+    fn take(&mut self, connection: &ConnectionId) -> bool {
+        let was_before = self.before.remove(connection).is_some();
+        self.entries.remove(connection).is_some() || was_before
+    }
+
+    fn begin_anew(&mut self) {
+        self.before = std::mem::take(&mut self.entries);
+    }
+}
+
 /// Presence as [`RedisPresence`] keeps it, which alone decides. What is listed follows it: an entry that could not be written is with
 /// the next renewal, and one that could not be taken out runs out.
 pub(crate) struct ListedPresence {
     inner: RedisPresence,
     shared: Arc<Shared>,
     prefix: String,
-    /// As many as the node has sessions.
-    here: Mutex<Entries>,
+    here: Mutex<Here>,
     /// Of the last renewal, in milliseconds.
     lifetime: AtomicU64,
+    /// The last renewal had no answer.
+    unanswered: AtomicBool,
 }
 
 impl ListedPresence {
     pub(crate) fn new(shared: Arc<Shared>, prefix: String) -> Self {
         let inner = RedisPresence::new(Arc::clone(&shared));
         let lifetime = AtomicU64::new(millis(presence::DEFAULT_LEASE));
-        Self { inner, shared, prefix, here: Mutex::default(), lifetime }
+        Self { inner, shared, prefix, here: Mutex::default(), lifetime, unanswered: AtomicBool::new(false) }
     }
 
-    fn here(&self) -> MutexGuard<'_, Entries> {
+    fn here(&self) -> MutexGuard<'_, Here> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -69,7 +98,7 @@ impl ListedPresence {
             let gone: Vec<_> = {
                 let here = self.here();
                 let ids = entries.into_iter().map(|(connection, _)| connection);
-                ids.filter(|connection| !here.contains_key(connection)).collect()
+                ids.filter(|connection| !here.contains(connection)).collect()
             };
             if !gone.is_empty() {
                 self.write(&user, &[], &gone).await;
@@ -99,7 +128,7 @@ impl ListedPresence {
     }
 
     fn take(&self, connection: &ConnectionId) -> bool {
-        self.here().remove(connection).is_some()
+        self.here().take(connection)
     }
 }
 
@@ -130,19 +159,34 @@ impl Backend for ListedPresence {
 #[async_trait]
 impl Presence for ListedPresence {
     async fn renew(&self, lease: &NodeLease, ttl: Duration) -> Result<LeaseStatus> {
+        // As the contract has it, all are then registered again: also where the answer to the one before was lost.
+        let was_unanswered = self.unanswered.swap(true, Ordering::AcqRel);
         let status = self.inner.renew(lease, ttl).await?;
-        if status != LeaseStatus::Superseded {
-            self.lifetime.store(millis(ttl), Ordering::Relaxed);
-            let entries = self.here().clone();
-            self.put(entries).await;
+        self.unanswered.store(false, Ordering::Release);
+        if status == LeaseStatus::Superseded {
+            return Ok(status);
+        }
+        self.lifetime.store(millis(ttl), Ordering::Relaxed);
+        if status == LeaseStatus::Started || was_unanswered {
+            self.here().begin_anew();
+            return Ok(status);
+        }
+        let entries = {
+            let mut here = self.here();
+            here.before.clear();
+            here.entries.clone()
+        };
+        if timeout(WRITING, self.put(entries)).await.is_err() {
+            tracing::debug!("not all connections could be listed anew in time");
         }
         Ok(status)
     }
 
     async fn release(&self, lease: &NodeLease) -> Result<()> {
         let released = self.inner.release(lease).await;
-        let gone = std::mem::take(&mut *self.here());
-        let taken = stream::iter(gone).for_each_concurrent(WRITTEN_AT_ONCE, async |(connection, entry)| {
+        let Here { entries, before } = std::mem::take(&mut *self.here());
+        let gone = stream::iter(before.into_iter().chain(entries));
+        let taken = gone.for_each_concurrent(WRITTEN_AT_ONCE, async |(connection, entry)| {
             self.write(&entry.user, &[], &[connection]).await;
         });
         taken.await;
@@ -153,17 +197,20 @@ impl Presence for ListedPresence {
         let PresenceConnection { user, connection: id, lease, .. } = connection;
         let entry = {
             let mut here = self.here();
-            let new =
-                || Entry { user: user.clone(), server: lease.node.to_string(), since: SystemClock.now() };
+            let before = here.before.remove(id).filter(|before| before.user == *user);
+            let new = || {
+                let since = before.map_or_else(|| SystemClock.now(), |before| before.since);
+                Entry { user: user.clone(), server: lease.node.to_string(), since }
+            };
             // Known before the answer, so that one that goes meanwhile is known to have gone.
-            here.entry(id.clone()).or_insert_with(new).clone()
+            here.entries.entry(id.clone()).or_insert_with(new).clone()
         };
         let change = self.inner.connected(connection).await;
         match change {
             Ok(PresenceChange::Stale) => {
                 self.take(id);
             }
-            Ok(_) if self.here().contains_key(id) => {
+            Ok(_) if self.here().contains(id) => {
                 self.put(HashMap::from([(id.clone(), entry)])).await;
             }
             _ => {}

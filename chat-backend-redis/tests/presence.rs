@@ -337,3 +337,36 @@ async fn each_connection_is_listed_in_its_users_key_until_it_goes_or_runs_out() 
     here.release(&n1).await.unwrap();
     assert_eq!(listed("EXISTS").await, "0");
 }
+
+/// Such as one whose end did not come through.
+#[tokio::test]
+async fn what_is_not_registered_anew_after_a_lease_began_anew_is_not_listed_any_more() {
+    let server = Redis::shared().await.unwrap();
+    let config = fresh(server);
+    let prefix = format!("{}:user:", server.prefix());
+    let entry = async |name: &str, id: &str| server.ask(&format!("HGET {prefix}{name} {id}")).await.unwrap();
+    let told = |entry: &str, field: &str| {
+        serde_json::from_str::<serde_json::Value>(entry).unwrap()[field].as_u64().unwrap()
+    };
+    let node = connect(&config).await.listed_presence(&*prefix);
+    let [first, second] = [lease("n1", 1), lease("n1", 2)];
+    let phone = |lease| connection("ann", "phone", 1, lease);
+    assert_eq!(node.renew(&first, LONG).await.unwrap(), LeaseStatus::Started);
+    node.connected(&phone(&first)).await.unwrap();
+    node.connected(&connection("bob", "ghost", 1, &first)).await.unwrap();
+    let [ann, bob] = [entry("ann", "phone").await, entry("bob", "ghost").await];
+    sleep(Duration::from_millis(20)).await;
+    // Writes nothing by itself: this takes no longer however many there are.
+    assert_eq!(node.renew(&second, LONG).await.unwrap(), LeaseStatus::Started);
+    assert_eq!([entry("ann", "phone").await, entry("bob", "ghost").await], [&*ann, &*bob]);
+    node.connected(&phone(&second)).await.unwrap();
+    assert_eq!(node.renew(&second, LONG).await.unwrap(), LeaseStatus::Renewed);
+    let again = entry("ann", "phone").await;
+    assert!(told(&again, "expiresAt") > told(&ann, "expiresAt"), "{again}");
+    assert_eq!(told(&again, "connectedAt"), told(&ann, "connectedAt"));
+    assert_eq!(entry("bob", "ghost").await, bob);
+    // What goes before it is registered anew is taken out at once.
+    node.renew(&lease("n1", 3), LONG).await.unwrap();
+    node.disconnected(&phone(&second)).await.unwrap();
+    assert_eq!(server.ask(&format!("EXISTS {prefix}ann")).await.unwrap(), "0");
+}
