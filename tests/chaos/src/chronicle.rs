@@ -39,8 +39,20 @@ pub(crate) struct Record {
     pub(crate) faults: Vec<Fault>,
     pub(crate) place: String,
     begun: Instant,
+    /// From undoing the fault until what was ended was there again by its own account.
+    pub(crate) start: Duration,
     /// From undoing the fault until everybody heard something new.
     pub(crate) recovery: Option<Duration>,
+}
+
+/// What there is to say of a kind of fault.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// How often it was done, alone or with another one.
+    pub(crate) count: usize,
+    /// Where it was alone.
+    pub(crate) starts: Vec<Duration>,
+    pub(crate) recoveries: Vec<Duration>,
 }
 
 /// The book of a run.
@@ -63,7 +75,19 @@ impl Chronicle {
 
     pub(crate) fn begin(&mut self, faults: Vec<Fault>, place: String) {
         println!("{} {place}", clock(self.elapsed()));
-        self.records.push(Record { faults, place, begun: Instant::now(), recovery: None });
+        self.records.push(Record {
+            faults,
+            place,
+            begun: Instant::now(),
+            start: Duration::ZERO,
+            recovery: None,
+        });
+    }
+
+    pub(crate) fn undone(&mut self, after: Duration) {
+        if let Some(record) = self.records.last_mut() {
+            record.start = after;
+        }
     }
 
     pub(crate) fn recovered(&mut self, after: Duration) {
@@ -94,15 +118,16 @@ impl Chronicle {
         format!("[{sort}, {guarantee}] seed {}, at {time}, {fault}: {what}", self.seed)
     }
 
-    /// How often each kind of fault was done alone or with another one, and how long it took until all was well, where it was alone.
-    pub(crate) fn by_kind(&self) -> BTreeMap<Fault, (usize, Vec<Duration>)> {
-        let mut kinds: BTreeMap<Fault, (usize, Vec<Duration>)> = BTreeMap::new();
+    /// What came of each kind of fault.
+    pub(crate) fn by_kind(&self) -> BTreeMap<Fault, Times> {
+        let mut kinds: BTreeMap<Fault, Times> = BTreeMap::new();
         for record in &self.records {
             for fault in &record.faults {
-                let (count, times) = kinds.entry(*fault).or_default();
-                *count += 1;
+                let times = kinds.entry(*fault).or_default();
+                times.count += 1;
                 if record.faults.len() == 1 {
-                    times.extend(record.recovery);
+                    times.starts.push(record.start);
+                    times.recoveries.extend(record.recovery);
                 }
             }
         }

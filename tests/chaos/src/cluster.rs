@@ -5,21 +5,29 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use chat_test_services::{Database, Kafka, Postgres, Proxy, Redis};
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     guardian::Guardian,
     node::{Node, Spec},
     pipeline::Kind,
     programs::Programs,
+    run::RECOVERY,
 };
 
 /// A hot log's Redis comes up with everything that it answered.
 const KEEPS_ALL: [&str; 2] = ["appendonly yes", "appendfsync always"];
+
+/// The database's disk, where we may mount one: what an hour needs, and not so much that filling it takes long.
+const DISK_MEBIBYTES: u32 = 1_024;
+/// The log of a database on it stays small.
+const ON_SMALL_DISK: [&str; 2] = ["min_wal_size=64MB", "max_wal_size=192MB"];
 
 /// What a process of ours stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +55,8 @@ impl fmt::Display for Service {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) postgres: Postgres,
+    /// The database is on a disk that can be filled.
+    pub(crate) small_disk: bool,
     pub(crate) redis: Option<Redis>,
     pub(crate) hot_redis: Option<Redis>,
     pub(crate) kafka: Option<Kafka>,
@@ -89,8 +99,8 @@ impl Cluster {
                 false => None,
             })
         };
-        let (postgres, redis, hot_redis, kafka) =
-            tokio::try_join!(Postgres::private(), redis, hot_redis, kafka)?;
+        let ((postgres, small_disk), redis, hot_redis, kafka) =
+            tokio::try_join!(postgres(), redis, hot_redis, kafka)?;
         let kafka_way = match &kafka {
             Some(kafka) => Some(kafka.proxy().await?),
             None => None,
@@ -98,7 +108,7 @@ impl Cluster {
         let guardian = Arc::new(Guardian::start()?);
         let programs = Programs::keep(programs, logs.join("programs"))?;
         let nodes = Vec::new();
-        Ok(Self { postgres, redis, hot_redis, kafka, kafka_way, nodes, programs, logs, guardian })
+        Ok(Self { postgres, small_disk, redis, hot_redis, kafka, kafka_way, nodes, programs, logs, guardian })
     }
 
     /// Ways of its own for a process of this pipeline.
@@ -175,6 +185,21 @@ impl Cluster {
         Ok(connection.close().await?)
     }
 
+    /// The database's disk has room again. Where it could not write its log it has ended, or recovers by itself.
+    pub(crate) async fn free_disk(&self) -> Result<()> {
+        self.postgres.free_disk()?;
+        let end = Instant::now() + RECOVERY;
+        loop {
+            // Refused where it runs.
+            let _ = self.postgres.start().await;
+            match PgConnection::connect(self.postgres.url()).await {
+                Ok(connection) => return Ok(connection.close().await?),
+                Err(error) if Instant::now() > end => return Err(error.into()),
+                Err(_) => sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
     /// What the servers say that they are.
     pub(crate) async fn versions(&self) -> Result<Vec<String>> {
         let mut connection = PgConnection::connect(self.postgres.url()).await?;
@@ -195,5 +220,16 @@ impl Cluster {
             versions.push(format!("Kafka {}", chat_test_services::images::KAFKA.tag));
         }
         Ok(versions)
+    }
+}
+
+/// With a disk of its own where that can be.
+async fn postgres() -> Result<(Postgres, bool)> {
+    match Postgres::private_on_disk(DISK_MEBIBYTES, &ON_SMALL_DISK).await {
+        Ok(postgres) => Ok((postgres, true)),
+        Err(error) => {
+            println!("no disk will be full: {error:#}");
+            Ok((Postgres::private().await?, false))
+        }
     }
 }

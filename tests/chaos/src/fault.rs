@@ -32,6 +32,8 @@ pub(crate) enum Deed {
     EndConnections,
     /// Everything in it is removed.
     Flush,
+    /// Its disk has no byte left.
+    FillDisk,
     /// Connections are reset and new ones refused.
     Cut,
     /// Connections are reset; new ones work.
@@ -68,8 +70,8 @@ impl Fault {
         Duration::from_millis(dice.u64(millis))
     }
 
-    /// Every kind there is where these servers are, and workers or none.
-    pub(crate) fn all(servers: &[Service], workers: bool) -> Vec<Self> {
+    /// Every kind there is where these servers are, workers or none, and a disk that we may fill or none.
+    pub(crate) fn all(servers: &[Service], workers: bool, disk: bool) -> Vec<Self> {
         let mut all = Vec::new();
         let mut add = |target: Target, deeds: &[Deed]| {
             all.extend(deeds.iter().map(|deed| Self { target, deed: *deed }));
@@ -90,6 +92,9 @@ impl Fault {
                 Service::Kafka => {}
             }
             add(Target::WayTo(*service), &NETWORK);
+        }
+        if disk {
+            add(Target::Server(Service::Postgres), &[Deed::FillDisk]);
         }
         all
     }
@@ -118,6 +123,7 @@ impl fmt::Display for Fault {
             (Deed::Pause, _) => ": SIGSTOP for 5 to 20 s",
             (Deed::EndConnections, _) => ": all connections ended by the server",
             (Deed::Flush, _) => ": FLUSHALL",
+            (Deed::FillDisk, _) => ": disk full",
             (Deed::Cut, _) => ": cut",
             (Deed::Reset, _) => ": connections reset",
             (Deed::HalfOpen, _) => ": half-open",
@@ -167,7 +173,8 @@ mod tests {
 
     #[test]
     fn each_kind_comes_once_before_one_comes_twice() {
-        let kinds = Fault::all(&[Service::Postgres, Service::Redis, Service::HotRedis, Service::Kafka], true);
+        let kinds =
+            Fault::all(&[Service::Postgres, Service::Redis, Service::HotRedis, Service::Kafka], true, true);
         let names: BTreeSet<String> = kinds.iter().map(Fault::to_string).collect();
         assert_eq!(names.len(), kinds.len(), "names tell them apart");
         let mut dice = fastrand::Rng::with_seed(7);
@@ -182,7 +189,7 @@ mod tests {
     fn a_seed_is_an_order() {
         let order = |seed: u64| {
             let mut dice = fastrand::Rng::with_seed(seed);
-            let mut deck = Deck::new(Fault::all(&[Service::Postgres], false));
+            let mut deck = Deck::new(Fault::all(&[Service::Postgres], false, false));
             (0..10).filter_map(|_| deck.draw(&mut dice)).collect::<Vec<_>>()
         };
         assert_eq!(order(1), order(1));

@@ -99,6 +99,7 @@ impl Injected {
             Target::Server(service) => match deed {
                 Deed::Kill | Deed::Stop => start(cluster, service).await,
                 Deed::Pause => resume(cluster, service).await,
+                Deed::FillDisk => cluster.free_disk().await,
                 _ => Ok(()),
             },
             Target::WayTo(_) | Target::WayOfClients => {
@@ -157,6 +158,7 @@ async fn server(cluster: &Cluster, service: Service, deed: Deed) -> Result<()> {
         (Deed::Kill, _) => each!(cluster, service, server => server.kill().await),
         (Deed::Stop, _) => each!(cluster, service, server => server.stop().await),
         (Deed::Pause, _) => each!(cluster, service, server => server.pause().await),
+        (Deed::FillDisk, Service::Postgres) => cluster.postgres.fill_disk(),
         (Deed::EndConnections, Service::Postgres) => cluster.terminate_backends().await,
         (Deed::EndConnections, _) => {
             let redis = cluster.redis(service).context("no Redis")?;

@@ -2,13 +2,18 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use clap::ValueEnum as _;
+
 use crate::{
     check::Stored,
-    chronicle::{Chronicle, Finding, Sort, clock},
+    chronicle::{Chronicle, Finding, Sort, Times, clock},
     notes::Notes,
     pipeline::Kind,
     run::RECOVERY,
 };
+
+/// Nothing had to start.
+const NO_START: Duration = Duration::from_millis(50);
 
 /// One pipeline in numbers.
 #[derive(Debug)]
@@ -58,6 +63,8 @@ pub(crate) struct Outcome {
     pub(crate) versions: Vec<String>,
     /// For how long there were faults.
     pub(crate) elapsed: Duration,
+    /// Only kinds of faults with these in their names; all where there are none.
+    pub(crate) only: Vec<String>,
 }
 
 /// All of it in Markdown.
@@ -69,7 +76,7 @@ pub(crate) fn text(outcome: &Outcome) -> String {
 }
 
 fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    let Outcome { chronicle, figures, versions, elapsed } = outcome;
+    let Outcome { chronicle, figures, versions, elapsed, only } = outcome;
     let minutes = (elapsed.as_secs() + 30) / 60;
     let names: Vec<&str> = figures.iter().map(|figures| figures.kind.name()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -79,10 +86,16 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         "A whole cluster on one machine under random faults, while its clients write, read, lose their connections and come back. What \
          every client was told is then compared with what is stored. This page is written by the run itself:\n"
     )?;
-    let all = if figures.len() == 5 { String::new() } else { format!(" --pipelines {}", names.join(",")) };
+    let mut some = String::new();
+    if figures.len() < Kind::value_variants().len() {
+        write!(some, " --pipelines {}", names.join(","))?;
+    }
+    if !only.is_empty() {
+        write!(some, " --faults '{}'", only.join(","))?;
+    }
     writeln!(
         out,
-        "```sh\ncargo xtask chaos --minutes {minutes} --seed {}{all} --write\n```\n",
+        "```sh\ncargo xtask chaos --minutes {minutes} --seed {}{some} --write\n```\n",
         chronicle.seed
     )?;
     writeln!(
@@ -150,19 +163,28 @@ fn faults(out: &mut String, chronicle: &Chronicle) -> std::fmt::Result {
     let two = chronicle.records.iter().filter(|record| record.faults.len() > 1);
     let (pairs, mut times): (Vec<_>, Vec<Duration>) =
         (two.clone().collect(), two.filter_map(|record| record.recovery).collect());
-    writeln!(out, "\n## Faults\n\n| fault | times | recovery, median | longest |\n|---|---|---|---|")?;
-    for (fault, (count, mut times)) in chronicle.by_kind() {
-        writeln!(out, "| {fault} | {count} | {} |", spread(&mut times))?;
+    writeln!(
+        out,
+        "\n## Faults\n\n| fault | times | start, median | recovery, median | longest |\n|---|---|---|---|---|"
+    )?;
+    for (fault, Times { count, mut starts, mut recoveries }) in chronicle.by_kind() {
+        starts.sort_unstable();
+        let start = starts.get(starts.len() / 2).filter(|start| **start > NO_START);
+        let start = start.map_or_else(|| "-".to_owned(), seconds);
+        writeln!(out, "| {fault} | {count} | {start} | {} |", spread(&mut recoveries))?;
     }
-    writeln!(out, "| any two of them at once | {} | {} |", pairs.len(), spread(&mut times))?;
+    writeln!(out, "| any two of them at once | {} | - | {} |", pairs.len(), spread(&mut times))?;
     let mut all: Vec<Duration> = chronicle.records.iter().filter_map(|record| record.recovery).collect();
-    writeln!(out, "| **all** | {} | {} |", chronicle.records.len(), spread(&mut all))
+    writeln!(out, "| **all** | {} | - | {} |", chronicle.records.len(), spread(&mut all))
+}
+
+fn seconds(time: &Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 /// Median and longest, for a table.
 fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
-    let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
     match (times.get(times.len() / 2), times.last()) {
         (Some(median), Some(longest)) => format!("{} | {}", seconds(median), seconds(longest)),
         _ => "- | -".to_owned(),

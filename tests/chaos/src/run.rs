@@ -64,7 +64,7 @@ impl Run {
             .filter(|service| cluster.has(*service))
             .collect();
         let workers = cluster.nodes.iter().any(|node| node.spec.role == Role::Worker);
-        let mut faults = Fault::all(&servers, workers);
+        let mut faults = Fault::all(&servers, workers, cluster.small_disk);
         if !options.faults.is_empty() {
             let wanted = |fault: &Fault| options.faults.iter().any(|name| fault.to_string().contains(name));
             faults.retain(wanted);
@@ -98,7 +98,9 @@ impl Run {
         }
         let elapsed = self.chronicle.elapsed();
         println!("{} the last fault is over: settling", clock(elapsed));
-        self.settle(elapsed, options.sabotage).await
+        let mut outcome = self.settle(elapsed, options.sabotage).await?;
+        outcome.only.clone_from(&options.faults);
+        Ok(outcome)
     }
 
     /// One fault, or two, undone after a while, and the time until everybody hears something new.
@@ -133,6 +135,7 @@ impl Run {
                 self.found("service", format!("undoing {}: {error:#}", one.place));
             }
         }
+        self.chronicle.undone(undone.elapsed());
         self.recover(undone, &injected).await;
         Ok(())
     }
