@@ -20,11 +20,11 @@ use crate::{
     rest::bearer,
 };
 
-/// Read at a time: the default of 128 KiB is kept by every connection, and most of them are silent.
-const READ_BUFFER: usize = 4 * 1024;
+/// Read at a time: the default of 128 KiB is kept by every connection, and most of them are silent. Enough for what people write.
+const READ_BUFFER: usize = 1024;
 
-/// Gathered before there is a write: enough for some hundred entries.
-const WRITE_BUFFER: usize = 64 * 1024;
+/// Gathered before there is a write: enough for some thirty entries. A connection that once had as much to write keeps it.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) async fn upgrade(
     State(gateway): State<Gateway>,

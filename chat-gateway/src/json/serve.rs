@@ -30,6 +30,9 @@ const REPLIES: usize = 16;
 /// How long a client has to answer the server's close.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Boxed, since a channel keeps room for 32 of them from its beginning.
+type Replies = mpsc::Sender<Box<Reply>>;
+
 /// How a connection ends before it began, or its reading half.
 enum End {
     /// The client is gone.
@@ -61,7 +64,8 @@ pub async fn serve<I, O, E>(
     let mut reader =
         Reader { incoming: Box::pin(incoming), limits: limits.clone(), pace: Pace::new(&limits) };
     let mut wire = Wire::new(outgoing, limits.write_timeout);
-    let (session, events) = match reader.open(&chat, credentials, &mut wire).await {
+    // What this takes, and what a command takes, is given back afterwards: a connection mostly waits.
+    let (session, events) = match Box::pin(reader.open(&chat, credentials, &mut wire)).await {
         Ok(opened) => opened,
         Err(End::Gone) => return,
         Err(End::Told(goodbye)) => {
@@ -174,7 +178,7 @@ where
     }
 
     /// Works on commands, one after the other, until the client or the writer ends.
-    async fn read(&mut self, session: &Session, replies: mpsc::Sender<Reply>, idle: Duration) {
+    async fn read(&mut self, session: &Session, replies: Replies, idle: Duration) {
         let writer = replies.clone();
         let mut writer_ended = std::pin::pin!(writer.closed());
         loop {
@@ -192,13 +196,13 @@ where
                 Err(End::Gone) => return,
                 Err(End::Told(goodbye)) => {
                     // Nothing comes after it: the writer ends with it.
-                    let _ = replies.send(Reply::Close(goodbye)).await;
+                    let _ = replies.send(Box::new(Reply::Close(goodbye))).await;
                     return;
                 }
             };
             if let Some(reply) = reply {
                 // A writer that is held up by the client holds up the reading of more commands.
-                if replies.send(reply).await.is_err() {
+                if replies.send(Box::new(reply)).await.is_err() {
                     return;
                 }
             }
@@ -213,7 +217,7 @@ where
             Ok(()) => match decoded {
                 Ok(command) => {
                     observe::command(command.action.name());
-                    return execute(session, command).await;
+                    return Box::pin(execute(session, command)).await;
                 }
                 Err(error) => error.into(),
             },
