@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) start: Duration,
     /// From undoing the fault until everybody heard something new.
     pub(crate) recovery: Option<Duration>,
+    /// Until everybody counted as online at both gateways, where that can be asked for.
+    pub(crate) presence: Option<Duration>,
 }
 
 /// What there is to say of a kind of fault.
@@ -81,6 +83,7 @@ impl Chronicle {
             begun: Instant::now(),
             start: Duration::ZERO,
             recovery: None,
+            presence: None,
         });
     }
 
@@ -90,9 +93,9 @@ impl Chronicle {
         }
     }
 
-    pub(crate) fn recovered(&mut self, after: Duration) {
+    pub(crate) fn recovered(&mut self, recovery: Option<Duration>, presence: Option<Duration>) {
         if let Some(record) = self.records.last_mut() {
-            record.recovery = Some(after);
+            (record.recovery, record.presence) = (recovery, presence);
         }
     }
 

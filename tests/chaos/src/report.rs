@@ -175,7 +175,9 @@ fn faults(out: &mut String, chronicle: &Chronicle) -> std::fmt::Result {
     }
     writeln!(out, "| any two of them at once | {} | - | {} |", pairs.len(), spread(&mut times))?;
     let mut all: Vec<Duration> = chronicle.records.iter().filter_map(|record| record.recovery).collect();
-    writeln!(out, "| **all** | {} | - | {} |", chronicle.records.len(), spread(&mut all))
+    writeln!(out, "| **all** | {} | - | {} |", chronicle.records.len(), spread(&mut all))?;
+    let mut online: Vec<Duration> = chronicle.records.iter().filter_map(|record| record.presence).collect();
+    writeln!(out, "| **presence right again** | {} | - | {} |", online.len(), spread(&mut online))
 }
 
 fn seconds(time: &Duration) -> String {

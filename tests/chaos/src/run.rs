@@ -3,10 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use futures::future::join_all;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     inject::Injected,
     node::Role,
     pipeline::Pipeline,
+    recovery::look_after,
     report::Outcome,
 };
 
@@ -27,9 +27,7 @@ const PAUSE: std::ops::Range<u64> = 1_000..5_000;
 /// How often of a hundred two faults are done at once.
 const TWO_AT_ONCE: u8 = 20;
 /// How often processes and clients are looked after.
-const LOOK: Duration = Duration::from_millis(250);
-/// How often a line says how far it is.
-const PROGRESS: Duration = Duration::from_secs(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -39,11 +37,11 @@ pub(crate) struct Run {
     pub(crate) chronicle: Chronicle,
     dice: fastrand::Rng,
     deck: Deck,
-    told: Instant,
+    pub(crate) told: Instant,
     interrupt: Signal,
     /// Somebody wants it to end.
     interrupted: bool,
-    probes: usize,
+    pub(crate) probes: usize,
 }
 
 impl Run {
@@ -140,51 +138,6 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until everybody has heard something that was said now.
-    async fn recover(&mut self, since: Instant, injected: &[Injected]) {
-        self.probes += 1;
-        let number = self.probes;
-        let Self { cluster, pipelines, chronicle, told, .. } = self;
-        let left = RECOVERY.saturating_sub(since.elapsed());
-        let probes = join_all(pipelines.iter().map(|pipeline| async move {
-            (pipeline.kind, pipeline.probe(number, left).await, since.elapsed())
-        }));
-        tokio::pin!(probes);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let probed = loop {
-            tokio::select! {
-                biased;
-                probed = &mut probes => break probed,
-                _ = look.tick() => look_after(cluster, pipelines, chronicle, told),
-            }
-        };
-        let (mut took, mut all_are_back) = (Duration::ZERO, true);
-        for (kind, heard, after) in probed {
-            let is_hit = injected.iter().any(|one| one.hits.contains(&kind));
-            match heard {
-                Ok(_) if is_hit => took = took.max(after),
-                Ok(_) => {}
-                Err(error) => {
-                    all_are_back = false;
-                    let what = format!(
-                        "{} was not back {RECOVERY:?} after the fault was over: {error:#}",
-                        kind.name()
-                    );
-                    chronicle.found(Finding {
-                        sort: Sort::Recovery,
-                        guarantee: "recovery",
-                        what,
-                        at: Some(Instant::now()),
-                    });
-                }
-            }
-        }
-        if all_are_back {
-            chronicle.recovered(took);
-        }
-    }
-
     /// Lets time pass.
     async fn wait(&mut self, time: Duration) {
         let end = Instant::now() + time;
@@ -206,51 +159,5 @@ impl Run {
     pub(crate) fn found(&mut self, guarantee: &'static str, what: String) {
         let finding = Finding { sort: Sort::Other, guarantee, what, at: Some(Instant::now()) };
         self.chronicle.found(finding);
-    }
-}
-
-/// Notices processes that ended and what clients complain of, and says now and then how far it is.
-fn look_after(cluster: &mut Cluster, pipelines: &[Pipeline], chronicle: &mut Chronicle, told: &mut Instant) {
-    for node in &mut cluster.nodes {
-        if let Some(status) = node.ended_by_itself() {
-            let what = format!("{} ended by itself: {status}", node.spec.name);
-            chronicle.found(Finding {
-                sort: Sort::Other,
-                guarantee: "service",
-                what,
-                at: Some(Instant::now()),
-            });
-            // As whoever looks after processes does. Where it cannot start, nobody is served and that shows.
-            if let Err(error) = node.start_again() {
-                eprintln!("{}: {error:#}", node.spec.name);
-            }
-        }
-    }
-    for client in pipelines.iter().flat_map(|pipeline| &pipeline.clients) {
-        let problems = std::mem::take(&mut client.notes().problems);
-        for problem in problems {
-            chronicle.found(Finding {
-                sort: if problem.guarantee.starts_with('G') { Sort::Disorder } else { Sort::Other },
-                guarantee: problem.guarantee,
-                what: format!("{}: {}", client.role.name, problem.what),
-                at: Some(problem.at),
-            });
-        }
-    }
-    if told.elapsed() >= PROGRESS {
-        *told = Instant::now();
-        let (mut written, mut answered, mut given) = (0, 0, 0);
-        for client in pipelines.iter().flat_map(|pipeline| &pipeline.clients) {
-            let notes = client.notes();
-            written += notes.written;
-            answered += notes.acks.len();
-            given += notes.seen.len();
-        }
-        println!(
-            "{} {} faults; {written} messages written, {answered} acknowledged, {given} deliveries; {} findings",
-            clock(chronicle.elapsed()),
-            chronicle.records.len(),
-            chronicle.findings.len()
-        );
     }
 }
