@@ -206,6 +206,16 @@ test('passwords are not tried without end', async () => {
   assert.ok(answers.some(({ status }) => status === 401));
 });
 
+test('nobody tries passwords without end by naming another address each time', async () => {
+  const limited = await stage.gateway({ RATE_LIMITS: 'on', CLIENT_ADDRESS_HEADER: 'X-Forwarded-For' });
+  const login = (client) => request('POST', `${limited.url}/auth/login`, {
+    body: { email: `${unique('nobody')}@example.com`, password: 'a wrong password' }, headers: { 'x-forwarded-for': client } });
+  const answers = await Promise.all(Array.from({ length: 90 }, () => login('198.51.100.9')));
+  const count = (wanted) => answers.filter(({ status }) => status === wanted).length;
+  assert.ok(count(401) <= 60 && count(429) >= 30 && count(401) + count(429) === 90, `${count(401)} ${count(429)}`);
+  assert.equal((await login('198.51.100.10')).status, 401);
+});
+
 test('nobody keeps somebody else from logging in, and a member who enters twice at once is one', async () => {
   const limited = await stage.gateway({ RATE_LIMITS: 'on', CLIENT_ADDRESS_HEADER: 'X-Forwarded-For' });
   const ann = await stage.person(gateway);

@@ -74,13 +74,14 @@ pub(super) async fn login(
     Ok((StatusCode::CREATED, Answer(said)))
 }
 
-/// Takes from what may be tried for an address, whether or not it has an account: by one client first, so that nobody takes from others
-/// more than that.
+/// Takes from what may be tried for an address, whether or not it has an account: first from what one client may try at all, then from
+/// what it may try there, so that nobody takes from others more than that.
 async fn try_once(group: &Group, client: IpAddr, email: &Email) -> Result<(), Error> {
     let named = |name: &str| UserId::new(name).map_err(|error| Error::invalid("email", error));
+    let by_client = RateKey::UserSends(named(&client.to_string())?);
     let by_one = RateKey::UserSignals(named(&format!("{client}/{}", email.as_str()))?);
     let by_all = RateKey::UserReads(named(email.as_str())?);
-    for key in [by_one, by_all] {
+    for key in [by_client, by_one, by_all] {
         if let RateDecision::Limited { retry_after } = group.tries.check(key).await? {
             return Err(Error::RateLimited { retry_after });
         }

@@ -28,8 +28,10 @@ use crate::{accounts::Accounts, passwords::Passwords, settings::GatewaySettings}
 const BODY_BYTES: usize = 16 * 1024;
 /// Passwords that one client may try for one address: one a second, so many at once after a pause.
 const TRIES: Quota = Quota::new(1, 10);
-/// And all clients together: nobody alone comes near it, so that nobody alone keeps others from logging in.
+/// And all clients together: nobody alone comes near it, so that nobody alone keeps others from logging in there.
 const TRIES_OF_ALL: Quota = Quota::new(10, 200);
+/// And one client, whatever the addresses: far fewer than are hashed in a second, so that nobody alone takes all places.
+const TRIES_OF_CLIENT: Quota = Quota::new(5, 30);
 
 /// What every request has at hand. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,7 +48,8 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) fn new(chat: Chat, accounts: Accounts, settings: &GatewaySettings) -> anyhow::Result<Self> {
         let is_on = settings.rate_limits;
-        let tries = RateLimits::unlimited().with_user_signals(is_on.then_some(TRIES));
+        let tries = RateLimits::unlimited().with_user_sends(is_on.then_some(TRIES_OF_CLIENT));
+        let tries = tries.with_user_signals(is_on.then_some(TRIES));
         let tries = tries.with_user_reads(is_on.then_some(TRIES_OF_ALL));
         Ok(Self {
             chat,
