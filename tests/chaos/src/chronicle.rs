@@ -96,6 +96,10 @@ impl Chronicle {
     pub(crate) fn recovered(&mut self, recovery: Option<Duration>, presence: Option<Duration>) {
         if let Some(record) = self.records.last_mut() {
             (record.recovery, record.presence) = (recovery, presence);
+            if let Some(recovery) = recovery {
+                let (recovery, start) = (recovery.as_secs_f64(), record.start.as_secs_f64());
+                println!("      back {recovery:.1} s after it was over, {start:.1} s of them the start");
+            }
         }
     }
 
