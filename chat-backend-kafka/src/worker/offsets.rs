@@ -6,18 +6,20 @@
 //! soon as it is released, be it empty.
 //!
 //! What the group has committed its coordinator knows; where a partition ends only its leader does. So each partition is asked about by
-//! itself, and one that has no leader holds up none that the group has begun with.
+//! itself, and while leaders are silent, what was committed is asked again and again: partitions without a leader hold up none that the
+//! group has begun with.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use rdkafka::{ClientConfig, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaResult};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Shared, metrics};
+use super::{Shared, metrics, shared::Stop};
 use crate::{KafkaError, forsaken::Asker};
 
 /// How often it asks.
@@ -26,8 +28,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(100);
 /// How long it waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// And for one of a partition that gave none the time before.
+/// And for one of a partition that gave none the time before, or once another one gave none this time.
 const IMPATIENCE: Duration = Duration::from_millis(200);
+/// How long it goes on asking about other partitions once one gave no answer. Those that were not asked come first the next time.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// How far a partition goes, and how far the group has come in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +90,15 @@ pub(super) async fn watch(shared: Arc<Shared>, asker: Asker, patience: Duration)
         match ask_progress(&shared, &asker, patience).await {
             Ok(progress) => {
                 release_begun(&shared, &progress, &mut holds);
-                match ask_extents(&shared, &asker, &progress.committed, silent.clone(), patience).await {
-                    Ok(extents) => {
-                        let asked = progress.committed.keys().filter(|number| !extents.contains_key(number));
-                        silent = asked.copied().collect();
-                        learn(&mut known, &progress.committed, &extents);
+                let asked = ask_extents(&shared, &asker, &progress.committed, &silent, patience);
+                match meanwhile(asked, &shared, &asker, patience).await {
+                    Ok(answers) => {
+                        silent = answers.silent;
+                        learn(&mut known, &progress.committed, &answers.extents);
                         tell_lag(&shared, &known);
-                        release(&shared, &progress, &extents, holds, &mut held);
+                        let still = shared.ledger().held();
+                        holds.retain(|hold| still.contains(hold));
+                        release(&shared, &progress, &answers.extents, holds, &mut held);
                     }
                     Err(error) => tracing::debug!(?error, "it is not known how far partitions go"),
                 }
@@ -103,6 +109,31 @@ pub(super) async fn watch(shared: Arc<Shared>, asker: Asker, patience: Duration)
         tokio::select! {
             () = sleep_until(next) => {}
             () = shared.assigned.notified() => {}
+        }
+    }
+}
+
+/// Waits for what was asked, and lets partitions that come until then go on where the group has begun with them.
+async fn meanwhile<T>(
+    asked: impl Future<Output = T>,
+    shared: &Shared,
+    asker: &Asker,
+    patience: Duration,
+) -> T {
+    let mut asked = pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer,
+            () = sleep(SOON) => {}
+        }
+        let mut holds = shared.ledger().held();
+        if holds.is_empty() {
+            continue;
+        }
+        match ask_progress(shared, asker, patience).await {
+            Ok(progress) => release_begun(shared, &progress, &mut holds),
+            Err(error) => tracing::debug!(?error, "it is not known how far the workers have come"),
         }
     }
 }
@@ -145,30 +176,51 @@ async fn ask_progress(shared: &Shared, asker: &Asker, patience: Duration) -> Res
     Ok(asked.await.map_err(|_| KafkaError::closed())??)
 }
 
-/// How far these partitions go: those whose leaders say so. Those that were silent before come last.
+/// How far partitions go.
+#[derive(Debug, Default)]
+struct Answers {
+    extents: BTreeMap<i32, Extent>,
+    /// They were asked about, and gave no answer.
+    silent: BTreeSet<i32>,
+}
+
+/// How far these partitions go: those whose leaders say so. Those that were silent before come last. It asks about no further one when the
+/// worker ends.
 async fn ask_extents(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     asker: &Asker,
     committed: &Committed,
-    silent: BTreeSet<i32>,
+    silent: &BTreeSet<i32>,
     patience: Duration,
-) -> Result<BTreeMap<i32, Extent>, KafkaError> {
-    let (consumer, topic, committed) = (asker.client()?, shared.topics.messages.clone(), committed.clone());
+) -> Result<Answers, KafkaError> {
+    let (consumer, shared) = (asker.client()?, Arc::clone(shared));
+    let (last, first): (Vec<_>, Vec<_>) = committed
+        .iter()
+        .map(|(partition, committed)| (*partition, *committed))
+        .partition(|(partition, _)| silent.contains(partition));
     let asked = tokio::task::spawn_blocking(move || {
-        let (last, first): (Vec<_>, Vec<_>) =
-            committed.into_iter().partition(|(partition, _)| silent.contains(partition));
+        let mut answers = Answers::default();
+        let mut until = None;
         let first = first.into_iter().map(|asked| (asked, patience));
         let last = last.into_iter().map(|asked| (asked, patience.min(IMPATIENCE)));
-        let extents = first.chain(last).filter_map(|((partition, committed), patience)| {
-            match consumer.fetch_watermarks(&topic, partition, patience) {
-                Ok((low, high)) => Some((partition, Extent { low, high, committed })),
+        for ((partition, committed), patience) in first.chain(last) {
+            let is_late = until.is_some_and(|until| Instant::now() >= until);
+            if is_late || *shared.stop.borrow() != Stop::No {
+                break;
+            }
+            let patience = if until.is_some() { patience.min(IMPATIENCE) } else { patience };
+            match consumer.fetch_watermarks(&shared.topics.messages, partition, patience) {
+                Ok((low, high)) => {
+                    answers.extents.insert(partition, Extent { low, high, committed });
+                }
                 Err(error) => {
                     tracing::debug!(partition, %error, "it is not known how far a partition goes");
-                    None
+                    answers.silent.insert(partition);
+                    until.get_or_insert_with(|| Instant::now() + ROUND);
                 }
             }
-        });
-        extents.collect()
+        }
+        answers
     });
     asked.await.map_err(|_| KafkaError::closed())
 }
@@ -260,71 +312,4 @@ pub(super) fn asker(member: &ClientConfig) -> KafkaResult<Asker> {
 }
 
 #[cfg(test)]
-mod tests {
-    use chat_core::{Storage as _, memory::MemoryStore};
-
-    use super::*;
-    use crate::worker::WorkerConfig;
-
-    fn extent(low: i64, high: i64, committed: Option<i64>) -> Extent {
-        Extent { low, high, committed }
-    }
-
-    #[test]
-    fn a_partition_that_was_added_waits_for_those_that_were_there() {
-        let new = extent(0, 3, None);
-        let extents = BTreeMap::from([(0, extent(0, 10, Some(4))), (1, extent(0, 0, None)), (2, new)]);
-        assert_eq!(others(2, &extents), Ends::from([(0, 10)]));
-        // A topic that nobody has read yet.
-        let extents = BTreeMap::from([(0, extent(0, 10, None)), (1, extent(0, 5, None))]);
-        assert_eq!(others(1, &extents), Ends::new());
-    }
-
-    #[tokio::test]
-    async fn a_partition_without_a_leader_holds_up_no_other_that_was_begun_with() {
-        let log = MemoryStore::new().message_log();
-        let shared = Shared::of_test(WorkerConfig::new().with_growth_pause(Duration::ZERO), log);
-        (0..4).for_each(|partition| shared.ledger().begin(partition));
-        let mut holds = shared.ledger().held();
-        // The coordinator knows nothing of 0; 1 has no leader; 3 is new.
-        let committed = BTreeMap::from([(1, Some(4)), (2, Some(7)), (3, None)]);
-        let mut progress = Progress { committed, complete: false };
-        release_begun(&shared, &progress, &mut holds);
-        let held = || shared.ledger().held().iter().map(|(partition, _)| *partition).collect::<Vec<_>>();
-        assert_eq!(held(), [0, 3]);
-        // The new one waits for all that were there, so all must be known.
-        let mut waits = BTreeMap::new();
-        let mut extents = BTreeMap::from([(2, extent(0, 7, Some(7))), (3, extent(0, 0, None))]);
-        release(&shared, &progress, &extents, holds.clone(), &mut waits);
-        assert_eq!(held(), [0, 3]);
-        progress.committed.insert(0, Some(1));
-        progress.complete = true;
-        release_begun(&shared, &progress, &mut holds);
-        release(&shared, &progress, &extents, holds.clone(), &mut waits);
-        assert_eq!(held(), [3]);
-        extents.extend([(0, extent(0, 1, Some(1))), (1, extent(0, 9, Some(4)))]);
-        release(&shared, &progress, &extents, holds.clone(), &mut waits);
-        assert_eq!(held(), [3], "what is in 1 comes first");
-        extents.insert(1, extent(0, 12, Some(9)));
-        release(&shared, &progress, &extents, holds, &mut waits);
-        assert!(held().is_empty());
-    }
-
-    #[test]
-    fn of_a_silent_partition_what_was_known_counts_on() {
-        let mut known = BTreeMap::from([(0, extent(0, 10, Some(4)))]);
-        learn(
-            &mut known,
-            &BTreeMap::from([(0, Some(6)), (1, None)]),
-            &BTreeMap::from([(1, extent(0, 3, None))]),
-        );
-        assert_eq!(known, BTreeMap::from([(0, extent(0, 10, Some(6))), (1, extent(0, 3, None))]));
-    }
-
-    #[test]
-    fn what_is_not_kept_any_more_is_not_waited_for() {
-        assert_eq!(extent(10, 10, Some(4)).at(), 10);
-        assert_eq!(extent(0, 10, Some(4)).at(), 4);
-        assert_eq!(extent(3, 10, None).at(), 3);
-    }
-}
+mod tests;
