@@ -5,12 +5,16 @@
 //! anything else is done. From then on every record is handed on, in the order of its partition, whatever happens to connections:
 //! Kafka keeps records, so one that comes back goes on where it was.
 //!
+//! A partition whose leader is away holds up no other. When reading begins, or begins anew, it is left out and added as soon as its leader
+//! answers: where it was, or at its end if nothing of it was read yet. That something may be missing is then told.
+//!
 //! Two threads of its own, since librdkafka blocks: the [`reader`](self::reader) takes records off and owns the sink; the
 //! [`watcher`](self::watcher) asks the cluster at an interval whether there are new partitions, and whether what was read and what is
 //! there fit together.
 
 mod bell;
 mod context;
+mod leaders;
 mod places;
 mod reader;
 mod watcher;
@@ -130,7 +134,8 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Waits until the ends of the partitions are known: what is written from then on is handed on.
+    /// Waits until the ends of the partitions are known: what is written from then on is handed on. Of partitions that have no leader for
+    /// some seconds it is told as missed.
     ///
     /// # Errors
     /// Not within `patience`, and what stands in the way.

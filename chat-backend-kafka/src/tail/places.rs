@@ -29,6 +29,16 @@ impl Held {
         Self { from, to, is_cut: position > to }
     }
 
+    /// Of a partition in which nothing was read yet, and of which what comes next is to be read first.
+    pub(super) const fn end((_, to): (i64, i64)) -> Self {
+        Self { from: to, to, is_cut: false }
+    }
+
+    /// Of one that has just been made.
+    pub(super) const fn new_partition() -> Self {
+        Self { from: 0, to: 0, is_cut: false }
+    }
+
     /// Where to go on. What is older than all that is kept is gone; where the partition was cut, it is not known how far, and
     /// what is written there from now on is what counts.
     pub(super) fn resume(self, position: i64) -> i64 {

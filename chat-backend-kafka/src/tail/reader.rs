@@ -35,12 +35,13 @@ pub(super) type TailConsumer = Arc<BaseConsumer<Context>>;
 pub(super) enum Order {
     /// Read these with this consumer, each from this offset.
     Begin(TailConsumer, BTreeMap<Place, i64>),
-    /// Read these as well, each from its beginning.
-    Add(BTreeMap<Place, i64>),
+    /// Read these as well, each from where it was or from its beginning.
+    Add(BTreeMap<Place, Held>),
     /// Something may be lacking or late.
     Missed,
-    /// Something is lacking: go on with this consumer where that is possible, and leave out what is not named.
-    Restart(TailConsumer, BTreeMap<Place, Held>),
+    /// Something is lacking: go on with this consumer where that is possible, and forget what is not named. What a partition holds is
+    /// not known of each: the others are [added](Self::Add) later.
+    Restart(TailConsumer, BTreeMap<Place, Option<Held>>),
 }
 
 pub(super) struct Reader<S> {
@@ -49,7 +50,7 @@ pub(super) struct Reader<S> {
     consumer: Option<TailConsumer>,
     orders: Receiver<Order>,
     sink: S,
-    /// The next offset of each partition.
+    /// The next offset of each partition, also of those that are to be added again.
     positions: BTreeMap<Place, i64>,
 }
 
@@ -127,33 +128,41 @@ impl<S: Sink> Reader<S> {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Begin(consumer, places) => {
-                self.positions = places;
-                self.take_up(consumer);
+                self.positions.clone_from(&places);
+                self.take_up(consumer, &places);
             }
-            Order::Add(places) => {
+            Order::Add(held) => {
+                let places = self.resume(held);
                 let list = self.list(&places);
                 let done = self.consumer.as_ref().map(|consumer| consumer.incremental_assign(&list));
-                self.positions.extend(places);
                 self.check(done.unwrap_or(Ok(())));
             }
             Order::Missed => self.sink.missed(),
             Order::Restart(consumer, held) => {
-                let old = std::mem::take(&mut self.positions);
-                let resumed = held.into_iter().map(|(place, held)| {
-                    // One that is new is read from its beginning, as any that is added.
-                    (place, held.resume(old.get(&place).copied().unwrap_or(0)))
-                });
-                self.positions = resumed.collect();
-                self.take_up(consumer);
+                self.positions.retain(|place, _| held.contains_key(place));
+                let held = held.into_iter().filter_map(|(place, held)| Some((place, held?)));
+                let places = self.resume(held.collect());
+                self.take_up(consumer, &places);
                 self.sink.missed();
             }
         }
         self.shared.positions().clone_from(&self.positions);
     }
 
-    /// Reads with this consumer from now on.
-    fn take_up(&mut self, consumer: TailConsumer) {
-        let done = consumer.assign(&self.list(&self.positions));
+    /// Where to go on in each of these.
+    fn resume(&mut self, held: BTreeMap<Place, Held>) -> BTreeMap<Place, i64> {
+        let resume = |(place, held): (Place, Held)| {
+            // One that is new is read from its beginning.
+            let position = self.positions.entry(place).or_insert(0);
+            *position = held.resume(*position);
+            (place, *position)
+        };
+        held.into_iter().map(resume).collect()
+    }
+
+    /// Reads these with this consumer from now on.
+    fn take_up(&mut self, consumer: TailConsumer, places: &BTreeMap<Place, i64>) {
+        let done = consumer.assign(&self.list(places));
         if let Some(old) = self.consumer.replace(consumer) {
             close_aside(old);
         }

@@ -57,9 +57,16 @@ impl Writer {
 
 impl Bench {
     fn new() -> Self {
-        let cluster = MockCluster::new(1).unwrap();
+        Self::with_brokers(1)
+    }
+
+    /// The second partition is led by the last broker, the first by the first one.
+    fn with_brokers(brokers: i32) -> Self {
+        let cluster = MockCluster::new(brokers).unwrap();
         let topic = TopicNames::default().events;
         cluster.create_topic(&topic, 2, 1).unwrap();
+        cluster.partition_leader(&topic, 0, Some(1)).unwrap();
+        cluster.partition_leader(&topic, 1, Some(brokers)).unwrap();
         let config = KafkaConfig::new(cluster.bootstrap_servers());
         let producer = config.client().create().unwrap();
         Self { cluster, config, writer: Writer { producer, topic } }
@@ -93,6 +100,52 @@ async fn it_begins_at_the_ends_however_often_it_has_to_ask() {
     assert_eq!(next(&mut read).await.as_deref(), Some("one"));
     bench.writer.write(1, "two").await;
     assert_eq!(next(&mut read).await.as_deref(), Some("two"));
+    tail.health().unwrap();
+}
+
+/// What is read next, whatever was missed before.
+async fn next_text(read: &mut mpsc::Receiver<Option<String>>) -> String {
+    loop {
+        if let Some(text) = next(read).await {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_a_leader_is_read_anew_without_waiting_for_what_is_away() {
+    let bench = Bench::with_brokers(2);
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.writer.write(1, "before").await;
+    assert_eq!(next(&mut read).await.as_deref(), Some("before"));
+    bench.cluster.broker_down(2).unwrap();
+    tail.shared.bell.lost();
+    assert_eq!(next(&mut read).await, None);
+    bench.writer.write(0, "one").await;
+    assert_eq!(next_text(&mut read).await, "one");
+    assert!(tail.health().is_err());
+    bench.cluster.broker_up(2).unwrap();
+    bench.writer.write(1, "two").await;
+    assert_eq!(next_text(&mut read).await, "two", "from where it was");
+    while tail.health().is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn it_begins_with_what_has_a_leader_and_tells_when_the_rest_comes() {
+    let bench = Bench::new();
+    bench.writer.write(1, "before").await;
+    bench.cluster.partition_leader(&bench.writer.topic, 1, None).unwrap();
+    let (tail, mut read) = bench.tail();
+    tail.ready(PATIENCE).await.unwrap();
+    bench.writer.write(0, "one").await;
+    assert_eq!(next(&mut read).await.as_deref(), Some("one"));
+    bench.cluster.partition_leader(&bench.writer.topic, 1, Some(1)).unwrap();
+    assert_eq!(next(&mut read).await, None);
+    bench.writer.write(1, "two").await;
+    assert_eq!(next_text(&mut read).await, "two");
     tail.health().unwrap();
 }
 

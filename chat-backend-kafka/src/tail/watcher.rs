@@ -6,14 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError as Cause,
-    types::RDKafkaErrorCode as Code,
-};
+use rdkafka::{ClientConfig, consumer::Consumer as _};
 
 use super::{
     Shared, State,
+    bell::Alarm,
     context::Context,
+    leaders::{Led, Questions},
     places::{Behind, Held, Place},
     reader::{Order, TailConsumer},
 };
@@ -41,10 +40,25 @@ pub(super) struct Watcher {
     orders: SyncSender<Order>,
     /// The partitions that are read.
     known: BTreeSet<Place>,
+    /// Those that are not, as nobody said what they hold when reading began or began anew, and how each is to be gone on with.
+    absent: BTreeMap<Place, Absent>,
+    /// How often it was asked what partitions hold.
+    turn: usize,
     behind: Behind,
     /// What is to be told as soon as the cluster answers again.
     disturbed: bool,
     lost: bool,
+    /// Not everything was answered the last time: what of it was late is not known before it is.
+    partial: bool,
+}
+
+/// Where a partition is gone on with that is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// Where it was.
+    Position,
+    /// At its end, whenever that is known: nothing of it was read yet.
+    End,
 }
 
 impl Watcher {
@@ -63,14 +77,18 @@ impl Watcher {
             is_read: false,
             orders,
             known: BTreeSet::new(),
+            absent: BTreeMap::new(),
+            turn: 0,
             behind: Behind::default(),
             disturbed: false,
             lost: false,
+            partial: false,
         })
     }
 
     pub(super) fn run(mut self) {
-        while let Err(error) = self.begin() {
+        let hurry = Instant::now() + self.patience();
+        while let Err(error) = self.begin(hurry) {
             hear(&self.consumer);
             let error = self.consumer.context().denial.behind(error);
             self.shared.is_in(State::Starting(Some(error)));
@@ -79,22 +97,36 @@ impl Watcher {
                 return;
             }
         }
-        self.live();
-        while let Some(alarm) = self.shared.bell.wait(self.shared.settings.refresh) {
-            self.disturbed |= alarm.disturbed;
-            self.lost |= alarm.lost;
-            while let Err(error) = self.look() {
-                let error = self.consumer.context().denial.behind(error);
-                tracing::debug!(%error, "the topics cannot be looked at");
-                self.shared.is_in(State::Troubled(error));
-                self.disturbed = true;
-                self.shared.bell.pause(PAUSE);
-                if self.shared.bell.is_closed() {
-                    return;
-                }
-            }
+        if !self.partial {
             self.live();
         }
+        while let Some(alarm) = self.next_alarm() {
+            self.disturbed |= alarm.disturbed;
+            self.lost |= alarm.lost;
+            let trouble = match self.look() {
+                Ok(trouble) => trouble,
+                Err(error) => {
+                    (self.disturbed, self.partial) = (true, true);
+                    Some(error)
+                }
+            };
+            let Some(error) = trouble else {
+                self.live();
+                continue;
+            };
+            let error = self.consumer.context().denial.behind(error);
+            tracing::debug!(%error, "not all of the topics can be looked at");
+            self.shared.is_in(State::Troubled(error));
+        }
+    }
+
+    /// Waits for the next look; none once it is closed.
+    fn next_alarm(&self) -> Option<Alarm> {
+        if self.partial {
+            self.shared.bell.pause(PAUSE);
+            return self.shared.bell.wait(Duration::ZERO);
+        }
+        self.shared.bell.wait(self.shared.settings.refresh)
     }
 
     fn live(&self) {
@@ -102,14 +134,25 @@ impl Watcher {
         self.shared.is_in(State::Live);
     }
 
-    /// Has everything read from where it ends now.
-    fn begin(&mut self) -> Result<(), KafkaError> {
+    /// Has everything read from where it ends now. From this time on that is what has a leader: the rest is added when it has one, and
+    /// is then told as missed.
+    fn begin(&mut self, hurry: Instant) -> Result<(), KafkaError> {
         self.renew_if_forsaken()?;
-        let places = self.partitions()?;
-        let ends = self.ends(&places)?;
-        self.known = places;
-        self.order(Order::Begin(Arc::clone(&self.consumer), ends));
-        (self.is_read, self.lost) = (true, false);
+        let questions = self.questions();
+        let led = questions.partitions()?;
+        let ends = questions.ends(&led).or_nothing()?;
+        if let Some(trouble) = ends.trouble {
+            if Instant::now() < hurry {
+                return Err(trouble);
+            }
+            tracing::warn!(error = %trouble, "not all partitions have a leader; they are read when they have one");
+            self.shared.is_in(State::Troubled(trouble));
+        }
+        self.known = ends.of.keys().copied().collect();
+        let absent = led.into_keys().filter(|place| !self.known.contains(place));
+        self.absent = absent.map(|place| (place, Absent::End)).collect();
+        self.order(Order::Begin(Arc::clone(&self.consumer), ends.of));
+        (self.is_read, self.lost, self.partial) = (true, false, !self.absent.is_empty());
         Ok(())
     }
 
@@ -134,98 +177,103 @@ impl Watcher {
         Ok(())
     }
 
-    fn look(&mut self) -> Result<(), KafkaError> {
+    /// Looks whether all is as it should be, and answers why not all of it could be looked at.
+    ///
+    /// # Errors
+    /// Nothing could be.
+    fn look(&mut self) -> Result<Option<KafkaError>, KafkaError> {
         self.renew_if_forsaken()?;
-        let places = self.partitions()?;
+        let led = self.questions().partitions()?;
         // One that has just been made may have no leader yet.
-        let settled: BTreeSet<Place> = places.intersection(&self.known).copied().collect();
-        let new: BTreeMap<Place, i64> = places.difference(&self.known).map(|place| (*place, 0)).collect();
+        let is_new = |place: &&Place| !self.known.contains(place) && !self.absent.contains_key(place);
+        let new: BTreeMap<_, _> =
+            led.keys().filter(is_new).map(|place| (*place, Held::new_partition())).collect();
+        let settled = among(&led, |place| self.known.contains(place));
         if !new.is_empty() {
             tracing::info!(partitions = new.len(), "new partitions are read from their beginning");
             self.known.extend(new.keys());
             self.order(Order::Add(new));
         }
         // A topic never gets fewer: it was made anew.
-        self.lost |= self.known.len() > places.len();
+        self.lost |= self.known.len() + self.absent.len() > led.len();
         let positions = self.shared.positions().clone();
-        let ends = self.ends(&settled)?;
-        self.lost |= ends.iter().any(|(place, end)| positions.get(place).is_some_and(|next| next > end));
+        let mut ends = self.questions().ends(&settled);
+        if self.absent.is_empty() {
+            ends = ends.or_nothing()?;
+        }
+        self.lost |= ends.of.iter().any(|(place, end)| positions.get(place).is_some_and(|next| next > end));
+        let mut trouble = ends.trouble;
         if self.lost {
-            self.restart(&places)?;
+            trouble = self.restart(&led)?;
         } else {
-            let late = self.behind.note(&positions, &ends, self.shared.settings.stall, Instant::now());
+            trouble = self.add_absent(&led).or(trouble);
+            let late = self.behind.note(&positions, &ends.of, self.shared.settings.stall, Instant::now());
             if late {
                 tracing::warn!("records wait for longer than they should");
             }
-            if late || self.disturbed {
+            if late || self.disturbed || (self.partial && trouble.is_none()) {
                 metrics::counter!(MISSED).increment(1);
                 self.order(Order::Missed);
             }
         }
-        (self.lost, self.disturbed) = (false, false);
-        self.tell_lag(&ends);
-        Ok(())
+        (self.lost, self.disturbed, self.partial) = (false, false, trouble.is_some());
+        self.tell_lag(&ends.of);
+        Ok(trouble)
     }
 
-    fn restart(&mut self, places: &BTreeSet<Place>) -> Result<(), KafkaError> {
+    /// Goes on with those of the absent that have a leader again, and answers why not with all of them.
+    fn add_absent(&mut self, led: &Led) -> Option<KafkaError> {
+        if self.absent.is_empty() {
+            return None;
+        }
+        let absent = among(led, |place| self.absent.contains_key(place));
+        let (held, trouble) = self.held(&absent);
+        if !held.is_empty() {
+            tracing::info!(partitions = held.len(), "partitions have a leader again, and are read again");
+            self.absent.retain(|place, _| !held.contains_key(place));
+            self.known.extend(held.keys());
+            self.order(Order::Add(held));
+            self.disturbed = true;
+        }
+        trouble
+    }
+
+    /// What these hold, and why that is not known of all.
+    fn held(&mut self, led: &Led) -> (BTreeMap<Place, Held>, Option<KafkaError>) {
+        let positions = self.shared.positions().clone();
+        self.turn += 1;
+        let said = self.questions().bounds(led, self.turn);
+        let held = said.of.into_iter().map(|(place, bounds)| match self.absent.get(&place) {
+            Some(Absent::End) => (place, Held::end(bounds)),
+            _ => (place, Held::new(bounds, positions.get(&place).copied().unwrap_or(0))),
+        });
+        (held.collect(), said.trouble)
+    }
+
+    /// Answers why not all could be gone on with.
+    fn restart(&mut self, led: &Led) -> Result<Option<KafkaError>, KafkaError> {
         if self.is_read {
             self.renew()?;
         }
-        let positions = self.shared.positions().clone();
-        let mut held = BTreeMap::new();
-        for place in places {
-            let bounds =
-                self.consumer.fetch_watermarks(self.topic(*place), place.partition, self.patience())?;
-            held.insert(*place, Held::new(bounds, positions.get(place).copied().unwrap_or(0)));
+        let (held, trouble) = self.held(led);
+        if let (true, Some(trouble)) = (held.is_empty(), &trouble) {
+            return Err(trouble.clone());
         }
         tracing::warn!("reading begins anew where it was, or behind records that are gone");
         metrics::counter!(MISSED).increment(1);
-        self.known.clone_from(places);
+        let absent = led.keys().filter(|place| !held.contains_key(place));
+        let how = |place: &Place| self.absent.get(place).copied().unwrap_or(Absent::Position);
+        self.absent = absent.map(|place| (*place, how(place))).collect();
+        self.known = held.keys().copied().collect();
         self.behind = Behind::default();
+        let held = led.keys().map(|place| (*place, held.get(place).copied())).collect();
         self.order(Order::Restart(Arc::clone(&self.consumer), held));
         self.is_read = true;
-        Ok(())
+        Ok(trouble)
     }
 
-    /// The partitions that there are now.
-    fn partitions(&self) -> Result<BTreeSet<Place>, KafkaError> {
-        let mut places = BTreeSet::new();
-        for (topic, name) in self.shared.topics.iter().enumerate() {
-            let metadata = self.consumer.fetch_metadata(Some(name), self.patience())?;
-            let found = metadata.topics().iter().find(|found| found.name() == name);
-            if let Some(error) = found.and_then(|found| found.error()) {
-                return Err(Cause::MetadataFetch(error.into()).into());
-            }
-            let found = found.filter(|found| !found.partitions().is_empty());
-            let Some(found) = found else { return Err(Cause::MetadataFetch(Code::UnknownTopic).into()) };
-            places.extend(found.partitions().iter().map(|found| Place { topic, partition: found.id() }));
-        }
-        Ok(places)
-    }
-
-    /// The offset of the next record of each, by one question to each broker.
-    fn ends(&self, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(places.len());
-        for place in places {
-            list.add_partition_offset(self.topic(*place), place.partition, Offset::End)?;
-        }
-        let list = self.consumer.offsets_for_times(list, self.patience())?;
-        let mut ends = BTreeMap::new();
-        for found in list.elements() {
-            found.error()?;
-            let topic = self.shared.topics.iter().position(|topic| topic == found.topic());
-            if let (Some(topic), Offset::Offset(end)) = (topic, found.offset()) {
-                ends.insert(Place { topic, partition: found.partition() }, end);
-            }
-        }
-        if ends.len() < places.len() {
-            return Err(Cause::OffsetFetch(Code::NoOffset).into());
-        }
-        Ok(ends)
-    }
-
-    fn topic(&self, place: Place) -> &str {
-        self.shared.topics.get(place.topic).map_or("", String::as_str)
+    fn questions(&self) -> Questions<'_> {
+        Questions { consumer: &self.consumer, topics: &self.shared.topics, patience: self.patience() }
     }
 
     fn patience(&self) -> Duration {
@@ -246,6 +294,10 @@ impl Watcher {
             metrics::gauge!(LAG, "topic" => name.clone()).set(lag as f64);
         }
     }
+}
+
+fn among(led: &Led, is_among: impl Fn(&Place) -> bool) -> Led {
+    led.iter().filter(|(place, _)| is_among(place)).map(|(place, leader)| (*place, *leader)).collect()
 }
 
 fn open(shared: &Shared, config: &ClientConfig) -> Result<TailConsumer, KafkaError> {
