@@ -4,6 +4,7 @@ use std::{
     env,
     io::{self, IsTerminal as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use tracing::{Level, Metadata};
@@ -13,6 +14,9 @@ use tracing_subscriber::{
 
 use crate::settings::{DEFAULT_LOG, LOG, WrongSettings};
 
+/// How long threads that block may take to end once the program has: what they wait for is of no use to anybody.
+const LEFT: Duration = Duration::from_secs(1);
+
 /// Runs a program to its end: logs go to stderr, as `CHAT_LOG` says.
 ///
 /// The exit code is 0 where it ended in good order, 2 for [`WrongSettings`], and 1 for every other error, which is written to stderr
@@ -20,7 +24,11 @@ use crate::settings::{DEFAULT_LOG, LOG, WrongSettings};
 pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(main));
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let ended = runtime.block_on(main);
+        runtime.shutdown_timeout(LEFT);
+        ended
+    });
     let Err(error) = ended else { return ExitCode::SUCCESS };
     eprintln!("{}", words(&error));
     if error.is::<WrongSettings>() { ExitCode::from(2) } else { ExitCode::FAILURE }
