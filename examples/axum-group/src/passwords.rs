@@ -11,7 +11,7 @@ use argon2::{
 };
 use chat_core::{Error, Retry};
 use tokio::{
-    sync::{Semaphore, TryAcquireError},
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
     task::spawn_blocking,
 };
 
@@ -19,23 +19,26 @@ use tokio::{
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_PASSES: u32 = 10;
 const MAX_LANES: u32 = 16;
-/// Memory for all that are checked at once, in KiB, beside what [`Passwords`] takes by itself: one of the greatest.
+/// Memory for all hashes that were taken over and are checked at once, in KiB: one of the greatest.
 const MEMORY_KIB: usize = MAX_MEMORY_KIB as usize;
 
 /// How many may wait for their turn; more are refused as busy.
 const WAITING: usize = 64;
+/// How many of them may be of hashes that were taken over.
+const WAITING_FOREIGN: usize = 16;
 /// After so long a client may try again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Hashes and checks passwords. Each one takes 19 MiB and tens of milliseconds of a core, by design. Hashes that were taken over take what
-/// they say, and wait until there is room for it.
+/// they say, and wait for each other until there is room for it, so that no other one waits for that.
 #[derive(Debug, Clone)]
 pub(crate) struct Passwords {
     /// Of a password that nobody has: what is checked where there is no account.
     nobody: Arc<str>,
     places: Arc<Semaphore>,
     at_work: Arc<Semaphore>,
-    /// In KiB.
+    foreign: Arc<Semaphore>,
+    /// Of those that were taken over, in KiB.
     memory: Arc<Semaphore>,
 }
 
@@ -59,7 +62,8 @@ impl Passwords {
             nobody: hash(&secret).map_err(failed)?.into(),
             places: Arc::new(Semaphore::new(cores + WAITING)),
             at_work: Arc::new(Semaphore::new(cores)),
-            memory: Arc::new(Semaphore::new(MEMORY_KIB + cores * Params::DEFAULT_M_COST as usize)),
+            foreign: Arc::new(Semaphore::new(WAITING_FOREIGN)),
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
         })
     }
 
@@ -68,7 +72,7 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
-        self.work(Params::DEFAULT_M_COST, move || hash(password.as_bytes())).await?.map_err(failed)
+        self.work(None, move || hash(password.as_bytes())).await?.map_err(failed)
     }
 
     /// Whether it is the password of this hash; never for an account that is not there, which takes as long.
@@ -79,7 +83,11 @@ impl Passwords {
         // What was taken over in another form lets nobody in.
         let known =
             kept.and_then(|kept| parameters(&kept).map(|(algorithm, params)| (kept, algorithm, params)));
-        let memory = known.as_ref().map_or(Params::DEFAULT_M_COST, |(.., params)| params.m_cost());
+        let is_own = |algorithm: &Algorithm, params: &Params| {
+            *algorithm == Algorithm::Argon2id && cost(params) == cost(&Params::DEFAULT)
+        };
+        let foreign = known.as_ref().filter(|(_, algorithm, params)| !is_own(algorithm, params));
+        let memory = foreign.map(|(.., params)| params.m_cost());
         let nobody = Arc::clone(&self.nobody);
         let verified = self.work(memory, move || {
             let Some((kept, algorithm, params)) = known else {
@@ -89,24 +97,28 @@ impl Passwords {
             if !is_right(&password, &kept) {
                 return Ok(Verified { is_right: false, renewed: None });
             }
-            let is_own = algorithm == Algorithm::Argon2id && cost(&params) == cost(&Params::DEFAULT);
-            let renewed = (!is_own).then(|| hash(password.as_bytes())).transpose()?;
+            let renewed = (!is_own(&algorithm, &params)).then(|| hash(password.as_bytes())).transpose()?;
             Ok::<_, argon2::password_hash::Error>(Verified { is_right: true, renewed })
         });
         verified.await?.map_err(failed)
     }
 
-    /// Runs it on a thread that may block. A caller that goes away leaves it its turn: the work is done either way.
+    /// Runs it on a thread that may block: with this much memory, in KiB, for a hash that was taken over. A caller that goes away leaves it
+    /// its turn: the work is done either way.
     async fn work<T: Send + 'static>(
         &self,
-        memory_kib: u32,
+        foreign_kib: Option<u32>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => Error::Busy { retry_after: RETRY },
-            TryAcquireError::Closed => failed(error),
-        })?;
-        let memory = Arc::clone(&self.memory).acquire_many_owned(memory_kib).await.map_err(failed)?;
+        let place = place_of(&self.places)?;
+        let memory = match foreign_kib {
+            None => None,
+            Some(kib) => {
+                let place = place_of(&self.foreign)?;
+                let memory = Arc::clone(&self.memory).acquire_many_owned(kib).await.map_err(failed)?;
+                Some((place, memory))
+            }
+        };
         let turn = Arc::clone(&self.at_work).acquire_owned().await.map_err(failed)?;
         let done = spawn_blocking(move || {
             let done = work();
@@ -115,6 +127,15 @@ impl Passwords {
         });
         done.await.map_err(failed)
     }
+}
+
+/// # Errors
+/// [`Error::Busy`].
+fn place_of(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    Arc::clone(places).try_acquire_owned().map_err(|error| match error {
+        TryAcquireError::NoPermits => Error::Busy { retry_after: RETRY },
+        TryAcquireError::Closed => failed(error),
+    })
 }
 
 /// Whether a hash may be taken over. One that is not Argon2's may: it lets nobody in.
@@ -212,6 +233,28 @@ mod tests {
         assert!(check(&kept).is_ok() && check("$2b$10$of.another.kind").is_ok());
         for (small, great) in [("m=4096", "m=262145"), ("t=3", "t=11"), ("p=2", "p=17")] {
             assert!(check(&kept.replace(small, great)).is_err(), "{great}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_hashes_that_were_taken_over_wait_for_memory() {
+        let passwords = Passwords::new().unwrap();
+        let own = passwords.hash("correct horse".to_owned()).await.unwrap();
+        let all = Arc::clone(&passwords.memory).acquire_many_owned(MAX_MEMORY_KIB).await.unwrap();
+        let verify = |kept: String| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.verify("correct horse".to_owned(), Some(kept)).await })
+        };
+        let waiting: Vec<_> = (0..WAITING_FOREIGN).map(|_| verify(foreign(64, 1))).collect();
+        while passwords.foreign.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(verify(foreign(64, 1)).await.unwrap(), Err(Error::Busy { .. })));
+        assert!(verify(own).await.unwrap().unwrap().is_right);
+        assert!(passwords.hash("another".to_owned()).await.is_ok());
+        drop(all);
+        for waited in waiting {
+            assert!(waited.await.unwrap().unwrap().is_right);
         }
     }
 
