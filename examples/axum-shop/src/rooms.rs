@@ -79,16 +79,19 @@ impl Shop {
         let service = self.chat.system(buyer.user().clone());
         let new = new_room(buyer.user(), &store.id)?.with_owner(store.owner.clone());
         let (room, is_new) = service.create_room(new).await?;
-        if is_new || buyer.room(&room.id).await.is_err() {
-            let mut store = store.clone();
+        let has_buyer = !is_new && buyer.room(&room.id).await.is_ok();
+        // Somebody else may have opened it, and have got no further than half of what follows.
+        if !has_buyer || !is_settled(&service, &room, store).await? {
+            let mut settled = None;
             loop {
-                settle(&service, &room, &store).await?;
                 // The store may have changed hands before its owner of then was a member here, and the room was not among theirs. A
                 // later change finds it there.
-                match self.stores.get(&store.id).await? {
-                    Some(now) if now.owner != store.owner => store = now,
-                    _ => break,
+                let store = self.stores.get(&store.id).await?.unwrap_or_else(|| store.clone());
+                if settled.as_ref() == Some(&store.owner) {
+                    break;
                 }
+                settle(&service, &room, &store).await?;
+                settled = Some(store.owner);
             }
             // Last: with them, the room is complete.
             service.change_member(&room.id, MemberChange::add(buyer.user().clone(), Role::Member)).await?;
@@ -178,6 +181,14 @@ impl Shop {
             }
         }
     }
+}
+
+/// Whether nobody but the store's owner is on its side of the room, or nobody at all where they are its buyer.
+async fn is_settled(service: &Actor, room: &Room, store: &Store) -> Result<bool, Error> {
+    let page = service.members(&room.id, None, PAGE).await?;
+    let mut side = page.members.iter().filter(|member| member.user.as_str() != buyer(room)).peekable();
+    let is_there = side.peek().is_some() || buyer(room) == store.owner.as_str();
+    Ok(is_there && side.all(|member| member.user == store.owner) && page.next.is_none())
 }
 
 /// Makes the store's owner the one who is on its side of the room, and nobody else. A buyer stays.
