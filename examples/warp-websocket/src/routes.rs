@@ -23,7 +23,8 @@ pub(crate) fn all(
 }
 
 async fn health(chat: Chat) -> Response {
-    let works = chat.health().await.is_healthy();
+    // While it drains, balancers send clients elsewhere.
+    let works = chat.health().await.is_healthy() && !chat.is_draining();
     let (status, word) =
         if works { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
     warp::reply::with_status(word, status).into_response()
@@ -48,4 +49,25 @@ async fn try_to_enter(chat: &Chat, room: &str, authorization: Option<&str>) -> R
     service.create_room(NewRoom::new(room.clone())).await?;
     service.change_member(&room, MemberChange::add(user, Role::Member)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
+
+    use std::time::Duration;
+
+    use chat_core::auth::{JwtAuth, JwtConfig, JwtKey};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_says_so_to_balancers() {
+        let key = JwtKey::hs256("a secret of this test, and of no use elsewhere").unwrap();
+        let auth = JwtAuth::new(JwtConfig::new([key])).unwrap();
+        let chat = Chat::builder().memory().auth(auth).build().unwrap();
+        assert_eq!(health(chat.clone()).await.status(), StatusCode::OK);
+        chat.drain(Duration::ZERO, Duration::ZERO).await;
+        assert_eq!(health(chat).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }
