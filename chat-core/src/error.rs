@@ -188,7 +188,7 @@ impl Error {
             Self::Refused(Refusal::Busy) => "busy",
             Self::Refused(Refusal::Body(body)) | Self::Body(body) => match body {
                 InvalidBody::Blank => "body_blank",
-                InvalidBody::TooLong { .. } => "body_too_long",
+                InvalidBody::TooLong { .. } | InvalidBody::TooLarge => "body_too_long",
                 InvalidBody::NotJson | InvalidBody::ZeroCharacter | InvalidBody::Removed => "body_invalid",
             },
             Self::Conflict { .. } => "client_id_conflict",

@@ -66,8 +66,7 @@ pub enum Refusal {
     /// asked for. It may be sent again in a while.
     #[error("the room takes nothing for the moment")]
     Busy,
-    /// The log fails whenever it is to store it, or cannot carry it at all. What a durable queue had taken was put aside for
-    /// operators to look at.
+    /// The log fails whenever it is to store it. What a durable queue had taken was put aside for operators to look at.
     #[error("the log cannot store it")]
     Unstorable,
 }

@@ -14,8 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    AppendOutcome, Backend, Clock as _, Draft, Durability, Error, Head, MessageLog, Page, ReadQuery, Refusal,
-    Result, Retention, RoomId, Rooms, SystemClock,
+    AppendOutcome, Backend, Clock as _, Draft, Durability, Error, Head, InvalidBody, MessageLog, Page,
+    ReadQuery, Refusal, Result, Retention, RoomId, Rooms, SystemClock,
 };
 use rdkafka::message::OwnedHeaders;
 use tokio::time::timeout;
@@ -120,13 +120,16 @@ impl QueuedLog {
         timeout(patience, self.producer.flush()).await.map_err(|_| Error::Timeout { operation: "shutdown" })
     }
 
-    /// What a draft is in the queue; nothing for one that no record can hold, which leaves its neighbours alone.
-    fn write(&self, draft: &Draft) -> Option<Vec<u8>> {
+    /// What a draft is in the queue. One that no record can hold leaves its neighbours alone.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    fn write(&self, draft: &Draft) -> std::result::Result<Vec<u8>, Refusal> {
         let payload = match record::encode_draft(draft) {
             Ok(payload) => payload,
             Err(error) => {
                 tracing::warn!(%error, room = %draft.room, "a message cannot be written");
-                return None;
+                return Err(Refusal::Unstorable);
             }
         };
         // With headers as long as any.
@@ -134,9 +137,9 @@ impl QueuedLog {
         let room_left = self.producer.room_left(&self.outgoing(draft, &payload, headers));
         if room_left.is_none_or(|left| left < ANSWER) {
             tracing::warn!(bytes = payload.len(), room = %draft.room, "a message is too large for the queue");
-            return None;
+            return Err(Refusal::Body(InvalidBody::TooLarge));
         }
-        Some(payload)
+        Ok(payload)
     }
 
     fn headers(&self, produced_at: &str, request: Option<RequestId>) -> OwnedHeaders {
@@ -174,8 +177,8 @@ impl QueuedLog {
         let mut taken = Vec::with_capacity(drafts.len());
         for (draft, refusal) in drafts.iter().zip(&mut refusals).filter(|(_, refusal)| refusal.is_none()) {
             match self.write(draft) {
-                Some(payload) => taken.push((draft, payload)),
-                None => *refusal = Some(Refusal::Unstorable),
+                Ok(payload) => taken.push((draft, payload)),
+                Err(why) => *refusal = Some(why),
             }
         }
         if !taken.is_empty() {
@@ -186,9 +189,10 @@ impl QueuedLog {
     }
 
     async fn persist(&self, drafts: &[Draft], answered: &Answered) -> Result<Vec<AppendOutcome>> {
-        let written: Vec<_> = drafts.iter().map(|draft| Some((draft, self.write(draft)?))).collect();
-        let fits: Vec<_> = written.iter().map(Option::is_some).collect();
-        let taken: Vec<_> = written.into_iter().flatten().collect();
+        let (mut refusals, mut taken) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
+        for draft in drafts {
+            refusals.push(self.write(draft).map(|payload| taken.push((draft, payload))).err());
+        }
         let mut answers = Vec::new();
         if !taken.is_empty() {
             let names: Vec<_> = taken.iter().map(|(draft, _)| *draft).collect();
@@ -198,9 +202,11 @@ impl QueuedLog {
             answers = outcomes.unwrap_or(Err(Error::Timeout { operation: "append" }))?;
         }
         let mut answers = answers.into_iter();
-        let unstorable = AppendOutcome::Refused(Refusal::Unstorable);
-        let outcome = |fits: bool| if fits { answers.next() } else { None }.unwrap_or(unstorable.clone());
-        Ok(fits.into_iter().map(outcome).collect())
+        let outcome = |refusal: Option<_>| match refusal {
+            Some(refusal) => AppendOutcome::Refused(refusal),
+            None => answers.next().unwrap_or(AppendOutcome::Refused(Refusal::Unstorable)),
+        };
+        Ok(refusals.into_iter().map(outcome).collect())
     }
 }
 
@@ -238,8 +244,8 @@ impl MessageLog for QueuedLog {
         }
     }
 
-    /// A draft that no record of the queue can hold, and with [`Ack::Persisted`] one that became a dead letter, is refused as
-    /// [`Refusal::Unstorable`].
+    /// A draft that no record of the queue can hold is refused as [`InvalidBody::TooLarge`], and with [`Ack::Persisted`] one that became
+    /// a dead letter as [`Refusal::Unstorable`].
     ///
     /// # Errors
     /// [`Error::Busy`] when too much is on its way already; nothing was done then. [`Error::Timeout`] when it is not known

@@ -51,6 +51,6 @@ async fn one_that_no_record_can_hold_leaves_its_neighbours_alone() {
     let queue = queue(config).await;
     let large = draft("r", "ann", "c2", &"x".repeat(9_500));
     let outcomes = queue.append(&[sent("c1"), large, sent("c3")]).await.unwrap();
-    let refused = AppendOutcome::Refused(Refusal::Unstorable);
+    let refused = AppendOutcome::Refused(Refusal::Body(InvalidBody::TooLarge));
     assert_eq!(outcomes, [AppendOutcome::Accepted, refused, AppendOutcome::Accepted]);
 }

@@ -73,6 +73,9 @@ pub enum InvalidBody {
         /// The room's limit.
         max_chars: u32,
     },
+    /// Within the room's limit, and yet larger than what carries messages to the log can take.
+    #[error("the body is larger than can be carried")]
+    TooLarge,
     /// U+0000 in a text: several stores cannot hold it. (JSON escapes it.)
     #[error("the body has a zero character")]
     ZeroCharacter,

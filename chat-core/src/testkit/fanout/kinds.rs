@@ -73,6 +73,7 @@ fn failures() -> impl Iterator<Item = SendFailure> {
         Refusal::TargetMissing,
         Refusal::TargetNotOwn,
         Refusal::Body(InvalidBody::TooLong { max_chars: 9 }),
+        Refusal::Body(InvalidBody::TooLarge),
         Refusal::Busy,
         Refusal::Unstorable,
     ];
