@@ -5,6 +5,7 @@ use chat_gateway::{
     Problem,
     socketio::{Answer, Asked, Dialect, Done, Emit, Handshake, Refusal, Request},
 };
+use example_support::import;
 use serde_json::{Value, json};
 
 use crate::message;
@@ -38,7 +39,7 @@ impl Dialect for GroupDialect {
             // Who sends is whose token it is: a sender in the payload counts for nothing.
             SEND => Request::Send {
                 room: asked.field("roomId")?,
-                client_id: asked.field("clientMsgId")?,
+                client_id: import::client_id(asked.field("clientMsgId")?)?,
                 content: message::content(asked.text("type")?, asked.text("content")?)
                     .map_err(Problem::invalid)?,
             },

@@ -131,10 +131,7 @@ impl Dialect for VerifiedDialect {
 fn client_id(given: Option<ClientMessageId>) -> Result<ClientMessageId, Problem> {
     match given {
         None => Ok(ClientMessageId::generate()),
-        Some(id) if id.as_str().starts_with(import::PREFIX) => {
-            Err(Problem::invalid(format!("`clientMsgId` may not begin with {:?}", import::PREFIX)))
-        }
-        Some(id) => Ok(id),
+        Some(id) => import::client_id(id),
     }
 }
 

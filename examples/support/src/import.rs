@@ -9,9 +9,21 @@ use chat_core::{
     Timestamp, UserId,
     tiered::{Archive, Import, ImportEntry, ImportOutcome, Life, LifeOutcome},
 };
+use chat_gateway::Problem;
 
 /// Client ids of messages without one begin so; what follows is the other system's id. No client may send one that begins so.
 pub const PREFIX: &str = "imported:";
+
+/// A message's client id, as a client gave it.
+///
+/// # Errors
+/// It is one by which a message that was taken over is known: those are nobody's.
+pub fn client_id(given: ClientMessageId) -> Result<ClientMessageId, Problem> {
+    if given.as_str().starts_with(PREFIX) {
+        return Err(Problem::invalid(format!("`clientMsgId` may not begin with {PREFIX:?}")));
+    }
+    Ok(given)
+}
 
 /// The life that imports belong to.
 const LIFE: &str = "import";

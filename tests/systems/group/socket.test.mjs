@@ -104,6 +104,7 @@ test('what cannot be sent is answered as failed, and nobody sees it', async () =
     [socket, { ...text(room, 'n9'), roomId: undefined }],
     [socket, text(room, 'x'.repeat(129))],
     [socket, text(room, '!reserved')],
+    [socket, text(room, 'imported:1')],
     [socket, text(room, 7)],
     [socket, 'no object'],
     [socket, { ...text(room), content: 'no id' }],
