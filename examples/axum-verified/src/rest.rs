@@ -3,7 +3,7 @@
 use axum::{
     Json as Answer, Router,
     extract::{FromRef, FromRequestParts, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, request::Parts},
     routing::{delete, get, post},
 };
 use chat_core::{
@@ -14,8 +14,7 @@ use chat_core::{
 };
 use chat_credentials::Challenges;
 use chat_gateway::{Problem, socketio::Handshake};
-use example_support::nest::{Json, Path, Query, Refused, not_found};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use example_support::nest::{Json, Path, Query, Refused, link, not_found};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -137,17 +136,6 @@ impl Paging {
     }
 }
 
-/// Where there is more, a header says where (RFC 8288).
-fn link(path: &str, limit: usize, next: Option<&str>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let next = next.map(|next| utf8_percent_encode(next, NON_ALPHANUMERIC));
-    let link = next.map(|next| format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into());
-    if let Some(Ok(link)) = link {
-        headers.insert(header::LINK, link);
-    }
-    headers
-}
-
 /// Latest activity first.
 async fn my_rooms(
     Caller(actor): Caller,
@@ -157,7 +145,7 @@ async fn my_rooms(
     let after = paging.after.map(|after| after.parse::<ActivityCursor>()).transpose();
     let after = after.map_err(|error| Refused::bad_request(format!("after: {error}")))?;
     let page = actor.rooms(after.as_ref(), limit).await?;
-    let headers = link("/rooms", limit, page.next.map(|next| next.to_string()).as_deref());
+    let headers = link("/rooms", limit, page.next);
     let show = |summary: chat_core::rooms::RoomSummary| {
         let mut room = shown(&summary.room);
         room["unread"] = summary.unread.into();

@@ -1,9 +1,11 @@
 //! REST as clients of NestJS services know it: refusals are `{statusCode, message, error}`, and so is everything that the extractors
-//! here refuse.
+//! here refuse; and lists say in a header where they go on.
+
+use std::fmt::Display;
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use chat_core::{
@@ -11,6 +13,7 @@ use chat_core::{
     auth::{AuthError, Credentials},
 };
 use chat_gateway::Problem;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -156,6 +159,21 @@ pub async fn not_found(request: Request) -> Refused {
     Refused::not_found(format!("Cannot {} {}", request.method(), request.uri().path()))
 }
 
+/// Where a list has more than was asked for, a header says where (RFC 8288): at the same path, `after` the `next` place.
+pub fn link(path: &str, limit: usize, next: Option<impl Display>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let link = next.map(|next| {
+        // A user's id may have characters that mean something in a URL, or in this header.
+        let next = next.to_string();
+        let next = utf8_percent_encode(&next, NON_ALPHANUMERIC);
+        format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into()
+    });
+    if let Some(Ok(link)) = link {
+        headers.insert(header::LINK, link);
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
     use axum::{Router, body::Body, body::to_bytes, routing::post};
@@ -181,6 +199,13 @@ mod tests {
             assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         }
         (status, serde_json::from_slice(&to_bytes(response.into_body(), 4_096).await.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn a_link_holds_any_id() {
+        let headers = link("/rooms", 2, Some("a&b=>c d%+"));
+        assert_eq!(headers[header::LINK], "</rooms?limit=2&after=a%26b%3D%3Ec%20d%25%2B>; rel=\"next\"");
+        assert!(link("/rooms", 2, None::<&str>).is_empty());
     }
 
     #[tokio::test]

@@ -6,11 +6,11 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chat_core::{Error, MemberChange, Role, RoomId, UserId};
-use example_support::nest::{Caller, Path, Query, Refused};
+use example_support::nest::{Caller, Path, Query, Refused, link};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Group, limit, link};
+use super::{Group, limit};
 
 /// Members of a list unless asked for another number, and at most: as many as presence answers at once.
 const LIMIT: usize = 200;

@@ -11,7 +11,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
-    http::{HeaderMap, HeaderName, header},
+    http::HeaderName,
     routing::{get, post},
 };
 use chat_core::{
@@ -20,7 +20,6 @@ use chat_core::{
     rate_limit::{LocalRateLimiter, Quota, RateLimits},
 };
 use example_support::nest::{Refused, not_found};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{accounts::Accounts, passwords::Passwords, settings::GatewaySettings};
 
@@ -89,31 +88,4 @@ fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<usize, Refus
     let Some(asked) = asked else { return Ok(default) };
     let asked = NonZeroU64::new(asked).ok_or_else(|| Refused::bad_request("limit begins with 1"))?;
     Ok(usize::try_from(asked.get()).unwrap_or(most).min(most))
-}
-
-/// Where there is more, a header says where (RFC 8288).
-fn link(path: &str, limit: usize, next: Option<impl std::fmt::Display>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let link = next.map(|next| {
-        // A user's id may have characters that mean something in a URL, or in this header.
-        let next = next.to_string();
-        let next = utf8_percent_encode(&next, NON_ALPHANUMERIC);
-        format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into()
-    });
-    if let Some(Ok(link)) = link {
-        headers.insert(header::LINK, link);
-    }
-    headers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_holds_any_id() {
-        let headers = link("/rooms", 2, Some("a&b=>c d%"));
-        assert_eq!(headers[header::LINK], "</rooms?limit=2&after=a%26b%3D%3Ec%20d%25>; rel=\"next\"");
-        assert!(link("/rooms", 2, None::<&str>).is_empty());
-    }
 }

@@ -9,11 +9,11 @@ use chat_core::{
     NewRoom, Room, RoomId,
     rooms::{ActivityCursor, Metadata, RoomSummary},
 };
-use example_support::nest::{Caller, Json, Query, Refused};
+use example_support::nest::{Caller, Json, Query, Refused, link};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Group, limit, link};
+use super::{Group, limit};
 use crate::message;
 
 /// Rooms of a list unless asked for another number, and at most.

@@ -3,10 +3,10 @@
 use axum::{
     Json as Answer,
     extract::{OriginalUri, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
 };
 use chat_core::{Actor, Body, ReadQuery, Room, StoredMessage, View, rooms::ActivityCursor};
-use example_support::nest::{Caller, Json, Path, Query, Refused};
+use example_support::nest::{Caller, Json, Path, Query, Refused, link};
 use serde::{Deserialize, Serialize};
 
 use super::{buyer, seller};
@@ -132,7 +132,7 @@ pub(super) async fn of_store(
     list(&shop, &actor, &Side::Store(Some(id)), paging, uri.path()).await
 }
 
-/// The list is as the shop's clients know it; where there is more, a header says where (RFC 8288).
+/// The list is as the shop's clients know it; where there is more, a header says where.
 async fn list(
     shop: &Shop,
     actor: &Actor,
@@ -153,10 +153,5 @@ async fn list(
         let name = names.get(rooms::store(&summary.room)).cloned();
         RoomView::new(&summary.room, name, summary.preview.as_ref(), summary.unread)
     };
-    let mut headers = HeaderMap::new();
-    let link = next.map(|next| format!("<{path}?limit={limit}&after={next}>; rel=\"next\"").try_into());
-    if let Some(Ok(link)) = link {
-        headers.insert(header::LINK, link);
-    }
-    Ok((headers, Answer(found.iter().map(view).collect())))
+    Ok((link(path, limit, next), Answer(found.iter().map(view).collect())))
 }
