@@ -185,6 +185,11 @@ impl Node {
         Some(status)
     }
 
+    /// It had said that it is there.
+    pub(crate) fn was_there(&self) -> bool {
+        *self.ready.borrow()
+    }
+
     /// Lines of its log that nobody wants to see.
     pub(crate) fn panics(&self) -> Vec<String> {
         let log = std::fs::read(&self.log).unwrap_or_default();

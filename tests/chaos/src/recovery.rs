@@ -87,13 +87,12 @@ pub(crate) fn look_after(
 ) {
     for node in &mut cluster.nodes {
         if let Some(status) = node.ended_by_itself() {
-            let what = format!("{} ended by itself: {status}", node.spec.name);
-            chronicle.found(Finding {
-                sort: Sort::Other,
-                guarantee: "service",
-                what,
-                at: Some(Instant::now()),
-            });
+            // One that cannot start yet is started again without more words.
+            if node.was_there() {
+                let what = format!("{} ended by itself: {status}", node.spec.name);
+                let at = Some(Instant::now());
+                chronicle.found(Finding { sort: Sort::Other, guarantee: "service", what, at });
+            }
             // As whoever looks after processes does. Where it cannot start, nobody is served and that shows.
             if let Err(error) = node.start_again() {
                 eprintln!("{}: {error:#}", node.spec.name);
