@@ -65,6 +65,8 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// Only kinds of faults with these in their names; all where there are none.
     pub(crate) only: Vec<String>,
+    /// As long as was asked for; less where somebody ended it.
+    pub(crate) minutes: u64,
 }
 
 /// All of it in Markdown.
@@ -76,8 +78,7 @@ pub(crate) fn text(outcome: &Outcome) -> String {
 }
 
 fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
-    let Outcome { chronicle, figures, versions, elapsed, only } = outcome;
-    let minutes = (elapsed.as_secs() + 30) / 60;
+    let Outcome { chronicle, figures, versions, elapsed, only, minutes } = outcome;
     let names: Vec<&str> = figures.iter().map(|figures| figures.kind.name()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     writeln!(out, "# Reliability\n")?;
@@ -101,7 +102,7 @@ fn write(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     writeln!(
         out,
         "The seed chooses the faults, their order, places and lengths; what else happens in the same millisecond is the machine's. \
-         {minutes} minutes ({}) with seed {}, {cores} cores, debug builds, {}.\n",
+         This time there were faults for {} (minutes and seconds), with seed {}, on {cores} cores, debug builds, {}.\n",
         clock(*elapsed),
         chronicle.seed,
         versions.join(", ")

@@ -98,6 +98,7 @@ impl Run {
         println!("{} the last fault is over: settling", clock(elapsed));
         let mut outcome = self.settle(elapsed, options.sabotage).await?;
         outcome.only.clone_from(&options.faults);
+        outcome.minutes = options.minutes;
         Ok(outcome)
     }
 

@@ -61,7 +61,7 @@ impl Run {
             }
         }
         let versions = self.cluster.versions().await?;
-        Ok(Outcome { chronicle: self.chronicle, figures, versions, elapsed, only: Vec::new() })
+        Ok(Outcome { chronicle: self.chronicle, figures, versions, elapsed, only: Vec::new(), minutes: 0 })
     }
 
     async fn judge(&mut self, place: usize, sabotage: Option<Sabotage>) -> Result<Figures> {
