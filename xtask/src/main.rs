@@ -1,5 +1,6 @@
 //! The project's own tasks: `cargo xtask --help`.
 
+mod bench;
 mod chaos;
 mod check;
 mod examples;
@@ -35,11 +36,11 @@ enum Task {
     Check,
     /// Starts every example server once and stops it again.
     Examples,
-    /// Runs the benchmarks.
+    /// Compares whole servers, ours and others', in one run.
     Bench {
-        /// Passed on to the benchmarks, for example a name to pick some.
+        /// Passed on: `fan-out return --full --write`; `-- --help` says all.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        filter: Vec<String>,
+        words: Vec<String>,
     },
     /// Runs a whole cluster under random faults, and compares what its clients saw with what is stored.
     Chaos {
@@ -83,11 +84,7 @@ fn main() -> ExitCode {
         Task::Schemathesis => test::rest_against_its_document(&mut steps, &workspace),
         Task::Check => check::run(&mut steps, &workspace),
         Task::Examples => examples::run(&mut steps, &workspace),
-        Task::Bench { filter } => steps.run("benchmarks", || {
-            let mut bench = process::cargo(&workspace.root, ["bench", "--workspace"]);
-            bench.args(["--benches", "--all-features"]).arg("--").args(&filter);
-            process::run(bench)
-        }),
+        Task::Bench { words } => bench::run(&mut steps, &workspace, &words),
         Task::Chaos { words } => chaos::run(&workspace, &words),
         Task::Services { task: Services::Up { names } } => services::up(&workspace, &names),
         Task::Ci(options) => test::run(&mut steps, &workspace, options)

@@ -98,6 +98,11 @@ impl Workspace {
         self.target.join("debug")
     }
 
+    /// The folder of the optimised builds, with the symbols that a profile needs.
+    pub(crate) fn optimised(&self) -> PathBuf {
+        self.target.join("release")
+    }
+
     /// The debug build of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs().join(name)

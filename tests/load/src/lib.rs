@@ -10,6 +10,7 @@
 pub mod chart;
 mod connection;
 mod group;
+pub mod http;
 mod ledger;
 pub mod mark;
 pub mod places;

@@ -6,16 +6,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use serde::Serialize;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     sync::{Semaphore, mpsc},
     task::{JoinHandle, spawn_local},
     time::{Instant, sleep},
 };
-use url::Url;
 
 use crate::{
     connection::{Connection, Shared},
+    http,
     ledger::{Faults, Ledger, Receiver},
     places::{Place, Tokens},
     process,
@@ -260,14 +258,7 @@ async fn come_back(
 /// How often the server has read its log so far.
 async fn reads(storm: &Storm) -> Result<Option<f64>> {
     let Some(url) = &storm.metrics else { return Ok(None) };
-    let url = Url::parse(url)?;
-    let (host, port) = (url.host_str().context("no host")?, url.port_or_known_default().unwrap_or(80));
-    let mut stream = TcpStream::connect((host, port)).await?;
-    // Version 1.0: the answer is not in pieces.
-    let ask = format!("GET {} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n", url.path());
-    stream.write_all(ask.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
+    let (_, answer) = http::get(url).await?;
     count_reads(&answer).map(Some).with_context(|| format!("no metrics at {url}"))
 }
 
