@@ -64,7 +64,12 @@ fn plain(mut command: Command) -> Command {
             command.env(name, value);
         }
     }
-    command.envs([("JWT_SECRET", SECRET), ("CHAT_SECRET", SECRET), ("LISTEN", "127.0.0.1:0")]);
+    command.envs([
+        ("JWT_SECRET", SECRET),
+        ("CHAT_SECRET", SECRET),
+        ("LISTEN", "127.0.0.1:0"),
+        ("CHAT_LOG", "warn"),
+    ]);
     command
 }
 

@@ -14,7 +14,8 @@ use crate::{
 
 const OURS: &str = "examples/axum-shop";
 const THEIRS: &str = "NestJS, TypeORM";
-const STORE: [&str; 4] = ["store", "7", "sue", "Sue's flowers"];
+/// Each with an owner, who has a session for each of its rooms: nobody may have any number of them.
+const STORES: usize = 8;
 /// What the slower one keeps up with.
 const STEADY: f64 = 200.0;
 
@@ -46,20 +47,24 @@ async fn start(programs: &Programs, name: &'static str) -> Result<System> {
         command.env("DATABASE_URL", &url).env("RATE_LIMITS", "off").env("DRAIN_WINDOW", "0s");
         command
     };
-    let mut store = command();
-    store.args(STORE);
-    finish(name, store)?;
+    for number in 0..STORES {
+        let mut store = command();
+        store.args(["store", &number.to_string(), &format!("seller-{number}"), "Flowers"]);
+        finish(name, store)?;
+    }
     let server = Server::listening(name, command())?;
     let tokens = tokens(claims())?;
     let mut places = Vec::new();
     for buyer in 0..PAIRS {
-        let buyer = format!("buyer-{buyer}");
-        let room = post(&server, &tokens.of(&buyer)?, "/user/chat-room", json!({ "storeId": "7" })).await?;
+        let (store, buyer) = (buyer % STORES, format!("buyer-{buyer}"));
+        let room =
+            post(&server, &tokens.of(&buyer)?, "/user/chat-room", json!({ "storeId": store.to_string() }))
+                .await?;
         let room = room["id"]
             .as_str()
             .or(room["roomId"].as_str())
             .with_context(|| format!("no id of a room: {room}"))?;
-        places.push(Place { room: room.to_owned(), users: vec![buyer, "sue".into()] });
+        places.push(Place { room: room.to_owned(), users: vec![buyer, format!("seller-{store}")] });
     }
     let gives = if name == OURS {
         "dedup, exact resume, any number of processes"
