@@ -102,7 +102,8 @@ impl Claims<'_> {
         principal.roles = roles;
         principal.expires_at = expires_at;
         principal.issued_at = issued_at;
-        principal.claims = self.all;
+        // A map that everything was taken out of keeps its room, and a session its principal.
+        principal.claims = if self.all.is_empty() { Metadata::new() } else { self.all };
         Ok(principal)
     }
 
