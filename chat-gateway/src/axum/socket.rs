@@ -53,11 +53,11 @@ pub(super) async fn upgrade(
         .max_message_size(limits.frame_bytes)
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(move |socket: WebSocket| async move {
+        .on_upgrade(move |socket: WebSocket| {
             let (sink, stream) = socket.split();
             let incoming = stream.filter_map(|message| ready(incoming(message)));
             let outgoing = sink.with(|frame| ready(outgoing(frame)));
-            json::serve(gateway.chat, credentials, limits, incoming, outgoing).await;
+            json::serve(gateway.chat, credentials, limits, incoming, outgoing)
         })
 }
 

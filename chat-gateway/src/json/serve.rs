@@ -6,6 +6,7 @@ use chat_core::{Chat, ClientMessageId, Error, RoomId, Session, SessionEvents, au
 use futures::{Sink, Stream, StreamExt};
 use tokio::{
     sync::mpsc,
+    task::JoinHandle,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::warn;
@@ -48,44 +49,75 @@ enum End {
 ///
 /// # Cancel safety
 /// Dropping the call ends the session.
-pub async fn serve<I, O, E>(
+pub fn serve<I, O, E>(
     chat: Chat,
     credentials: Option<Credentials>,
     limits: Limits,
     incoming: I,
     outgoing: O,
-) where
+) -> impl Future<Output = ()> + Send
+where
     I: Stream<Item = Result<Incoming, E>> + Send + 'static,
     O: Sink<Outgoing> + Send + 'static,
     O::Error: Send,
     E: Send + 'static,
 {
-    let _counted = Counted::new(Transport::WebSocket);
+    // Boxed, and nothing of it kept here: what a connection needs to begin would be with it all the while that it waits.
+    let begun = Box::pin(begin(chat, credentials, limits, incoming, outgoing));
+    async move {
+        let _counted = Counted::new(Transport::WebSocket);
+        let Some(Begun { mut reader, session, replies, writer, idle }) = begun.await else { return };
+        reader.read(&session, replies, idle).await;
+        match writer.await {
+            Ok(true) => reader.linger().await,
+            Ok(false) => {}
+            Err(error) => warn!(%error, "a connection's writer failed"),
+        }
+    }
+}
+
+/// A connection that was let in.
+struct Begun<I> {
+    reader: Reader<I>,
+    session: Session,
+    replies: Replies,
+    /// True if the client was told of the end.
+    writer: JoinHandle<bool>,
+    /// How long it may be silent.
+    idle: Duration,
+}
+
+/// Lets the client in and starts what writes to it; `None` where it was refused or went away.
+async fn begin<I, O, E>(
+    chat: Chat,
+    credentials: Option<Credentials>,
+    limits: Limits,
+    incoming: I,
+    outgoing: O,
+) -> Option<Begun<I>>
+where
+    I: Stream<Item = Result<Incoming, E>>,
+    O: Sink<Outgoing> + Send + 'static,
+    O::Error: Send,
+{
     let mut reader =
         Reader { incoming: Box::pin(incoming), limits: limits.clone(), pace: Pace::new(&limits) };
     let mut wire = Wire::new(outgoing, limits.write_timeout);
-    // What this takes, and what a command takes, is given back afterwards: a connection mostly waits.
-    let (session, events) = match Box::pin(reader.open(&chat, credentials, &mut wire)).await {
+    let (session, events) = match reader.open(&chat, credentials, &mut wire).await {
         Ok(opened) => opened,
-        Err(End::Gone) => return,
+        Err(End::Gone) => return None,
         Err(End::Told(goodbye)) => {
             if wire.close(&goodbye).await.is_ok() {
                 reader.linger().await;
             }
-            return;
+            return None;
         }
     };
     let heartbeat = chat.settings().heartbeat_interval;
-    // From here on the session lives as long as its events, which the writer holds.
-    drop(chat);
     let (replies, queue) = mpsc::channel(REPLIES);
+    // From here on the session lives as long as its events, which the writer holds.
     let writer = tokio::spawn(Writer { wire, events, replies: queue, heartbeat }.run());
-    reader.read(&session, replies, heartbeat * 2 + limits.idle_slack).await;
-    match writer.await {
-        Ok(true) => reader.linger().await,
-        Ok(false) => {}
-        Err(error) => warn!(%error, "a connection's writer failed"),
-    }
+    Some(Begun { reader, session, replies, writer, idle: heartbeat * 2 + limits.idle_slack })
 }
 
 struct Reader<I> {
@@ -217,6 +249,7 @@ where
             Ok(()) => match decoded {
                 Ok(command) => {
                     observe::command(command.action.name());
+                    // Given back afterwards: a connection mostly waits.
                     return Box::pin(execute(session, command)).await;
                 }
                 Err(error) => error.into(),
