@@ -14,17 +14,17 @@ use crate::{
 
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Waits until every gateway says of everybody that they are online. Only where the protocol can be asked for it.
+/// Waits until every gateway says of everybody that they are online. False where the protocol cannot be asked for it.
 ///
 /// # Errors
 /// Some gateway says otherwise, or nothing, for so long.
-pub(crate) async fn is_right(pipeline: &Pipeline, within: Duration) -> Result<()> {
+pub(crate) async fn is_right(pipeline: &Pipeline, within: Duration) -> Result<bool> {
     if !matches!(pipeline.kind, Kind::WriteThrough | Kind::HotLog) {
-        return Ok(());
+        return Ok(false);
     }
     let people: Vec<&Person> = pipeline.clients.iter().map(|client| &client.role.person).collect();
     let users: Vec<&str> = people.iter().map(|person| person.user.as_str()).collect();
-    let Some(asking) = people.first() else { return Ok(()) };
+    let Some(asking) = people.first() else { return Ok(false) };
     let path = format!("/chat/presence?users={}", users.join(","));
     let end = Instant::now() + within;
     for gateway in &pipeline.gateways {
@@ -39,7 +39,7 @@ pub(crate) async fn is_right(pipeline: &Pipeline, within: Duration) -> Result<()
             sleep(LOOK).await;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn ask(gateway: SocketAddr, path: &str, token: &str) -> Result<Vec<Value>> {
