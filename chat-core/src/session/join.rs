@@ -7,7 +7,7 @@ use crate::{
     auth::Action,
     hub::{Lane, LivePage, Read, RoomLink},
     mutation::Mutation,
-    session::{JoinOutcome, JoinRequest, Joined, PageShare, Session, core::Full, pump::hole_before},
+    session::{JoinOutcome, JoinRequest, Joined, PageShare, Session, catch_up::hole_before, core::Full},
 };
 
 /// Takes a link out of its lane again, unless the join came through.

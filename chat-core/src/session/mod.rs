@@ -1,5 +1,6 @@
 //! One connected client, with no transport in it: commands in, events out.
 
+mod catch_up;
 mod core;
 mod events;
 mod join;
