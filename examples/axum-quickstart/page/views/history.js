@@ -22,6 +22,8 @@ export class HistoryView {
   #opening = false;
   /** The rows stay as they are until the messages around them are loaded anew. */
   #holding = false;
+  /** The rows are not yet those of the window. */
+  #exchanged = false;
   #missed = 0;
   #topText = el('span');
   #top = el('div.history-top', {}, this.#topText, el('button.link', { type: 'button', hidden: true, onclick: () => this.#load('loadOlder') }, 'Try again'));
@@ -83,7 +85,12 @@ export class HistoryView {
   async jumpTo(entry) {
     const room = this.#room;
     if (!this.rows.withId(entry.id)) {
-      await this.#model.showAround(room, entry);
+      try {
+        await this.#exchange(room, entry);
+      } catch (error) {
+        this.render();
+        throw error;
+      }
       if (room !== this.#room) return;
       this.#stick = false;
       this.#opening = false;
@@ -111,16 +118,23 @@ export class HistoryView {
       this.render();
       return;
     }
-    this.#holding = true;
     try {
-      await this.#model.showAround(room, place.item);
+      await this.#exchange(room, place.item);
     } catch {
       this.#stick = true;
+    }
+    if (room === this.#room) this.render();
+  }
+
+  /** What is around a message takes the place of what is shown, and nothing is drawn before it is there: what is far from sight
+   * is counted by the rows, and these are still the former ones. */
+  async #exchange(room, item) {
+    this.#holding = true;
+    try {
+      await this.#model.showAround(room, item);
+      this.#exchanged = room === this.#room;
     } finally {
-      if (room === this.#room) {
-        this.#holding = false;
-        this.render();
-      }
+      if (room === this.#room) this.#holding = false;
     }
   }
 
@@ -128,7 +142,8 @@ export class HistoryView {
     const room = this.#room;
     if (!room || this.#holding) return;
     const anchor = this.#stick ? null : this.#anchor();
-    if (!this.#opening) this.#forgetFar();
+    if (!this.#opening && !this.#exchanged) this.#forgetFar();
+    this.#exchanged = false;
     this.#drawTop();
     const lost = this.rows.draw(room, { arriving: this.#stick && !this.#opening });
     if (lost) this.scroller.focus({ preventScroll: true });
