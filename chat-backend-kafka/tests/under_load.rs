@@ -3,18 +3,23 @@
 
 mod log;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use chat_backend_kafka::{KafkaConfig, QueueConfig, Worker, ensure_topics};
 use chat_core::{
     AppendOutcome, Error, MessageLog, Storage as _, memory::MemoryStore, testkit::fixtures::draft,
 };
 use chat_test_services::{Kafka, KafkaCluster};
+use futures::FutureExt as _;
 use log::{
     Stage,
     broken::{Broken, Fault},
     fresh,
-    load::{Load, make_rooms},
+    load::{Accepted, Load, make_rooms},
     persisted, quick, topic, until,
 };
 use tokio::time::{Instant, sleep};
@@ -33,10 +38,22 @@ async fn under_load(stage: Stage, fault: impl AsyncFnOnce()) {
     fault().await;
     load.go_on(400).await;
     let accepted = load.stop().await;
-    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
+    all_is_stored(&stage, &accepted, &workers).await;
     accepted.check(&*stage.log).await;
     for worker in &workers {
         until("it is well", async || worker.health().is_ok()).await;
+    }
+}
+
+/// Waits for it, and says where it stands if it takes too long.
+async fn all_is_stored(stage: &Stage, accepted: &Accepted, workers: &[Worker]) {
+    let stored = until("all is stored", async || accepted.are_stored(&*stage.log).await);
+    if let Err(panic) = AssertUnwindSafe(stored).catch_unwind().await {
+        for worker in workers {
+            eprintln!("{worker:?}, {:?}", worker.health());
+        }
+        eprintln!("stored of what was accepted: {:?}", accepted.missing(&*stage.log).await);
+        resume_unwind(panic);
     }
 }
 
@@ -171,7 +188,7 @@ async fn workers_come_and_go_under_load_and_nothing_is_lost_repeated_or_reordere
     has(&second, 6).await;
     load.go_on(300).await;
     let accepted = load.stop().await;
-    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
+    all_is_stored(&stage, &accepted, std::slice::from_ref(&second)).await;
     accepted.check(&*stage.log).await;
 }
 
@@ -202,6 +219,6 @@ async fn partitions_are_added_under_load_and_every_writer_keeps_its_order() {
     broken.fails(Fault::None);
     load.go_on(300).await;
     let accepted = load.stop().await;
-    until("all is stored", async || accepted.are_stored(&*stage.log).await).await;
+    all_is_stored(&stage, &accepted, &workers).await;
     accepted.check(&*stage.log).await;
 }

@@ -127,6 +127,19 @@ impl Accepted {
         stored >= self.0.iter().map(|(_, accepted)| *accepted as u64).sum()
     }
 
+    /// How many of each writer's messages are stored of those that were accepted, where it is not all.
+    pub(crate) async fn missing(&self, log: &dyn MessageLog) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (writer, accepted) in &self.0 {
+            let texts = texts(log, &room(&writer.room)).await;
+            let stored = texts.iter().filter(|(sender, _)| *sender == writer.name).count();
+            if stored != *accepted {
+                missing.push(format!("{} in {}: {stored} of {accepted}", writer.name, writer.room));
+            }
+        }
+        missing
+    }
+
     /// Each message that was accepted is stored once, the messages of each writer in their order, and nothing else is.
     pub(crate) async fn check(&self, log: &dyn MessageLog) {
         let mut next: BTreeMap<(RoomId, String), usize> = BTreeMap::new();

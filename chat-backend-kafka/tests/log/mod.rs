@@ -18,12 +18,16 @@ use chat_core::{
 };
 use chat_test_services::Kafka;
 use tokio::time::{Instant, sleep};
+use tracing_subscriber::EnvFilter;
 
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// On topics that no other test has.
+/// On topics that no other test has. What happens is written where `RUST_LOG` asks for it.
 pub(crate) fn fresh(kafka: &Kafka) -> KafkaConfig {
+    // The first test of the program has done it.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_ansi(false).try_init();
     KafkaConfig::new(kafka.url())
         .with_topics(TopicNames::with_prefix(&kafka.prefix()))
         .with_property("topic.metadata.refresh.interval.ms", "500")
