@@ -118,9 +118,10 @@ impl Connection {
     fn arrived(&self, part: &str) {
         let now = self.shared.clock.now();
         for mark in mark::find(part).filter(|mark| mark.room == self.room) {
-            let arrival = self.ledger.borrow_mut().arrived(&mut self.receiver.borrow_mut(), mark.number);
-            if let Arrival::Fresh(meant_at) = arrival {
-                self.shared.stats.borrow_mut().arrived(meant_at, now);
+            match self.ledger.borrow_mut().arrived(&mut self.receiver.borrow_mut(), mark) {
+                Arrival::Fresh(meant_at) => self.shared.stats.borrow_mut().arrived(meant_at, now),
+                Arrival::Repeated => {}
+                Arrival::Unknown => continue,
             }
             if !self.shared.protocol.answers() && self.ledger.borrow().is_by(mark.number, self.index) {
                 self.settle(mark.number, None);

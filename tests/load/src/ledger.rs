@@ -7,6 +7,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 
+use crate::mark::Mark;
+
 /// What became of a message where it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -92,9 +94,15 @@ impl Ledger {
         Some(*meant_at)
     }
 
-    /// A message came to a connection.
-    pub(crate) fn arrived(&mut self, receiver: &mut Receiver, number: u32) -> Arrival {
+    /// A message came to a connection. Rooms and numbers are the same in every run on a server, times are not: they tell what earlier
+    /// ones left there.
+    pub(crate) fn arrived(&mut self, receiver: &mut Receiver, mark: Mark) -> Arrival {
+        let number = mark.number;
         let Some(&(meant_at, _)) = self.sent.get(number as usize) else { return Arrival::Unknown };
+        // As a mark writes it.
+        if meant_at.as_micros() != mark.meant_at.as_micros() {
+            return Arrival::Unknown;
+        }
         let place = *self.places[number as usize].get_or_insert_with(|| {
             self.order.push(number);
             self.order.len() - 1
@@ -148,6 +156,10 @@ impl Ledger {
 mod tests {
     use super::*;
 
+    fn mark(number: u32, meant_at: Duration) -> Mark {
+        Mark { room: 0, number, meant_at }
+    }
+
     fn ledger(messages: u32) -> Ledger {
         let mut ledger = Ledger::default();
         for number in 0..messages {
@@ -160,7 +172,7 @@ mod tests {
     fn deliver(ledger: &mut Ledger, numbers: &[u32]) -> Receiver {
         let mut receiver = Receiver::default();
         for number in numbers {
-            ledger.arrived(&mut receiver, *number);
+            ledger.arrived(&mut receiver, mark(*number, Duration::ZERO));
         }
         receiver
     }
@@ -192,6 +204,23 @@ mod tests {
         assert_eq!(ledger.answered(number, false), Some(Duration::ZERO));
         assert_eq!(ledger.answered(number, true), None);
         assert!(ledger.is_complete(&Receiver::default()));
-        assert_eq!(ledger.arrived(&mut Receiver::default(), 7), Arrival::Unknown);
+        assert_eq!(ledger.arrived(&mut Receiver::default(), mark(7, Duration::ZERO)), Arrival::Unknown);
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_not_of_this_one() {
+        let (earlier, now) = (Duration::from_nanos(3_000_100), Duration::from_nanos(5_000_700));
+        let mut ledger = Ledger::default();
+        let number = ledger.send(0, now);
+        ledger.answered(number, true);
+        let mut receiver = Receiver::default();
+        assert_eq!(ledger.arrived(&mut receiver, mark(number, earlier)), Arrival::Unknown);
+        assert_eq!(ledger.faults(&receiver), Faults { lost: 1, ..Faults::default() });
+        // Less than a microsecond is not written.
+        let text = mark(number, now).text(0);
+        let read = crate::mark::find(&text).next().unwrap();
+        assert_eq!(ledger.arrived(&mut receiver, read), Arrival::Fresh(now));
+        assert_eq!(ledger.arrived(&mut receiver, mark(number, earlier)), Arrival::Unknown);
+        assert_eq!(ledger.faults(&receiver), Faults::default());
     }
 }

@@ -231,6 +231,6 @@ impl Return {
             fs::write(file, serde_json::to_vec_pretty(&outcome)?)
                 .with_context(|| file.display().to_string())?;
         }
-        Ok(if outcome.complete == outcome.returned { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if outcome.is_flawless() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -33,9 +33,9 @@ pub struct Report {
     pub messages: usize,
     /// Messages a second that were sent, and that were taken.
     pub sent_per_second: f64,
-    /// Those that were answered well.
+    /// Those that were answered well, by when the answer came.
     pub taken_per_second: f64,
-    /// Messages that were refused.
+    /// Messages that were refused, in the whole run.
     pub refused: u64,
     /// Messages that were not answered at the end.
     pub unanswered: usize,
@@ -58,6 +58,9 @@ pub struct Report {
     /// Second by second.
     #[serde(skip)]
     pub seconds: Vec<Second>,
+    /// All times of answers.
+    #[serde(skip)]
+    pub answer_times: Times,
     /// All times of delivery.
     #[serde(skip)]
     pub times: Times,
@@ -124,14 +127,16 @@ impl Report {
             server: (!plan.pids.is_empty()).then_some(server),
             troubles: stats.troubles.clone(),
             seconds,
+            answer_times: stats.answer_times.clone(),
             times: stats.delivery_times.clone(),
         }
     }
 
-    /// Everything that was taken came to everybody, once and in one order, and nothing was refused or left unanswered.
+    /// There were messages, everything that was taken came to everybody, once and in one order, and nothing was refused or left
+    /// unanswered.
     #[must_use]
     pub fn is_flawless(&self) -> bool {
-        self.faults == Faults::default() && self.refused == 0 && self.unanswered == 0
+        self.messages > 0 && self.faults == Faults::default() && self.refused == 0 && self.unanswered == 0
     }
 }
 
@@ -181,5 +186,40 @@ impl fmt::Display for Report {
             )?;
         }
         self.troubles.iter().try_for_each(|trouble| writeln!(f, "  trouble     {trouble}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{places, process::Usage, protocol::Protocol, stats::Stats};
+
+    fn report(messages: usize, faults: Faults) -> Report {
+        let plan = Plan {
+            protocol: Protocol::Bare,
+            servers: vec!["ws://127.0.0.1:1".to_owned()],
+            places: places::numbered(2, 1).unwrap(),
+            senders_per_room: 1,
+            rate: Rate::PerSecond(1.0),
+            size: 10,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            settle: Duration::ZERO,
+            patience: Duration::ZERO,
+            threads: 1,
+            pids: Vec::new(),
+            progress: false,
+        };
+        let all = Outcome { stats: Stats::default(), faults, messages, unanswered: 0 };
+        let (before, idle, last) = (Usage::default(), Usage::default(), Usage::default());
+        let used = Used { before, idle, last, processor: Duration::ZERO };
+        Report::new(&plan, Duration::ZERO, &all, used, Vec::new())
+    }
+
+    #[test]
+    fn a_run_that_sent_nothing_proves_nothing() {
+        assert!(report(1, Faults::default()).is_flawless());
+        assert!(!report(0, Faults::default()).is_flawless());
+        assert!(!report(1, Faults { disordered: 1, ..Faults::default() }).is_flawless());
     }
 }

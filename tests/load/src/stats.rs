@@ -119,11 +119,14 @@ pub(crate) struct Stats {
     pub(crate) window: Window,
     /// Messages that were meant to be sent in the window.
     pub(crate) sent: u64,
+    /// Answers that came in the window, of messages that were taken.
     pub(crate) taken: u64,
+    /// At any time: that is a fault.
     pub(crate) refused: u64,
     /// Deliveries that came in the window.
     pub(crate) delivered: u64,
     pub(crate) resyncs: u64,
+    /// Of messages that were meant to be sent in the window, like those of deliveries.
     pub(crate) answer_times: Times,
     pub(crate) delivery_times: Times,
     /// How much later than meant messages were sent: what the load itself adds.
@@ -146,11 +149,14 @@ impl Stats {
     }
 
     pub(crate) fn answered(&mut self, meant_at: Duration, now: Duration, taken: bool) {
+        if !taken {
+            self.refused += 1;
+            return;
+        }
+        // A server that is behind answers less in the window than was meant for it.
+        self.taken += u64::from(self.window.has(now));
         if self.window.has(meant_at) {
-            *(if taken { &mut self.taken } else { &mut self.refused }) += 1;
-            if taken {
-                self.answer_times.record(now.saturating_sub(meant_at));
-            }
+            self.answer_times.record(now.saturating_sub(meant_at));
         }
     }
 
@@ -181,5 +187,32 @@ impl Stats {
         self.delivery_times.add(&other.delivery_times);
         self.lateness.add(&other.lateness);
         other.troubles.iter().for_each(|trouble| self.trouble(trouble));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_of_what_came_in_the_window_and_times_of_what_was_meant_for_it() {
+        let seconds = Duration::from_secs;
+        let window = Window { from: seconds(10), until: seconds(20) };
+        let mut stats = Stats { window, ..Stats::default() };
+        // Before it and in it; in it; in it and behind it.
+        for (meant_at, now) in [(9, 11), (12, 13), (19, 26)] {
+            stats.answered(seconds(meant_at), seconds(now), true);
+            stats.arrived(seconds(meant_at), seconds(now));
+        }
+        assert_eq!((stats.taken, stats.delivered), (2, 2));
+        for times in [&stats.answer_times, &stats.delivery_times] {
+            let max = times.summary().max;
+            assert_eq!(times.len(), 2);
+            assert!((max - 7_000.0).abs() < 10.0, "{max}");
+        }
+        for meant_at in [1, 12, 19] {
+            stats.answered(seconds(meant_at), seconds(meant_at + 2), false);
+        }
+        assert_eq!((stats.taken, stats.refused, stats.answer_times.len()), (2, 3, 2));
     }
 }

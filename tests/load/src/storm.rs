@@ -73,6 +73,14 @@ pub struct Outcome {
     pub memory_per_connection: Option<f64>,
 }
 
+impl Outcome {
+    /// Some came back, all of them had everything in time, and nobody got anything twice or in another order.
+    #[must_use]
+    pub fn is_flawless(&self) -> bool {
+        self.returned > 0 && self.complete == self.returned && self.faults == Faults::default()
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, rooms, returned, missed, complete, .. } = self;
@@ -277,6 +285,27 @@ fn count_reads(metrics: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_twice_or_in_another_order_is_a_fault_though_nothing_is_missing() {
+        let outcome = |returned, complete, faults| Outcome {
+            connections: 4,
+            rooms: 1,
+            returned,
+            missed: 3,
+            complete,
+            caught_up: Percentiles::default(),
+            faults,
+            reads_per_room: None,
+            memory_per_connection: None,
+        };
+        let none = Faults::default();
+        assert!(outcome(2, 2, none).is_flawless());
+        assert!(!outcome(2, 1, none).is_flawless());
+        assert!(!outcome(2, 2, Faults { repeated: 1, ..none }).is_flawless());
+        assert!(!outcome(2, 2, Faults { disordered: 1, ..none }).is_flawless());
+        assert!(!outcome(0, 0, none).is_flawless());
+    }
 
     #[test]
     fn only_reads_of_the_log_count() {

@@ -78,9 +78,11 @@ async fn everything_comes_once(protocol: Protocol, server: &Server, path: &str) 
     assert!(report.is_flawless(), "{report}");
     // 0.3 s and 2 s of 60 a second.
     assert_eq!(report.messages, 138, "{report}");
-    assert!((report.taken_per_second - 60.0).abs() < 0.1, "{report}");
-    let each = (CONNECTIONS / ROOMS) as f64;
-    assert_eq!(report.times.len() as f64, report.taken_per_second * report.duration * each, "{report}");
+    assert_eq!(report.answer_times.len(), 120, "{report}");
+    // Answers at the edges may come before or after what counts.
+    assert!((report.taken_per_second - 60.0).abs() < 10.0, "{report}");
+    let each = (CONNECTIONS / ROOMS) as u64;
+    assert_eq!(report.times.len(), report.answer_times.len() * each, "{report}");
     assert!(report.server.unwrap().memory_idle > 0);
 }
 
@@ -136,6 +138,6 @@ async fn those_that_come_back_get_what_they_missed() {
     };
     let outcome = LocalSet::new().run_until(storm::run(&storm, &tokens())).await.unwrap();
     assert_eq!((outcome.returned, outcome.complete), (6, 6), "{outcome}");
-    assert_eq!(outcome.faults, chat_load::Faults::default(), "{outcome}");
+    assert!(outcome.is_flawless(), "{outcome}");
     assert!(outcome.reads_per_room.unwrap() <= 3.0, "{outcome}");
 }
