@@ -23,8 +23,30 @@ struct Probed {
     kind: Kind,
     /// Everybody has heard something new, after this.
     heard: Result<Duration>,
-    /// Everybody counts as online, after this.
-    online: Result<Duration>,
+    /// Everybody counts as online, after this, where that can be asked for.
+    online: Result<Option<Duration>>,
+}
+
+/// How one pipeline answered to whether all is well again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// After so long.
+    Well(Duration),
+    /// It is none that can be asked, or none that was hit.
+    Unasked,
+    NotInTime,
+}
+
+/// How long it took until all that were asked were well; `None` where nobody was asked, or somebody was not well in time.
+fn longest(answers: &[Answer]) -> Option<Duration> {
+    if answers.contains(&Answer::NotInTime) {
+        return None;
+    }
+    let times = answers.iter().filter_map(|answer| match answer {
+        Answer::Well(after) => Some(*after),
+        _ => None,
+    });
+    times.max()
 }
 
 impl Run {
@@ -44,18 +66,17 @@ impl Run {
                 _ = look.tick() => look_after(cluster, pipelines, chronicle, told),
             }
         };
-        let (mut recovery, mut presence) = (Some(Duration::ZERO), Some(Duration::ZERO));
+        let (mut heard_all, mut online_all) = (Vec::new(), Vec::new());
         for Probed { kind, heard, online } in probed {
             let is_hit = injected.iter().any(|one| one.hits.contains(&kind));
-            for (took, after, what) in [
-                (&mut recovery, heard, "was not back"),
-                (&mut presence, online, "does not know who is there"),
+            for (answers, after, what) in [
+                (&mut heard_all, heard.map(Some), "was not back"),
+                (&mut online_all, online, "does not know who is there"),
             ] {
-                match after {
-                    Ok(after) if is_hit => *took = took.map(|took| took.max(after)),
-                    Ok(_) => {}
+                answers.push(match after {
+                    Ok(Some(after)) if is_hit => Answer::Well(after),
+                    Ok(_) => Answer::Unasked,
                     Err(error) => {
-                        *took = None;
                         let what = format!(
                             "{} {what} {RECOVERY:?} after the fault was over: {error:#}",
                             kind.name()
@@ -63,20 +84,20 @@ impl Run {
                         let at = Some(Instant::now());
                         let guarantee = "recovery";
                         chronicle.found(Finding { sort: Sort::Recovery, guarantee, what, at });
+                        Answer::NotInTime
                     }
-                }
+                });
             }
         }
-        chronicle.recovered(recovery, presence);
+        chronicle.recovered(longest(&heard_all), longest(&online_all));
     }
 }
 
 async fn probe(pipeline: &Pipeline, number: usize, since: Instant) -> Probed {
     let left = || RECOVERY.saturating_sub(since.elapsed());
     let heard = pipeline.probe(number, left()).await.map(|()| since.elapsed());
-    // Where it cannot be asked for, it takes no time.
     let online = presence::is_right(pipeline, left()).await;
-    let online = online.map(|asked| if asked { since.elapsed() } else { Duration::ZERO });
+    let online = online.map(|asked| asked.then(|| since.elapsed()));
     Probed { kind: pipeline.kind, heard, online }
 }
 
@@ -127,5 +148,22 @@ pub(crate) fn look_after(
             chronicle.records.len(),
             chronicle.findings.len()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_those_that_were_hit_and_can_be_asked_have_a_time() {
+        let well = |seconds| Answer::Well(Duration::from_secs(seconds));
+        let longest = |answers: &[Answer]| super::longest(answers).map(|time| time.as_secs());
+        assert_eq!(longest(&[well(3), Answer::Unasked, well(5), Answer::Unasked]), Some(5));
+        assert_eq!(longest(&[well(0)]), Some(0));
+        // Such as a fault of pipelines that cannot be asked who is there: no time, and not none at all.
+        assert_eq!(longest(&[Answer::Unasked, Answer::Unasked]), None);
+        assert_eq!(longest(&[]), None);
+        assert_eq!(longest(&[well(3), Answer::NotInTime]), None);
     }
 }

@@ -204,4 +204,17 @@ mod tests {
         assert_eq!(spread(&mut times), "3.0 s | 5.0 s");
         assert_eq!(spread(&mut []), "- | -");
     }
+
+    #[test]
+    fn a_fault_after_which_nobody_was_asked_who_is_there_has_no_time_for_it() {
+        let mut chronicle = Chronicle::new(1);
+        for presence in [None, Some(Duration::from_secs(4)), None] {
+            chronicle.begin(Vec::new(), "somewhere".to_owned());
+            chronicle.recovered(Some(Duration::from_secs(2)), presence);
+        }
+        let mut out = String::new();
+        faults(&mut out, &chronicle).unwrap();
+        assert!(out.contains("| **all** | 3 | - | 2.0 s | 2.0 s |"), "{out}");
+        assert!(out.contains("| **presence right again** | 1 | - | 4.0 s | 4.0 s |"), "{out}");
+    }
 }
