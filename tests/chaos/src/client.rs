@@ -67,6 +67,17 @@ impl Protocol {
         }
     }
 
+    /// For people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON over WebSocket",
+            Self::Events => "Server-Sent Events",
+            Self::Shop | Self::Group => "Socket.IO",
+            Self::Stomp => "STOMP over WebSocket",
+            Self::StompOverSockJs => "STOMP over SockJS",
+        }
+    }
+
     /// Whether its clients can say something.
     pub(crate) fn writes(self) -> bool {
         self != Self::Events
@@ -203,9 +214,9 @@ impl Talker {
         match Stream::open(gateway, &self.role.person, &asked, &id).await {
             Ok(stream) => Ok(Link::Events(stream)),
             Err(error) => {
-                // After any of these a browser does not come back by itself.
+                // After any answer but 200 a browser does not come back by itself.
                 let error = error.to_string();
-                if error.starts_with("HTTP/1.1 4") || error.starts_with("HTTP/1.1 204") {
+                if events::is_answer(&error) {
                     self.notes().problem("service", format!("the stream was refused for good: {error}"));
                 }
                 Err(Broken)

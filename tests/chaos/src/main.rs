@@ -63,7 +63,7 @@ struct Options {
     #[arg(long, value_name = "FOLDER")]
     logs: Option<PathBuf>,
 
-    /// Falsifies what one client noted, to see that it is found
+    /// Falsifies what one client of each protocol noted, to see that it is found
     #[arg(long, value_enum, hide = true)]
     sabotage: Option<Sabotage>,
 }

@@ -7,7 +7,7 @@ mod study;
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use chat_core::{
     RoomId, UserId,
     auth::{JwtClaims, JwtSigner},
@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use futures::future::try_join_all;
 
 use crate::{
-    client::{Client, Person, Role},
+    client::{Client, Person, Protocol, Role},
     cluster::{Cluster, Ground, Service},
     node,
 };
@@ -56,20 +56,31 @@ impl Kind {
         }
     }
 
-    pub(crate) const fn what(self) -> &'static str {
+    /// Its processes, and what they stand on.
+    const fn servers(self) -> &'static str {
         match self {
-            Self::WriteThrough => {
-                "2 × axum-quickstart; PostgreSQL, Redis; JSON over WebSocket, Server-Sent Events"
-            }
-            Self::Shop => "2 × axum-shop; PostgreSQL; Socket.IO",
-            Self::Study => {
-                "2 × axum-study; PostgreSQL, Redis, Kafka (members); STOMP over WebSocket and SockJS"
-            }
-            Self::Queued => "2 × axum-group, 2 × its worker; Kafka, PostgreSQL, Redis; Socket.IO",
-            Self::HotLog => {
-                "2 × axum-quickstart with the hot log; Redis, PostgreSQL; JSON over WebSocket, Server-Sent Events"
-            }
+            Self::WriteThrough => "2 × axum-quickstart; PostgreSQL, Redis",
+            Self::Shop => "2 × axum-shop; PostgreSQL",
+            Self::Study => "2 × axum-study; PostgreSQL, Redis, Kafka (members)",
+            Self::Queued => "2 × axum-group, 2 × its worker; Kafka, PostgreSQL, Redis",
+            Self::HotLog => "2 × axum-quickstart with the hot log; Redis, PostgreSQL",
         }
+    }
+
+    /// What its clients speak: each of these has one, see [`are_spoken`].
+    const fn protocols(self) -> &'static [Protocol] {
+        match self {
+            Self::WriteThrough | Self::HotLog => &[Protocol::Json, Protocol::Events],
+            Self::Shop => &[Protocol::Shop],
+            Self::Study => &[Protocol::Stomp, Protocol::StompOverSockJs],
+            Self::Queued => &[Protocol::Group],
+        }
+    }
+
+    /// For people.
+    pub(crate) fn what(self) -> String {
+        let protocols: Vec<&str> = self.protocols().iter().map(|protocol| protocol.name()).collect();
+        format!("{}; {}", self.servers(), protocols.join(", "))
     }
 
     pub(crate) const fn stands_on(self) -> &'static [Service] {
@@ -123,6 +134,7 @@ impl Pipeline {
             Kind::Study => study::people(&gateways).await?,
             Kind::Queued => group::people(&gateways).await?,
         };
+        are_spoken(kind, roles.iter().map(|role| role.protocol))?;
         let clients: Vec<Client> = roles
             .into_iter()
             .map(|role| {
@@ -172,6 +184,17 @@ impl Pipeline {
     }
 }
 
+/// What is said of a pipeline is so: its clients speak each of its protocols, and no other one.
+fn are_spoken(kind: Kind, spoken: impl Iterator<Item = Protocol> + Clone) -> Result<()> {
+    for protocol in kind.protocols() {
+        ensure!(spoken.clone().any(|one| one == *protocol), "{}: nobody speaks {protocol:?}", kind.name());
+    }
+    for protocol in spoken {
+        ensure!(kind.protocols().contains(&protocol), "{}: nothing is said of {protocol:?}", kind.name());
+    }
+    Ok(())
+}
+
 /// Signs tokens, and is what the servers are told.
 const SECRET: &str = "a secret of a chaos run that is long enough";
 
@@ -205,4 +228,21 @@ fn listen(port: u16) -> String {
 
 fn first(gateways: &[SocketAddr]) -> Result<SocketAddr> {
     gateways.first().copied().context("no gateway")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_be_spoken_is_spoken() {
+        let people = quickstart::PEOPLE.map(|(_, protocol)| protocol);
+        for kind in [Kind::WriteThrough, Kind::HotLog] {
+            are_spoken(kind, people.into_iter()).unwrap();
+            assert!(kind.what().ends_with("; JSON over WebSocket, Server-Sent Events"), "{}", kind.what());
+            are_spoken(kind, [Protocol::Json; 5].into_iter()).unwrap_err();
+            are_spoken(kind, people.into_iter().chain([Protocol::Stomp])).unwrap_err();
+        }
+        are_spoken(Kind::Study, [Protocol::Stomp].into_iter()).unwrap_err();
+    }
 }

@@ -1,12 +1,17 @@
-//! Proves that a run can fail: falsifies what a client noted, as a fault of the servers' would have.
+//! Proves that a run can fail: falsifies what clients noted, as a fault of the servers' would have.
 
+use anyhow::{Result, ensure};
 use chat_core::ClientMessageId;
 use clap::ValueEnum;
 use tokio::time::Instant;
 
-use crate::notes::{Ack, Notes};
+use crate::{
+    chronicle::Finding,
+    client::Protocol,
+    notes::{Ack, Notes},
+};
 
-/// What is done to one client's notes.
+/// What is done to a client's notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sabotage {
     /// It was not given one message.
@@ -39,5 +44,46 @@ impl Sabotage {
                 notes.acks.push(Ack { room, client_id, position: None, durability: None, at });
             }
         }
+    }
+}
+
+/// Whose notes are falsified: the first one's of each protocol, so that each kind of witness is shown to count.
+pub(crate) fn chosen(protocols: &[Protocol]) -> Vec<usize> {
+    let is_first = |place: &usize| !protocols[..*place].contains(&protocols[*place]);
+    (0..protocols.len()).filter(is_first).collect()
+}
+
+/// What was falsified was found, of this client by name.
+///
+/// # Errors
+/// It was not: the run says nothing about such clients.
+pub(crate) fn was_noticed(name: &str, found: &[Finding]) -> Result<()> {
+    let of_client = format!("{name}: ");
+    ensure!(
+        found.iter().any(|finding| finding.what.starts_with(&of_client)),
+        "what was falsified of {name} was not found"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chronicle::Sort;
+
+    #[test]
+    fn one_of_each_protocol_is_falsified() {
+        use Protocol::{Events, Json, Stomp};
+        assert_eq!(chosen(&[Json, Json, Json, Events]), [0, 3]);
+        assert_eq!(chosen(&[Events, Stomp, Json, Stomp]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn findings_of_another_client_do_not_count() {
+        let what = "pipeline Ann: was given tea 3 twice".to_owned();
+        let found = [Finding { sort: Sort::Duplicate, guarantee: "G5", what, at: None }];
+        was_noticed("pipeline Ann", &found).unwrap();
+        was_noticed("pipeline Eve", &found).unwrap_err();
+        was_noticed("pipeline", &found).unwrap_err();
     }
 }

@@ -10,11 +10,12 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     check::{Rules, Stored, Witness, check},
     chronicle::{Finding, Sort},
+    client::Protocol,
     notes::Notes,
     pipeline::{Kind, Pipeline},
     report::{Figures, Outcome},
     run::Run,
-    sabotage::Sabotage,
+    sabotage::{self, Sabotage},
 };
 
 /// For every answer, for the store to have everything, and for everybody to have heard it; each.
@@ -85,8 +86,10 @@ impl Run {
         let pipeline = &self.pipelines[place];
         let mut notes: Vec<Notes> =
             pipeline.clients.iter().map(|client| std::mem::take(&mut *client.notes())).collect();
-        if let (Some(sabotage), Some(first)) = (sabotage, notes.first_mut()) {
-            sabotage.apply(first);
+        let protocols: Vec<Protocol> = pipeline.clients.iter().map(|client| client.role.protocol).collect();
+        let falsified = if sabotage.is_some() { sabotage::chosen(&protocols) } else { Vec::new() };
+        for place in &falsified {
+            sabotage.iter().for_each(|sabotage| sabotage.apply(&mut notes[*place]));
         }
         let witnesses: Vec<Witness<'_>> = pipeline
             .clients
@@ -100,6 +103,9 @@ impl Run {
             })
             .collect();
         let found = check(pipeline.kind.rules(), &stored, &witnesses);
+        for place in falsified {
+            sabotage::was_noticed(&pipeline.clients[place].role.name, &found)?;
+        }
         let figures = Figures::of(pipeline.kind, &stored, &notes, &found);
         found.into_iter().for_each(|finding| self.chronicle.found(finding));
         Ok(figures)

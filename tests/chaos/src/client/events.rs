@@ -67,6 +67,11 @@ impl Drop for Stream {
     }
 }
 
+/// Whether an error is what the server answered, and not that nobody did.
+pub(super) fn is_answer(error: &str) -> bool {
+    error.starts_with("HTTP/")
+}
+
 async fn line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
@@ -183,6 +188,36 @@ impl Wire for EventFrames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server that answers as it is told, once.
+    async fn answering(answer: &'static str) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn every_answer_but_200_ends_a_browsers_stream() {
+        let person = Person { user: chat_core::UserId::new("eve").unwrap(), token: "t".to_owned() };
+        for (answer, is_refusal) in [
+            ("HTTP/1.1 204 No Content\r\n\r\n", true),
+            ("HTTP/1.1 429 Too Many Requests\r\n\r\n", true),
+            ("HTTP/1.1 503 Service Unavailable\r\n\r\n", true),
+            ("", false),
+        ] {
+            let error = Stream::open(answering(answer).await, &person, "rooms=a", "").await.unwrap_err();
+            assert_eq!(is_answer(&error.to_string()), is_refusal, "{answer:?}: {error}");
+        }
+        let good = answering("HTTP/1.1 200 OK\r\n\r\n2\r\n:\n\r\n").await;
+        let mut stream = Stream::open(good, &person, "rooms=a", "").await.unwrap();
+        assert_eq!(stream.read().await.unwrap(), "");
+    }
 
     #[test]
     fn events_come_out_whole_however_they_are_cut() {

@@ -16,7 +16,13 @@ use crate::{
 
 const ROOMS: [&str; 2] = ["tea", "coffee"];
 /// The last one only reads.
-const PEOPLE: [&str; 5] = ["Ann", "Bob", "Cy", "Di", "Eve"];
+pub(super) const PEOPLE: [(&str, Protocol); 5] = [
+    ("Ann", Protocol::Json),
+    ("Bob", Protocol::Json),
+    ("Cy", Protocol::Json),
+    ("Di", Protocol::Json),
+    ("Eve", Protocol::Events),
+];
 
 pub(super) fn gateway(kind: Kind, number: usize, port: u16, ground: &Ground) -> Result<Spec> {
     let words = ["--no-rate-limits", "--token-lifetime", "7days", "--drain-window", "1s", "--listen"];
@@ -44,11 +50,11 @@ pub(super) async fn people(gateways: &[SocketAddr]) -> Result<(Vec<RoomId>, Vec<
     let at = first(gateways)?;
     let rooms: Vec<RoomId> = ROOMS.iter().map(|room| RoomId::new(room)).collect::<Result<_, _>>()?;
     let mut roles = Vec::new();
-    for name in PEOPLE {
+    for (name, protocol) in PEOPLE {
         let (_, guest) = http::request(at, "POST", "/guest", None, Some(&json!({ "name": name }))).await?;
         let field = |name: &str| guest[name].as_str().context("a guest is not let in");
         let person = Person { user: UserId::new(field("user")?)?, token: field("token")?.to_owned() };
-        roles.push(Role { name: name.to_owned(), person, protocol: Protocol::Json, rooms: rooms.clone() });
+        roles.push(Role { name: name.to_owned(), person, protocol, rooms: rooms.clone() });
     }
     let owner = &roles[0].person.token;
     for room in &rooms {
