@@ -7,8 +7,8 @@ use std::{
 };
 
 use chat_core::{
-    AppendOutcome, Body, ClientMessageId, Content, Draft, EntryKind, MessageId, RoomId, Seq, StoredMessage,
-    UserId,
+    AppendOutcome, Body, ClientMessageId, Content, Draft, EntryKind, MessageId, RoomId, Seq, Settings,
+    StoredMessage, UserId,
 };
 use chat_simulation::History;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     chronicle::{Finding, Sort},
-    notes::{Ack, Notes, Seen},
+    notes::{Ack, Notes, Seen, Skip},
 };
 
 /// How a pipeline's clients are to be judged.
@@ -216,7 +216,9 @@ impl Check<'_> {
             }
             last = last.max(*seq);
         }
-        let skips: Vec<_> = witness.notes.skips.iter().filter(|skip| skip.room == *room).collect();
+        let stored_up_to = self.room(room).last().map_or(Seq::ZERO, StoredMessage::seq);
+        let skips = witness.notes.skips.iter().filter(|skip| skip.room == *room);
+        let skips: Vec<_> = skips.filter(|skip| may_skip(skip, stored_up_to)).collect();
         let due = self.room(room).iter().filter(|entry| entry.seq() >= first);
         let due = due.filter(|entry| self.rules.every_kind || entry.content.kind() == EntryKind::Chat);
         let missing: Vec<Seq> = due
@@ -255,6 +257,12 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What follows a client's position is sent one by one, unless that is too much: only then a page may stand for it. Nothing here is
+/// so old that it is not kept.
+fn may_skip(skip: &Skip, stored_up_to: Seq) -> bool {
+    skip.head.min(stored_up_to).since(skip.after) > Settings::REPLAY_LIMIT
 }
 
 /// What a message says, whichever form it is stored in.

@@ -62,6 +62,8 @@ pub(crate) struct Skip {
     pub(crate) room: RoomId,
     pub(crate) after: Seq,
     pub(crate) up_to: Seq,
+    /// The newest entry that the page tells of.
+    pub(crate) head: Seq,
 }
 
 /// Where a client is in a room.

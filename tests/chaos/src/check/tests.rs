@@ -50,10 +50,17 @@ fn notes(user_name: &str, stored: &[StoredMessage]) -> Notes {
     notes
 }
 
-/// Ann and Bob have said six things; this is found when their notes or the log are changed.
+/// Ann and Bob have said six things; this is found when Ann's notes or the log are changed.
 fn judged(change: impl FnOnce(&mut Vec<StoredMessage>, &mut Notes)) -> Vec<(Sort, &'static str)> {
+    judged_of(6, change)
+}
+
+fn judged_of(
+    entries: u64,
+    change: impl FnOnce(&mut Vec<StoredMessage>, &mut Notes),
+) -> Vec<(Sort, &'static str)> {
     let mut stored: Vec<_> =
-        (1..=6).map(|seq| entry(seq, if seq % 2 == 0 { "ann" } else { "bob" })).collect();
+        (1..=entries).map(|seq| entry(seq, if seq % 2 == 0 { "ann" } else { "bob" })).collect();
     let (mut ann, bob) = (notes("ann", &stored), notes("bob", &stored));
     change(&mut stored, &mut ann);
     let (rooms, users) = ([room()], [user("ann"), user("bob")]);
@@ -82,6 +89,28 @@ async fn every_sabotage_is_found() {
 }
 
 #[tokio::test]
+async fn who_only_reads_is_a_witness_too() {
+    for (sabotage, expected) in [
+        (Sabotage::Drop, (Sort::Loss, "G5")),
+        (Sabotage::Double, (Sort::Duplicate, "G5")),
+        (Sabotage::Swap, (Sort::Disorder, "G3")),
+        (Sabotage::Invent, (Sort::Loss, "G1")),
+    ] {
+        let stored: Vec<_> = (1..=6).map(|seq| entry(seq, "bob")).collect();
+        let (bob, mut eve) = (notes("bob", &stored), notes("eve", &stored));
+        assert!(eve.acks.is_empty());
+        sabotage.apply(&mut eve);
+        let (rooms, users) = ([room()], [user("bob"), user("eve")]);
+        let witnesses = [("bob", &users[0], &bob), ("eve", &users[1], &eve)]
+            .map(|(name, user, notes)| Witness { name, user, rooms: &rooms, notes });
+        let found = check(RULES, &BTreeMap::from([(room(), stored)]), &witnesses);
+        crate::sabotage::was_noticed("eve", &found).unwrap();
+        crate::sabotage::was_noticed("bob", &found).unwrap_err();
+        assert!(found.iter().any(|one| (one.sort, one.guarantee) == expected), "{sabotage:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_store_lost_doubled_or_changed_is_found() {
     // The tail is gone, with what was acknowledged.
     assert!(judged(|stored, _| drop(stored.pop())).contains(&(Sort::Loss, "G1")));
@@ -100,12 +129,34 @@ async fn what_the_store_lost_doubled_or_changed_is_found() {
     assert_eq!(unanswered, [(Sort::Other, "G1")]);
 }
 
+/// Everybody has said `entries` things, and Ann was sent a page in place of what lies between the second and `up_to`, where the log went
+/// to `head` by the page's own account.
+fn judged_with_a_page(entries: u64, up_to: u64, head: u64) -> Vec<(Sort, &'static str)> {
+    judged_of(entries, |_, ann| {
+        let (after, up_to, head) = (Seq::new(2).unwrap(), Seq::new(up_to).unwrap(), Seq::new(head).unwrap());
+        ann.seen.retain(|seen| {
+            let seq = seen.cursor.as_ref().unwrap().seq;
+            seq <= after || seq > up_to
+        });
+        ann.skips.push(Skip { room: room(), after, up_to, head });
+    })
+}
+
 #[tokio::test]
-async fn what_the_server_said_it_passes_over_is_no_loss() {
-    let skipped = judged(|_, ann| {
-        ann.seen.drain(2..4);
-        let (after, up_to) = (Seq::new(2).unwrap(), Seq::new(4).unwrap());
-        ann.skips.push(crate::notes::Skip { room: room(), after, up_to });
-    });
-    assert_eq!(skipped, []);
+async fn a_page_in_place_of_more_than_is_sent_again_is_no_loss() {
+    let head = 2 + Settings::REPLAY_LIMIT + 1;
+    assert_eq!(judged_with_a_page(head, head - 1, head), []);
+    // More has come since.
+    assert_eq!(judged_with_a_page(head + 5, head - 1, head), []);
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_what_has_to_be_sent_again_is_a_loss() {
+    let lost = [(Sort::Loss, "G5")];
+    assert_eq!(judged_with_a_page(6, 4, 6), lost);
+    let head = 2 + Settings::REPLAY_LIMIT;
+    assert_eq!(judged_with_a_page(head, head - 1, head), lost);
+    // It was so when the page was sent, or the page says that there is more than there is.
+    assert_eq!(judged_with_a_page(head + 5, head - 1, head), lost);
+    assert_eq!(judged_with_a_page(head, head - 1, head + 5), lost);
 }

@@ -268,7 +268,12 @@ impl<'a> Talk<'a> {
             .collect();
         let first = new.first().and_then(|entry| entry.cursor.as_ref()).map_or(head.seq.next(), |at| at.seq);
         if first > known.next() && known > Seq::ZERO {
-            notes.skips.push(Skip { room: room.clone(), after: known, up_to: first.previous() });
+            notes.skips.push(Skip {
+                room: room.clone(),
+                after: known,
+                up_to: first.previous(),
+                head: head.seq,
+            });
         }
         for seen in new {
             notes.apply(seen);
