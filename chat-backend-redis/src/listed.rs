@@ -1,8 +1,12 @@
 //! Who is online, and besides in a key per user, for other services to read.
 
+mod here;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap},
     fmt,
+    pin::pin,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,61 +16,27 @@ use std::{
 
 use async_trait::async_trait;
 use chat_core::{
-    Backend, Clock as _, ConnectionId, Presence, Result, SystemClock, Timestamp, UserId,
+    Backend, ConnectionId, Presence, Result, UserId,
     presence::{self, LeaseStatus, NodeLease, PresenceChange, PresenceConnection, UserPresence},
 };
 use fred::types::Value;
 use futures::{StreamExt as _, stream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use self::here::{Entry, Here, Pace};
 use crate::{RedisError, backend::Shared, presence::RedisPresence, script::Script};
 
 /// Users whose keys are written at once.
 const WRITTEN_AT_ONCE: usize = 64;
-/// How long a renewal may write entries, which is well within what the engine waits for it by default. The rest is with the next one.
+/// How long a renewal may write entries, which is well within what the engine waits for it by default. The next one goes on there.
 const WRITING: Duration = Duration::from_secs(4);
 
 static LISTED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/listed.lua")));
 
-/// A connection of this node.
-#[derive(Debug, Clone)]
-struct Entry {
-    user: UserId,
-    server: String,
-    since: Timestamp,
-}
-
-type Entries = HashMap<ConnectionId, Entry>;
-
-/// What this node lists.
-#[derive(Default)]
-struct Here {
-    /// As many as the node has sessions.
-    entries: Entries,
-    /// Those of the lease's life before, until they are registered anew. Whose end did not come through is never registered again, and
-    /// so is forgotten.
-    before: Entries,
-}
-
-impl Here {
-    fn contains(&self, connection: &ConnectionId) -> bool {
-        self.entries.contains_key(connection)
-    }
-
-    fn take(&mut self, connection: &ConnectionId) -> bool {
-        let was_before = self.before.remove(connection).is_some();
-        self.entries.remove(connection).is_some() || was_before
-    }
-
-    fn begin_anew(&mut self) {
-        self.before = std::mem::take(&mut self.entries);
-    }
-}
-
-/// Presence as [`RedisPresence`] keeps it, which alone decides. What is listed follows it: an entry that could not be written is with
-/// the next renewal, and one that could not be taken out runs out.
+/// Presence as [`RedisPresence`] keeps it, which alone decides. What is listed follows it: an entry that could not be written is again
+/// when its user's next turn comes, with the next renewal mostly, and one that could not be taken out runs out.
 pub(crate) struct ListedPresence {
-    inner: RedisPresence,
+    inner: Arc<dyn Presence>,
     shared: Arc<Shared>,
     prefix: String,
     here: Mutex<Here>,
@@ -74,40 +44,65 @@ pub(crate) struct ListedPresence {
     lifetime: AtomicU64,
     /// The last renewal had no answer.
     unanswered: AtomicBool,
+    /// How long a renewal may write entries.
+    writing: Duration,
 }
 
 impl ListedPresence {
     pub(crate) fn new(shared: Arc<Shared>, prefix: String) -> Self {
-        let inner = RedisPresence::new(Arc::clone(&shared));
-        let lifetime = AtomicU64::new(millis(presence::DEFAULT_LEASE));
-        Self { inner, shared, prefix, here: Mutex::default(), lifetime, unanswered: AtomicBool::new(false) }
+        Self::over(Arc::new(RedisPresence::new(Arc::clone(&shared))), shared, prefix)
+    }
+
+    fn over(inner: Arc<dyn Presence>, shared: Arc<Shared>, prefix: String) -> Self {
+        Self {
+            inner,
+            shared,
+            prefix,
+            here: Mutex::default(),
+            lifetime: AtomicU64::new(millis(presence::DEFAULT_LEASE)),
+            unanswered: AtomicBool::new(false),
+            writing: WRITING,
+        }
     }
 
     fn here(&self) -> MutexGuard<'_, Here> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts these, and takes out again what went meanwhile: its own removal may have come first.
-    async fn put(&self, entries: Entries) {
-        let mut by_user: BTreeMap<UserId, Vec<(ConnectionId, Entry)>> = BTreeMap::new();
-        for (connection, entry) in entries {
-            by_user.entry(entry.user.clone()).or_default().push((connection, entry));
-        }
-        let written = stream::iter(by_user).for_each_concurrent(WRITTEN_AT_ONCE, async |(user, entries)| {
-            self.write(&user, &entries, &[]).await;
-            let gone: Vec<_> = {
-                let here = self.here();
-                let ids = entries.into_iter().map(|(connection, _)| connection);
-                ids.filter(|connection| !here.contains(connection)).collect()
-            };
-            if !gone.is_empty() {
-                self.write(&user, &[], &gone).await;
-            }
+    /// Writes everybody's entries anew, by turns. A dropped call has had some of them, and the next one goes on there.
+    async fn put_all(&self) {
+        let turns = self.here().turns();
+        let turns = turns.map(|(user, entries)| async move {
+            self.put(&user, &entries).await;
+            user
         });
-        written.await;
+        // In their order: all before the one who was the last have had their turn. Also those whose key cannot be written: they
+        // would take the turns of all others.
+        let mut done = pin!(stream::iter(turns).buffered(WRITTEN_AT_ONCE));
+        while let Some(user) = done.next().await {
+            self.here().had_turn(user);
+        }
     }
 
-    async fn write(&self, user: &UserId, put: &[(ConnectionId, Entry)], taken: &[ConnectionId]) {
+    /// Puts these, and takes out again what went meanwhile: its own removal may have come first.
+    async fn put(&self, user: &UserId, entries: &[(ConnectionId, Entry)]) {
+        let begun = Instant::now();
+        let is_written = self.write(user, entries, &[]).await;
+        let ids = || entries.iter().map(|(connection, _)| connection);
+        let gone: Vec<_> = {
+            let mut here = self.here();
+            if is_written {
+                here.written(ids(), begun);
+            }
+            ids().filter(|connection| !here.contains(connection)).cloned().collect()
+        };
+        if !gone.is_empty() {
+            self.write(user, &[], &gone).await;
+        }
+    }
+
+    /// Whether it was done.
+    async fn write(&self, user: &UserId, put: &[(ConnectionId, Entry)], taken: &[ConnectionId]) -> bool {
         let mut arguments: Vec<Value> =
             vec![self.lifetime.load(Ordering::Relaxed).to_string().into(), put.len().to_string().into()];
         for (connection, entry) in put {
@@ -122,13 +117,23 @@ impl ListedPresence {
         let key = [format!("{}{user}", self.prefix)];
         let written = async { LISTED.call(self.shared.client()?, &key, arguments).await };
         let done: std::result::Result<Value, RedisError> = written.await;
-        if let Err(error) = done {
+        if let Err(error) = &done {
             tracing::debug!(%error, "a user's connections were not listed");
         }
+        done.is_ok()
     }
 
-    fn take(&self, connection: &ConnectionId) -> bool {
-        self.here().take(connection)
+    /// Says so where what is listed stops or begins to tell of all who are here.
+    fn tell_pace(&self, lifetime: Duration) {
+        let pace = self.here().pace(lifetime);
+        match pace {
+            Some(Pace::FellBehind(connections)) => tracing::warn!(
+                connections,
+                "connections that are here ran out of what is listed: their keys were not written anew in time"
+            ),
+            Some(Pace::CaughtUp) => tracing::info!("all connections are listed again"),
+            None => {}
+        }
     }
 }
 
@@ -171,21 +176,18 @@ impl Presence for ListedPresence {
             self.here().begin_anew();
             return Ok(status);
         }
-        let entries = {
-            let mut here = self.here();
-            here.before.clear();
-            here.entries.clone()
-        };
-        if timeout(WRITING, self.put(entries)).await.is_err() {
-            tracing::debug!("not all connections could be listed anew in time");
+        if timeout(self.writing, self.put_all()).await.is_err() {
+            tracing::debug!(
+                "not all connections could be listed anew in time; the next renewal goes on there"
+            );
         }
+        self.tell_pace(ttl);
         Ok(status)
     }
 
     async fn release(&self, lease: &NodeLease) -> Result<()> {
         let released = self.inner.release(lease).await;
-        let Here { entries, before } = std::mem::take(&mut *self.here());
-        let gone = stream::iter(before.into_iter().chain(entries));
+        let gone = stream::iter(self.here().take_all());
         let taken = gone.for_each_concurrent(WRITTEN_AT_ONCE, async |(connection, entry)| {
             self.write(&entry.user, &[], &[connection]).await;
         });
@@ -194,25 +196,14 @@ impl Presence for ListedPresence {
     }
 
     async fn connected(&self, connection: &PresenceConnection) -> Result<PresenceChange> {
-        let PresenceConnection { user, connection: id, lease, .. } = connection;
-        let entry = {
-            let mut here = self.here();
-            let before = here.before.remove(id).filter(|before| before.user == *user);
-            let new = || {
-                let since = before.map_or_else(|| SystemClock.now(), |before| before.since);
-                Entry { user: user.clone(), server: lease.node.to_string(), since }
-            };
-            // Known before the answer, so that one that goes meanwhile is known to have gone.
-            here.entries.entry(id.clone()).or_insert_with(new).clone()
-        };
+        let PresenceConnection { user, connection: id, .. } = connection;
+        // Known before the answer, so that one that goes meanwhile is known to have gone.
+        let (call, entry) = self.here().register(connection);
         let change = self.inner.connected(connection).await;
         match change {
-            Ok(PresenceChange::Stale) => {
-                self.take(id);
-            }
-            Ok(_) if self.here().contains(id) => {
-                self.put(HashMap::from([(id.clone(), entry)])).await;
-            }
+            Ok(PresenceChange::Stale) => self.here().refuse(id, call),
+            Ok(_) if self.here().contains(id) => self.put(user, &[(id.clone(), entry)]).await,
+            // Nobody knows then: it is listed, until the lease begins anew for that.
             _ => {}
         }
         change
@@ -220,10 +211,10 @@ impl Presence for ListedPresence {
 
     async fn disconnected(&self, connection: &PresenceConnection) -> Result<PresenceChange> {
         let PresenceConnection { user, connection: id, .. } = connection;
-        let was_here = self.take(id);
+        let was_here = self.here().take(connection);
         let change = self.inner.disconnected(connection).await;
         // A late registration may have come between.
-        if self.take(id) || was_here {
+        if self.here().take(connection) || was_here {
             self.write(user, &[], std::slice::from_ref(id)).await;
         }
         change
