@@ -3,7 +3,11 @@
 //! Hashes that were taken over may have other parameters: checking them takes another time until their owner has logged in once, which
 //! makes them anew.
 
-use std::{sync::Arc, thread};
+mod addresses;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, thread, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordVerifier as _,
@@ -14,6 +18,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
     task::spawn_blocking,
 };
+
+use self::addresses::Addresses;
 
 /// The greatest parameters of a hash that is taken over: what one login may cost.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
@@ -27,15 +33,19 @@ const WAITING: usize = 64;
 /// How many of them may be of hashes that were taken over.
 const WAITING_FOREIGN: usize = 16;
 /// After so long a client may try again.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+const BUSY: Error = Error::Busy { retry_after: Duration::from_secs(1) };
 
 /// Hashes and checks passwords. Each one takes 19 MiB and tens of milliseconds of a core, by design. Hashes that were taken over take what
 /// they say, and wait for each other until there is room for it, so that no other one waits for that.
+///
+/// For each address one is checked at a time, so that nobody takes the places of all who were taken over by trying one of them. It is so
+/// for all addresses: for which of them there is an account is nothing that a second try at the same time tells.
 #[derive(Debug, Clone)]
 pub(crate) struct Passwords {
     /// Of a password that nobody has: what is checked where there is no account.
     nobody: Arc<str>,
     places: Arc<Semaphore>,
+    under_way: Addresses,
     at_work: Arc<Semaphore>,
     foreign: Arc<Semaphore>,
     /// Of those that were taken over, in KiB.
@@ -61,6 +71,7 @@ impl Passwords {
         Ok(Self {
             nobody: hash(&secret).map_err(failed)?.into(),
             places: Arc::new(Semaphore::new(cores + WAITING)),
+            under_way: Addresses::default(),
             at_work: Arc::new(Semaphore::new(cores)),
             foreign: Arc::new(Semaphore::new(WAITING_FOREIGN)),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),
@@ -72,14 +83,23 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
-        self.work(None, move || hash(password.as_bytes())).await?.map_err(failed)
+        self.work(None, None, move || hash(password.as_bytes())).await?.map_err(failed)
     }
 
-    /// Whether it is the password of this hash; never for an account that is not there, which takes as long.
+    /// Whether it is the password of this hash, which is kept for this address; never for an account that is not there, which takes as
+    /// long.
     ///
     /// # Errors
-    /// [`Error::Busy`].
-    pub(crate) async fn verify(&self, password: String, kept: Option<String>) -> Result<Verified, Error> {
+    /// [`Error::Busy`], also while another password is checked for this address.
+    ///
+    /// # Cancel safety
+    /// A dropped call gives up its turn and the address, unless the check has begun: then when that is done.
+    pub(crate) async fn verify(
+        &self,
+        address: &str,
+        password: String,
+        kept: Option<String>,
+    ) -> Result<Verified, Error> {
         // What was taken over in another form lets nobody in.
         let known =
             kept.and_then(|kept| parameters(&kept).map(|(algorithm, params)| (kept, algorithm, params)));
@@ -89,7 +109,7 @@ impl Passwords {
         let foreign = known.as_ref().filter(|(_, algorithm, params)| !is_own(algorithm, params));
         let memory = foreign.map(|(.., params)| params.m_cost());
         let nobody = Arc::clone(&self.nobody);
-        let verified = self.work(memory, move || {
+        let verified = self.work(Some(address), memory, move || {
             let Some((kept, algorithm, params)) = known else {
                 is_right(&password, &nobody);
                 return Ok(Verified { is_right: false, renewed: None });
@@ -103,14 +123,17 @@ impl Passwords {
         verified.await?.map_err(failed)
     }
 
-    /// Runs it on a thread that may block: with this much memory, in KiB, for a hash that was taken over. A caller that goes away leaves it
-    /// its turn: the work is done either way.
+    /// Runs it on a thread that may block: alone for this address, and with this much memory, in KiB, for a hash that was taken over. A
+    /// caller that goes away leaves it its turn: the work is done either way.
     async fn work<T: Send + 'static>(
         &self,
+        address: Option<&str>,
         foreign_kib: Option<u32>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let place = place_of(&self.places)?;
+        // Whatever is kept for it, and before anything that is only for some.
+        let taken = address.map(|address| self.under_way.take(address).ok_or(BUSY)).transpose()?;
         let memory = match foreign_kib {
             None => None,
             Some(kib) => {
@@ -122,7 +145,7 @@ impl Passwords {
         let turn = Arc::clone(&self.at_work).acquire_owned().await.map_err(failed)?;
         let done = spawn_blocking(move || {
             let done = work();
-            drop((place, memory, turn));
+            drop((place, taken, memory, turn));
             done
         });
         done.await.map_err(failed)
@@ -133,7 +156,7 @@ impl Passwords {
 /// [`Error::Busy`].
 fn place_of(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
     Arc::clone(places).try_acquire_owned().map_err(|error| match error {
-        TryAcquireError::NoPermits => Error::Busy { retry_after: RETRY },
+        TryAcquireError::NoPermits => BUSY,
         TryAcquireError::Closed => failed(error),
     })
 }
@@ -181,90 +204,4 @@ fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
 /// Of what has no detail that a client might use.
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::backend("passwords", "hash", Retry::Never, std::io::Error::other(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_password_is_right_for_its_own_hash_alone() {
-        let passwords = Passwords::new().unwrap();
-        let kept = passwords.hash("correct horse".to_owned()).await.unwrap();
-        assert!(kept.starts_with("$argon2id$") && !kept.contains("horse"));
-        let verify = |password: &str, kept: Option<&str>| {
-            passwords.verify(password.to_owned(), kept.map(str::to_owned))
-        };
-        let right = verify("correct horse", Some(&kept)).await.unwrap();
-        assert!(right.is_right && right.renewed.is_none());
-        assert!(!verify("correct Horse", Some(&kept)).await.unwrap().is_right);
-        assert!(!verify("correct horse", None).await.unwrap().is_right);
-        assert!(!verify("correct horse", Some("$2b$10$of.another.kind")).await.unwrap().is_right);
-    }
-
-    /// As another system made it.
-    fn foreign(memory_kib: u32, passes: u32) -> String {
-        let params = Params::new(memory_kib, passes, 2, None).unwrap();
-        let argon2 = Argon2::new(Algorithm::Argon2i, argon2::Version::V0x13, params);
-        let salt = SaltString::encode_b64(&[7; 16]).unwrap();
-        argon2.hash_password(b"correct horse", &salt).unwrap().to_string()
-    }
-
-    #[tokio::test]
-    async fn a_hash_with_other_parameters_is_renewed_by_its_password_alone() {
-        let passwords = Passwords::new().unwrap();
-        let kept = foreign(4_096, 3);
-        let verify =
-            |password: &str, kept: &str| passwords.verify(password.to_owned(), Some(kept.to_owned()));
-        let wrong = verify("wrong horse", &kept).await.unwrap();
-        assert!(!wrong.is_right && wrong.renewed.is_none());
-        let right = verify("correct horse", &kept).await.unwrap();
-        let renewed = right.renewed.unwrap();
-        assert!(right.is_right && renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{renewed}");
-        let again = verify("correct horse", &renewed).await.unwrap();
-        assert!(again.is_right && again.renewed.is_none());
-    }
-
-    #[test]
-    fn a_hash_that_costs_too_much_is_not_taken_over() {
-        let kept = foreign(4_096, 3);
-        assert!(check(&kept).is_ok() && check("$2b$10$of.another.kind").is_ok());
-        for (small, great) in [("m=4096", "m=262145"), ("t=3", "t=11"), ("p=2", "p=17")] {
-            assert!(check(&kept.replace(small, great)).is_err(), "{great}");
-        }
-    }
-
-    #[tokio::test]
-    async fn only_hashes_that_were_taken_over_wait_for_memory() {
-        let passwords = Passwords::new().unwrap();
-        let own = passwords.hash("correct horse".to_owned()).await.unwrap();
-        let all = Arc::clone(&passwords.memory).acquire_many_owned(MAX_MEMORY_KIB).await.unwrap();
-        let verify = |kept: String| {
-            let passwords = passwords.clone();
-            tokio::spawn(async move { passwords.verify("correct horse".to_owned(), Some(kept)).await })
-        };
-        let waiting: Vec<_> = (0..WAITING_FOREIGN).map(|_| verify(foreign(64, 1))).collect();
-        while passwords.foreign.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(verify(foreign(64, 1)).await.unwrap(), Err(Error::Busy { .. })));
-        assert!(verify(own).await.unwrap().unwrap().is_right);
-        assert!(passwords.hash("another".to_owned()).await.is_ok());
-        drop(all);
-        for waited in waiting {
-            assert!(waited.await.unwrap().unwrap().is_right);
-        }
-    }
-
-    #[tokio::test]
-    async fn more_than_may_wait_are_refused_as_busy() {
-        let mut passwords = Passwords::new().unwrap();
-        passwords.places = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&passwords.places).try_acquire_owned().unwrap();
-        assert!(matches!(passwords.hash("x".to_owned()).await, Err(Error::Busy { .. })));
-        drop(place);
-        assert!(passwords.hash("x".to_owned()).await.is_ok());
-    }
 }

@@ -44,7 +44,8 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Answer(json!({ "id": id, "email": email.as_str() }))))
 }
 
-/// A token for an account. Whether the address or the password is wrong is not said, and takes the same time.
+/// A token for an account. Whether the address or the password is wrong is not said, and takes the same time. While another password is
+/// tried for the address, any second one is refused as busy.
 pub(super) async fn login(
     State(group): State<Group>,
     Client(client): Client,
@@ -57,7 +58,7 @@ pub(super) async fn login(
     }
     try_once(&group, client, &email).await?;
     let (id, hash) = group.accounts.find(&email).await?.unzip();
-    let verified = group.passwords.verify(asked.password, hash.clone()).await?;
+    let verified = group.passwords.verify(email.as_str(), asked.password, hash.clone()).await?;
     let id = id.filter(|_| verified.is_right).ok_or_else(wrong)?;
     if let (Some(from), Some(to)) = (hash, verified.renewed)
         && let Err(error) = group.accounts.rehash(&id, &from, &to).await
