@@ -7,8 +7,7 @@ use std::{
 };
 
 use chat_core::{
-    AppendOutcome, Body, ClientMessageId, Content, Draft, EntryKind, MessageId, RoomId, Seq, Settings,
-    StoredMessage, UserId,
+    Body, ClientMessageId, Content, EntryKind, MessageId, RoomId, Seq, Settings, StoredMessage, UserId,
 };
 use chat_simulation::History;
 use serde_json::Value;
@@ -100,14 +99,7 @@ impl Check<'_> {
     /// Tells the history what is stored, in the log's order.
     fn log(&mut self) {
         for entries in self.stored.values() {
-            let draft = |entry: &StoredMessage| {
-                let StoredMessage { room, sender, client_id, content, authority, .. } = entry.clone();
-                Draft::new(room, sender, client_id, content).with_authority(authority)
-            };
-            let drafts: Vec<Draft> = entries.iter().map(draft).collect();
-            let outcomes: Vec<AppendOutcome> =
-                entries.iter().map(|entry| AppendOutcome::New(entry.position.clone())).collect();
-            self.history.stored(&drafts, &outcomes);
+            self.history.stored_entries(entries);
         }
         self.ask_history(None);
     }

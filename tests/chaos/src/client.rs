@@ -126,13 +126,13 @@ impl Client {
 
     /// Writes every so often from now on, or no more.
     pub(crate) fn write_every(&self, pace: Option<Duration>) {
-        self.notes().pace = pace;
+        self.notes().outbox.write_every(pace);
     }
 
     /// Says something that others can wait for.
     pub(crate) fn say_mark(&self, room: &RoomId, number: usize) -> String {
         let mark = format!("{MARK}{number}");
-        self.notes().say(room, &mark);
+        self.notes().outbox.say(room, &mark);
         mark
     }
 

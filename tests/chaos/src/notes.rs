@@ -1,28 +1,16 @@
 //! What a client has seen, and what it has still to send.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use chat_core::{ClientMessageId, Cursor, MessageId, Position, RoomId, Seq, UserId};
+use chat_simulation::{Outbox, Outgoing};
 use tokio::time::Instant;
 
-/// A client does not gather more than this while nobody answers.
-const OUTBOX: usize = 8;
 /// By which the messages are known that show that service is back.
 pub(crate) const MARK: &str = "mark ";
-
-/// A message that was not answered yet.
-#[derive(Debug, Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) room: RoomId,
-    pub(crate) client_id: ClientMessageId,
-    pub(crate) text: String,
-    /// Was sent on this connection.
-    pub(crate) asked: bool,
-    pub(crate) due: Instant,
-}
 
 /// The server said that it has a message.
 #[derive(Debug, Clone)]
@@ -81,7 +69,7 @@ pub(crate) struct Notes {
     pub(crate) skips: Vec<Skip>,
     pub(crate) acks: Vec<Ack>,
     pub(crate) problems: Vec<Problem>,
-    pub(crate) outbox: VecDeque<Outgoing>,
+    pub(crate) outbox: Outbox,
     /// The last entry applied.
     pub(crate) places: BTreeMap<RoomId, Place>,
     /// Of the last event applied, where events have ids.
@@ -92,12 +80,8 @@ pub(crate) struct Notes {
     pub(crate) connections: usize,
     /// Times it gave up a connection that said nothing, or a request without an answer.
     pub(crate) gave_up: usize,
-    /// Messages that it wrote.
-    pub(crate) written: usize,
     /// Messages that were sent again because nobody knew what had become of them.
     pub(crate) repeated: usize,
-    pub(crate) pace: Option<Duration>,
-    write_at: Option<Instant>,
 }
 
 impl Notes {
@@ -105,26 +89,12 @@ impl Notes {
         self.problems.push(Problem { guarantee, what, at: Instant::now() });
     }
 
-    pub(crate) fn say(&mut self, room: &RoomId, text: &str) {
-        self.written += 1;
-        self.outbox.push_back(Outgoing {
-            room: room.clone(),
-            client_id: ClientMessageId::generate(),
-            text: text.to_owned(),
-            asked: false,
-            due: Instant::now(),
-        });
-    }
-
     /// Writes the next message where it is time for it and not too many are open.
     pub(crate) fn write(&mut self, rooms: &[RoomId], now: Instant, dice: &mut fastrand::Rng) {
-        let Some(pace) = self.pace else { return };
-        if self.write_at.is_some_and(|at| at > now) || self.outbox.len() >= OUTBOX {
-            return;
+        if self.outbox.is_time(now, |pace| pace.mul_f64(0.5 + dice.f64())) {
+            let text = format!("number {}", self.outbox.said());
+            self.outbox.say(&rooms[dice.usize(..rooms.len())], &text);
         }
-        self.write_at = Some(now + pace.mul_f64(0.5 + dice.f64()));
-        let text = format!("number {}", self.written);
-        self.say(&rooms[dice.usize(..rooms.len())], &text);
     }
 
     /// Applies an entry that follows what is known.
@@ -145,27 +115,22 @@ impl Notes {
         position: Option<Position>,
         durability: Option<String>,
     ) {
-        let Some(place) = self.outbox.iter().position(|message| message.client_id == *client_id) else {
-            return self.problem("G1", format!("{client_id} was answered twice on one connection"));
-        };
-        if let Some(Outgoing { room, client_id, .. }) = self.outbox.remove(place) {
-            self.acks.push(Ack { room, client_id, position, durability, at: Instant::now() });
+        match self.outbox.answered(client_id) {
+            Some(Outgoing { room, client_id, .. }) => {
+                self.acks.push(Ack { room, client_id, position, durability, at: Instant::now() });
+            }
+            None => self.problem("G1", format!("{client_id} was answered twice on one connection")),
         }
     }
 
     /// It is sent again after a while.
     pub(crate) fn refused(&mut self, client_id: &ClientMessageId, pause: Duration) {
-        if let Some(message) = self.outbox.iter_mut().find(|message| message.client_id == *client_id) {
-            message.asked = false;
-            message.due = Instant::now() + pause;
-            self.repeated += 1;
-        }
+        self.repeated += usize::from(self.outbox.refused(client_id, pause));
     }
 
     /// Who knows which of them were answered: all are open again.
     pub(crate) fn disconnected(&mut self) {
         self.joined.clear();
-        let asked = self.outbox.iter_mut().filter(|message| message.asked);
-        self.repeated += asked.map(|message| message.asked = false).count();
+        self.repeated += self.outbox.disconnected();
     }
 }

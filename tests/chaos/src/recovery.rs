@@ -138,7 +138,7 @@ pub(crate) fn look_after(
         let (mut written, mut answered, mut given) = (0, 0, 0);
         for client in pipelines.iter().flat_map(|pipeline| &pipeline.clients) {
             let notes = client.notes();
-            written += notes.written;
+            written += notes.outbox.said();
             answered += notes.acks.len();
             given += notes.seen.len();
         }

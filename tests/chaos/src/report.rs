@@ -39,7 +39,7 @@ impl Figures {
         let count = |sort: Sort| found.iter().filter(|finding| finding.sort == sort).count();
         Self {
             kind,
-            written: sum(|notes| notes.written),
+            written: sum(|notes| notes.outbox.said()),
             acknowledged: sum(|notes| notes.acks.len()),
             stored: stored.values().flatten().filter(|entry| entry.is_countable()).count(),
             delivered: sum(|notes| notes.seen.len()),

@@ -109,6 +109,15 @@ impl History {
         self.lock().violations.push(Violation { guarantee, what });
     }
 
+    /// A log of real parts, or a piece of it, in its order: as [`stored`](Self::stored), entry by entry.
+    pub fn stored_entries(&self, entries: &[StoredMessage]) {
+        for entry in entries {
+            let StoredMessage { room, sender, client_id, content, authority, position, .. } = entry.clone();
+            let draft = Draft::new(room, sender, client_id, content).with_authority(authority);
+            self.stored(&[draft], &[AppendOutcome::New(position)]);
+        }
+    }
+
     /// The log stored something: position, identity and key are checked on the spot.
     pub fn stored(&self, drafts: &[Draft], outcomes: &[AppendOutcome]) {
         for (draft, outcome) in drafts.iter().zip(outcomes) {

@@ -14,6 +14,7 @@ mod faulty_log;
 mod faulty_presence;
 mod history;
 mod node;
+mod outbox;
 mod scenario;
 mod settle;
 mod sqlite_parts;
@@ -23,6 +24,7 @@ mod world;
 
 pub use self::{
     history::{History, Report, Violation},
+    outbox::{Outbox, Outgoing},
     scenario::{Plan, Weakness, run},
     store::StoreKind,
 };

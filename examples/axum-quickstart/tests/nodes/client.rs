@@ -10,6 +10,7 @@ use std::{
 };
 
 use chat_core::{ClientMessageId, Cursor, RoomId};
+use chat_simulation::Outgoing;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
@@ -21,13 +22,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::{
     node::Guest,
-    notes::{Ack, Notes, Outgoing, field},
+    notes::{Ack, Notes, field},
 };
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Sends under way at the same time.
-const WINDOW: usize = 4;
 /// How often it looks what there is to send.
 const TICK: Duration = Duration::from_millis(10);
 /// A server that takes no connection or says nothing to `connect` is given up.
@@ -60,7 +59,7 @@ impl Client {
 
     /// Puts a message into the outbox and answers its name.
     pub(crate) fn say(&self, room: &RoomId, text: &str) -> ClientMessageId {
-        self.notes().say(room, text)
+        self.notes().outbox.say(room, text)
     }
 
     /// Has a command sent as it is, once, without waiting for its answer.
@@ -70,7 +69,7 @@ impl Client {
 
     /// Writes into the room every so often, from now on or, without a time, no more.
     pub(crate) fn write_every(&self, pace: Option<Duration>) {
-        self.notes().pace = pace;
+        self.notes().outbox.write_every(pace);
     }
 
     /// Does not connect again after the next break, or does so from now on.
@@ -144,8 +143,7 @@ impl Talker {
             };
             let Err(Broken) = self.talk(connection).await;
             // Who knows which of them were answered: all are open again.
-            let mut notes = self.notes.lock().unwrap();
-            notes.outbox.iter_mut().for_each(|message| message.asked = false);
+            self.notes.lock().unwrap().outbox.disconnected();
         }
     }
 
@@ -205,12 +203,7 @@ impl Talker {
             commands.push(join);
         }
         notes.write(&self.rooms, now);
-        let mut under_way = notes.outbox.iter().filter(|message| message.asked).count();
-        for message in notes.outbox.iter_mut().filter(|message| !message.asked && message.due <= now) {
-            if under_way == WINDOW {
-                break;
-            }
-            (message.asked, under_way) = (true, under_way + 1);
+        for message in notes.outbox.due(now) {
             let id = self.next_id + 1;
             self.next_id = id;
             let Outgoing { room, client_id, text, .. } = message;

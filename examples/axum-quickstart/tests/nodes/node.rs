@@ -5,8 +5,7 @@ use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
     time::timeout,
 };
@@ -135,22 +134,8 @@ async fn request(
     token: Option<&str>,
     body: Option<Value>,
 ) -> (u16, Value) {
-    let body = body.map(|body| body.to_string()).unwrap_or_default();
-    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{authorization}\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    let talk = async {
-        let mut stream = TcpStream::connect(at).await?;
-        stream.write_all(format!("{head}{body}").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let answer = timeout(PATIENCE, talk).await.expect("an answer").unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer in HTTP");
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or_default())
+    let (url, body) = (format!("http://{at}{path}"), body.map(|body| body.to_string()));
+    let answer = chat_load::http::request(method, &url, token, body.as_deref());
+    let (status, body) = timeout(PATIENCE, answer).await.expect("an answer").unwrap();
+    (status, serde_json::from_str(&body).unwrap_or_default())
 }

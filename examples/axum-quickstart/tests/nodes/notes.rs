@@ -8,20 +8,10 @@ use std::{
 use chat_core::{
     ClientMessageId, Content, Cursor, Draft, Position, RoomId, Seq, StoredMessage, Timestamp, UserId,
 };
+use chat_simulation::Outbox;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
-
-/// A message that was not answered yet.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) room: RoomId,
-    pub(crate) client_id: ClientMessageId,
-    pub(crate) text: String,
-    /// Was sent on this connection.
-    pub(crate) asked: bool,
-    pub(crate) due: Instant,
-}
 
 /// A message is stored, says the server.
 #[derive(Debug, Clone)]
@@ -82,11 +72,8 @@ pub(crate) struct Notes {
     pub(crate) acks: Vec<Ack>,
     /// What must not be.
     pub(crate) problems: Vec<String>,
-    pub(crate) outbox: VecDeque<Outgoing>,
+    pub(crate) outbox: Outbox,
     pub(crate) commands: VecDeque<Value>,
-    pub(crate) pace: Option<Duration>,
-    write_at: Option<Instant>,
-    said: usize,
 }
 
 impl Notes {
@@ -94,26 +81,11 @@ impl Notes {
         self.problems.push(what);
     }
 
-    pub(crate) fn say(&mut self, room: &RoomId, text: &str) -> ClientMessageId {
-        self.said += 1;
-        let client_id = ClientMessageId::generate();
-        self.outbox.push_back(Outgoing {
-            room: room.clone(),
-            client_id: client_id.clone(),
-            text: text.to_owned(),
-            asked: false,
-            due: Instant::now(),
-        });
-        client_id
-    }
-
     /// Writes the next message where it is time for it and not too many are open.
     pub(crate) fn write(&mut self, rooms: &[RoomId], now: Instant) {
-        let Some(pace) = self.pace else { return };
-        if self.write_at.is_none_or(|at| at <= now) && self.outbox.len() < 8 {
-            self.write_at = Some(now + pace);
-            let room = &rooms[self.said % rooms.len()];
-            self.say(room, &format!("number {}", self.said));
+        if self.outbox.is_time(now, |pace| pace) {
+            let said = self.outbox.said();
+            self.outbox.say(&rooms[said % rooms.len()], &format!("number {said}"));
         }
     }
 
@@ -178,12 +150,10 @@ impl Notes {
     }
 
     pub(crate) fn acknowledged(&mut self, mut ack: Ack) {
-        let Some(place) = self.outbox.iter().position(|message| message.client_id == ack.client_id) else {
+        let Some(message) = self.outbox.answered(&ack.client_id) else {
             return self.problem(format!("{ack:?} was answered already"));
         };
-        if let Some(message) = self.outbox.remove(place) {
-            ack.room = message.room;
-        }
+        ack.room = message.room;
         self.acks.push(ack);
     }
 
@@ -192,10 +162,7 @@ impl Notes {
             self.problem(error.to_string());
         }
         let pause = error["retryAfterMs"].as_u64().unwrap_or_else(|| fastrand::u64(50..150));
-        if let Some(message) = self.outbox.iter_mut().find(|message| message.client_id == *client_id) {
-            message.asked = false;
-            message.due = Instant::now() + Duration::from_millis(pause);
-        }
+        self.outbox.refused(client_id, Duration::from_millis(pause));
     }
 
     /// The last message with this text.

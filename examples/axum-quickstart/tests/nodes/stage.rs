@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chat_backend_postgres::{PostgresBackend, PostgresConfig};
-use chat_core::{AppendOutcome, ClientMessageId, Draft, MessageLog, RoomId, Seq, StoredMessage};
+use chat_core::{ClientMessageId, MessageLog, RoomId, Seq, StoredMessage};
 use chat_simulation::{History, Report};
 use chat_test_services::{Database, Postgres, Proxy};
 use serde_json::json;
@@ -269,14 +269,7 @@ impl Stage {
         for client in &self.clients {
             client.until("the end of the log", PATIENCE, |notes| notes.head(room) >= Some(head)).await;
         }
-        let draft = |entry: &StoredMessage| {
-            let StoredMessage { room, sender, client_id, content, authority, .. } = entry.clone();
-            Draft::new(room, sender, client_id, content).with_authority(authority)
-        };
-        let drafts: Vec<Draft> = entries.iter().map(draft).collect();
-        let outcomes: Vec<AppendOutcome> =
-            entries.iter().map(|entry| AppendOutcome::New(entry.position.clone())).collect();
-        history.stored(&drafts, &outcomes);
+        history.stored_entries(&entries);
         entries
     }
 }

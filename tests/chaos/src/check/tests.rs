@@ -1,6 +1,6 @@
 //! The judge can tell: made-up histories, and what is done to them is found.
 
-use chat_core::{Cursor, Epoch, Position, Timestamp};
+use chat_core::{Cursor, Draft, Epoch, Position, Timestamp};
 
 use super::*;
 use crate::sabotage::Sabotage;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use chat_core::{Cursor, RoomId};
+use chat_simulation::Outgoing;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -16,7 +17,7 @@ use super::{
     json::Json,
     wire::{Broken, Heard, Link, Order, Person, Wire},
 };
-use crate::notes::{Notes, Outgoing};
+use crate::notes::Notes;
 
 /// Frames that wait to be read.
 const QUEUE: usize = 64;

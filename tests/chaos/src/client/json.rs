@@ -5,13 +5,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use chat_core::{Cursor, RoomId};
+use chat_simulation::Outgoing;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::wire::{
     Broken, Heard, Joined, Link, Order, Page, Person, Wire, field, optional, position, read, write,
 };
-use crate::notes::{Outgoing, Seen};
+use crate::notes::Seen;
 
 pub(super) const PATH: &str = "/chat/ws";
 

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use chat_core::{Cursor, RoomId, UserId};
+use chat_simulation::Outgoing;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::wire::{Broken, Heard, Joined, Link, Order, Person, Wire, field, optional, read, write};
-use crate::notes::{Outgoing, Seen};
+use crate::notes::Seen;
 
 pub(super) const PATH: &str = "/ws-chat";
 

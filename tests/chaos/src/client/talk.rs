@@ -20,8 +20,6 @@ use crate::{
 
 /// How often it looks what there is to do.
 const TICK: Duration = Duration::from_millis(25);
-/// Sends under way at the same time.
-const WINDOW: usize = 4;
 /// A request without an answer for so long, and the client gives the connection up.
 const ANSWER: Duration = Duration::from_secs(30);
 /// A client loses its connection of its own accord after so many seconds.
@@ -150,12 +148,7 @@ impl<'a> Talk<'a> {
             return texts;
         }
         notes.write(&role.rooms, now, dice);
-        let mut under_way = notes.outbox.iter().filter(|message| message.asked).count();
-        for message in notes.outbox.iter_mut().filter(|message| !message.asked && message.due <= now) {
-            if under_way == WINDOW {
-                break;
-            }
-            (message.asked, under_way) = (true, under_way + 1);
+        for message in notes.outbox.due(now) {
             self.next_tag += 1;
             texts.push(self.wire.send(self.next_tag, &role.person, message));
             self.asked.insert(self.next_tag, (Asked::Send(message.client_id.clone()), now));

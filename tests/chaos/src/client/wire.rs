@@ -5,13 +5,14 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use chat_core::{Cursor, Position, RoomId, Timestamp, UserId};
+use chat_simulation::Outgoing;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 use super::events::Stream;
-use crate::notes::{Outgoing, Seen};
+use crate::notes::Seen;
 
 /// A connection, or what has only one direction.
 #[derive(Debug)]
