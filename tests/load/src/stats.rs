@@ -199,20 +199,20 @@ mod tests {
         let seconds = Duration::from_secs;
         let window = Window { from: seconds(10), until: seconds(20) };
         let mut stats = Stats { window, ..Stats::default() };
-        // Before it and in it; in it; in it and behind it.
-        for (meant_at, now) in [(9, 11), (12, 13), (19, 26)] {
+        // Before it and in it; in it; twice in it and behind it.
+        for (meant_at, now) in [(9, 11), (12, 13), (18, 22), (19, 26)] {
             stats.answered(seconds(meant_at), seconds(now), true);
             stats.arrived(seconds(meant_at), seconds(now));
         }
         assert_eq!((stats.taken, stats.delivered), (2, 2));
         for times in [&stats.answer_times, &stats.delivery_times] {
             let max = times.summary().max;
-            assert_eq!(times.len(), 2);
+            assert_eq!(times.len(), 3);
             assert!((max - 7_000.0).abs() < 10.0, "{max}");
         }
         for meant_at in [1, 12, 19] {
             stats.answered(seconds(meant_at), seconds(meant_at + 2), false);
         }
-        assert_eq!((stats.taken, stats.refused, stats.answer_times.len()), (2, 3, 2));
+        assert_eq!((stats.taken, stats.refused, stats.answer_times.len()), (2, 3, 3));
     }
 }
