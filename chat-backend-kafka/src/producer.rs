@@ -341,7 +341,7 @@ impl ClientContext for Deliveries {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.forsaken.note_statistics(&statistics);
+        self.forsaken.note_statistics(&statistics, statistics.msg_cnt > 0);
     }
 
     fn error(&self, error: Cause, reason: &str) {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     KafkaError, KafkaErrorKind, client_log,
-    forsaken::{Forsaken, close_aside},
+    forsaken::{Broker, Forsaken, close_aside},
 };
 
 /// How long it waits for a record before it looks what else is to be done.
@@ -246,7 +246,8 @@ impl ClientContext for Context {
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
             metrics::gauge!(LAG).set(statistics.lag() as f64);
-            self.forsaken.note(statistics.brokers.values().map(|broker| broker.source.as_str()));
+            // It is in a group, or wants to be.
+            self.forsaken.note(statistics.brokers.values(), true);
         }
     }
 
@@ -279,14 +280,9 @@ impl ConsumerContext for Context {
 #[derive(Debug, Deserialize)]
 struct Statistics {
     #[serde(default)]
-    brokers: BTreeMap<String, BrokerStatistics>,
+    brokers: BTreeMap<String, Broker>,
     #[serde(default)]
     topics: BTreeMap<String, TopicStatistics>,
-}
-
-#[derive(Debug, Deserialize)]
-struct BrokerStatistics {
-    source: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,11 @@ use rdkafka::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::bell::Bell;
-use crate::{client_log, denial::Denial, forsaken::Forsaken};
+use crate::{
+    client_log,
+    denial::Denial,
+    forsaken::{self, Forsaken},
+};
 
 /// Notices by librdkafka's statistics when a connection broke that partitions are read over. Its reports of errors leave out what
 /// comes again within half a minute.
@@ -35,7 +39,8 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        self.forsaken.note(statistics.brokers.values().map(|broker| broker.source.as_str()));
+        // It reads, or is asked again and again.
+        self.forsaken.note(statistics.brokers.values().map(|broker| &broker.link), true);
         if self.forsaken.is() {
             return self.bell.disturbed();
         }
@@ -61,8 +66,8 @@ struct Statistics {
 
 #[derive(Debug, Deserialize)]
 struct Broker {
-    #[serde(default)]
-    source: String,
+    #[serde(flatten)]
+    link: forsaken::Broker,
     #[serde(default)]
     disconnects: u64,
     /// The partitions that are read there.

@@ -46,7 +46,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.forsaken.note_statistics(&statistics);
+        // It is in a group, or wants to be.
+        self.forsaken.note_statistics(&statistics, true);
         if !self.is_retired() && statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.shared.consumer_connected();
         }
