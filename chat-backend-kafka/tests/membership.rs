@@ -2,117 +2,24 @@
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
 mod live;
+mod members;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use chat_backend_kafka::{
-    ConnectError, KafkaConfig, MembershipConfig, MembershipConsumer, MembershipEvent, MembershipRecord,
-    Memberships, TopicError, TopicSpec, ensure_topics,
+    ConnectError, KafkaConfig, MembershipConfig, MembershipConsumer, TopicError, TopicSpec, ensure_topics,
 };
-use chat_core::{
-    Backend as _, BoxError, Error, MemberChange, MemberOutcome, NewRoom, Result, Role, RoomKey, Rooms,
-    Storage as _, UserId, memory::MemoryStore,
-};
+use chat_core::{Backend as _, RoomKey, Rooms};
 use chat_test_services::Kafka;
 use live::{PATIENCE, produce, producer, until, user};
+use members::{Store, decode};
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
     message::{Header, Headers as _, OwnedHeaders, OwnedMessage},
     producer::FutureRecord,
 };
-use serde::Deserialize;
-use tokio::time::{Instant, sleep};
-
-/// As an application writes it.
-#[derive(Deserialize)]
-struct Joined {
-    study: u64,
-    member: String,
-    version: Option<u64>,
-    #[serde(default)]
-    left: bool,
-}
-
-fn decode(record: &MembershipRecord<'_>) -> Result<Option<MembershipEvent>, BoxError> {
-    let joined: Joined = serde_json::from_slice(record.value.ok_or("no value")?)?;
-    let room = NewRoom::for_key(RoomKey::new(&format!("study/{}", joined.study))?);
-    let member = UserId::new(&joined.member)?;
-    let mut change =
-        if joined.left { MemberChange::remove(member) } else { MemberChange::add(member, Role::Member) };
-    change.version = joined.version;
-    Ok(Some(MembershipEvent::new(room, change)))
-}
-
-/// Rooms that fail as they are told to.
-#[derive(Debug, Clone)]
-struct Store {
-    rooms: Arc<dyn Rooms>,
-    /// How often changes of these users fail yet.
-    failing: Arc<Mutex<HashMap<UserId, usize>>>,
-    takes: Duration,
-    calls: Arc<AtomicUsize>,
-    /// The versions that were applied, for each user in this order.
-    applied: Arc<Mutex<BTreeMap<String, Vec<u64>>>>,
-}
-
-impl Store {
-    fn new() -> Self {
-        Self {
-            rooms: MemoryStore::new().rooms(),
-            failing: Arc::default(),
-            takes: Duration::ZERO,
-            calls: Arc::default(),
-            applied: Arc::default(),
-        }
-    }
-
-    fn failing(self, member: &str, times: usize) -> Self {
-        self.failing.lock().unwrap().insert(user(member), times);
-        self
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    async fn is_member(&self, study: u64, member: &str) -> bool {
-        let key = RoomKey::new(&format!("study/{study}")).unwrap();
-        let Some(room) = self.rooms.room_by_key(&key).await.unwrap() else { return false };
-        let member = self.rooms.member(&room.id, &user(member)).await.unwrap();
-        member.is_some_and(|member| member.is_current())
-    }
-
-    async fn until_member(&self, study: u64, member: &str) {
-        until(member, async || self.is_member(study, member).await).await;
-    }
-}
-
-#[async_trait]
-impl Memberships for Store {
-    async fn apply(&self, event: MembershipEvent) -> Result<MemberOutcome> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        sleep(self.takes).await;
-        let (member, version) = (event.change.user.clone(), event.change.version);
-        if let Some(left) = self.failing.lock().unwrap().get_mut(&member).filter(|left| **left > 0) {
-            *left -= 1;
-            return Err(Error::Busy { retry_after: Duration::ZERO });
-        }
-        let outcome = self.rooms.apply(event).await?;
-        if let Some(version) = version {
-            self.applied.lock().unwrap().entry(member.to_string()).or_default().push(version);
-        }
-        Ok(outcome)
-    }
-}
+use tokio::time::Instant;
 
 /// Topics and a group that no other test has, and a store.
 struct Stage {

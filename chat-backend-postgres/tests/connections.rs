@@ -1,13 +1,13 @@
 //! The places of the pool, and what the server does for nobody: after a silent network, a failover, statements given up.
 #![allow(clippy::unwrap_used, reason = "a test says why by panicking")]
 
+mod hole;
 mod support;
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,11 +20,10 @@ use chat_core::{
     presence::{Incarnation, LeaseStatus, NodeLease},
 };
 use chat_test_services::Postgres;
+use hole::Hole;
 use sqlx::{PgConnection, Row as _, postgres::PgPoolOptions};
 use support::{append, by_hand, connect, draft, make_rooms, room, run};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -38,57 +37,6 @@ async fn count(connection: &mut PgConnection, query: &'static str) -> i64 {
 
 fn kind(error: &Error) -> Option<PostgresErrorKind> {
     std::error::Error::source(error)?.downcast_ref::<PostgresError>().map(PostgresError::kind)
-}
-
-/// Passes bytes on between clients and a server. Connections that were there at a freeze stay open, and whatever comes on
-/// them is swallowed, for good; newer ones work.
-struct Hole {
-    address: SocketAddr,
-    accepted: Arc<AtomicU64>,
-    frozen: Arc<AtomicU64>,
-    tasks: JoinSet<()>,
-}
-
-impl Hole {
-    async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (accepted, frozen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let mut tasks = JoinSet::new();
-        tasks.spawn({
-            let (accepted, frozen) = (Arc::clone(&accepted), Arc::clone(&frozen));
-            async move {
-                let mut passing = JoinSet::new();
-                loop {
-                    let (client, _) = listener.accept().await.unwrap();
-                    let number = accepted.fetch_add(1, Ordering::SeqCst);
-                    let (from_client, to_client) = client.into_split();
-                    let (from_server, to_server) = TcpStream::connect(&target).await.unwrap().into_split();
-                    for (mut from, mut to) in [(from_client, to_server), (from_server, to_client)] {
-                        let frozen = Arc::clone(&frozen);
-                        passing.spawn(async move {
-                            let mut buffer = vec![0; 16_384];
-                            loop {
-                                let read = from.read(&mut buffer).await.unwrap_or(0);
-                                let is_frozen = number < frozen.load(Ordering::SeqCst);
-                                if read == 0 && is_frozen {
-                                    std::future::pending::<()>().await;
-                                }
-                                if read == 0 || !is_frozen && to.write_all(&buffer[..read]).await.is_err() {
-                                    return;
-                                }
-                            }
-                        });
-                    }
-                }
-            }
-        });
-        Self { address, accepted, frozen, tasks }
-    }
-
-    fn freeze(&self) {
-        self.frozen.store(self.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,6 +31,7 @@ mod opening;
 mod payload;
 mod read;
 mod rooms;
+mod waiting;
 mod window;
 
 use std::{
@@ -46,10 +47,10 @@ pub use archive::{
     Admission, Archive, ArchivedRoom, ArchivedTarget, Import, ImportEntry, ImportOutcome, Life, LifeOutcome,
 };
 pub use hot::{
-    Archived, Claim, DeadLetter, Gate, GateState, Hold, HotAppended, HotBatch, HotChange, HotDraft, HotEntry,
-    HotFrom, HotLog, HotOutcome, HotPage, HotRoom, HotState, HotWindow, Lag, NameKey, Opening, Pending, Take,
-    Unlearned,
+    Claim, Gate, GateState, Hold, HotAppended, HotBatch, HotChange, HotDraft, HotEntry, HotFrom, HotLog,
+    HotOutcome, HotPage, HotRoom, HotState, HotWindow, NameKey, Opening,
 };
+pub use waiting::{Archived, DeadLetter, Lag, Pending, Take, Unlearned};
 
 use self::{archiver::Learner, asking::Asking, gates::Gates, opening::Whereabouts};
 use crate::{

@@ -207,9 +207,9 @@ catches! {
         Broken, Fault::LeftRoomsHaveUnread, cases::unread::somebody_who_left_has_nothing_unread;
     a_marker_that_goes_back: Broken, Fault::MarkerGoesBack, cases::read::a_marker_never_moves_back;
     versions_that_are_ignored:
-        Broken, Fault::VersionsIgnored, cases::members::versions_that_arrive_in_any_order_end_in_the_newest;
+        Broken, Fault::VersionsIgnored, cases::versions::versions_that_arrive_in_any_order_end_in_the_newest;
     equal_versions_that_apply_twice:
-        Broken, Fault::VersionsIgnored, cases::members::a_change_with_an_equal_version_is_ignored;
+        Broken, Fault::VersionsIgnored, cases::versions::a_change_with_an_equal_version_is_ignored;
     an_only_owner_who_may_go:
         Broken, Fault::OwnersGo, cases::members::the_only_owner_of_others_stays_where_an_owner_is_kept;
     owners_who_are_counted_before_they_leave:

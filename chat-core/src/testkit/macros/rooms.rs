@@ -32,7 +32,7 @@ macro_rules! rooms_tests {
     };
 }
 
-/// Rooms: who is a member.
+/// Rooms: who is a member, and changes of it that come with versions.
 #[macro_export]
 macro_rules! rooms_members_tests {
     ($harness:expr) => {
@@ -48,11 +48,6 @@ macro_rules! rooms_members_tests {
                 a_membership_that_is_taken_over_began_when_it_did,
                 asking_for_what_is_so_already_changes_nothing,
                 removing_somebody_who_never_was_a_member_changes_nothing,
-                a_change_with_an_older_version_is_ignored,
-                a_change_with_an_equal_version_is_ignored,
-                a_change_without_a_version_always_applies_and_takes_the_next_one,
-                versions_that_arrive_in_any_order_end_in_the_newest,
-                versions_that_arrive_at_once_end_in_the_newest,
                 additions_at_once_add_once,
                 the_only_owner_of_others_stays_where_an_owner_is_kept,
                 the_only_owner_goes_where_nobody_asked_to_keep_one,
@@ -64,6 +59,18 @@ macro_rules! rooms_members_tests {
                 a_page_of_members_has_at_least_one_and_at_most_a_thousand,
                 memberships_come_in_the_order_that_was_asked_for,
                 memberships_of_one_room_do_not_touch_another,
+            ]
+        );
+        $crate::__cases!(
+            rooms_versions,
+            $harness,
+            $crate::testkit::rooms::versions,
+            [
+                a_change_with_an_older_version_is_ignored,
+                a_change_with_an_equal_version_is_ignored,
+                a_change_without_a_version_always_applies_and_takes_the_next_one,
+                versions_that_arrive_in_any_order_end_in_the_newest,
+                versions_that_arrive_at_once_end_in_the_newest,
             ]
         );
     };

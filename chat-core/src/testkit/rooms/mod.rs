@@ -7,3 +7,4 @@ pub mod listing;
 pub mod members;
 pub mod read;
 pub mod unread;
+pub mod versions;
