@@ -69,6 +69,12 @@ impl Document {
         Self { head, sections: String::new(), file }
     }
 
+    /// One that nobody writes.
+    #[cfg(test)]
+    pub(crate) const fn printed() -> Self {
+        Self { head: String::new(), sections: String::new(), file: None }
+    }
+
     /// Where charts go: a folder beside the document, and its name as the document has it.
     pub(crate) fn charts(&self) -> Result<Option<(PathBuf, String)>> {
         let Some(file) = &self.file else { return Ok(None) };

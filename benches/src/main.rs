@@ -6,6 +6,7 @@ mod document;
 mod fan_out;
 mod group;
 mod growth;
+mod history;
 mod machine;
 mod parts;
 mod program;
@@ -30,7 +31,7 @@ pub(crate) const SECRET: &str = "a secret of the benchmarks, and of no use elsew
 #[derive(Debug, Parser)]
 #[command(about = "Benchmarks of whole servers in one run")]
 struct CommandLine {
-    /// Which of them: fan-out, return, shop, group, growth, parts. All but the last unless named (with --full: all).
+    /// Which of them: fan-out, return, shop, group, growth, history, parts. All but the last unless named (with --full: all).
     names: Vec<String>,
     /// Several rounds, greater numbers, and the benchmarks of the parts: an hour in place of ten minutes.
     #[arg(long)]
@@ -65,7 +66,7 @@ impl Extent {
     }
 }
 
-const NAMES: [&str; 6] = ["fan-out", "return", "shop", "group", "growth", "parts"];
+const NAMES: [&str; 7] = ["fan-out", "return", "shop", "group", "growth", "history", "parts"];
 
 fn main() -> ExitCode {
     let command = CommandLine::parse();
@@ -102,6 +103,7 @@ async fn run(command: CommandLine) -> Result<()> {
             "shop" => shop::run(&programs, extent).await?,
             "group" => group::run(&programs, extent).await?,
             "growth" => growth::run(&programs, extent, &document).await?,
+            "history" => history::run(&programs, extent, &document)?,
             _ => parts::run(&programs)?,
         };
         println!("{section}");

@@ -9,8 +9,13 @@ use crate::{report::Report, stats::Second};
 
 const SIZE: (u32, u32) = (900, 420);
 /// The first shade tells apart, also for those who see no red or green.
-const LINES: [RGBColor; 4] =
-    [RGBColor(0, 90, 181), RGBColor(220, 90, 0), RGBColor(90, 90, 90), RGBColor(0, 140, 120)];
+const LINES: [RGBColor; 5] = [
+    RGBColor(0, 90, 181),
+    RGBColor(220, 90, 0),
+    RGBColor(90, 90, 90),
+    RGBColor(0, 140, 120),
+    RGBColor(170, 0, 120),
+];
 
 /// A line of a chart: its name and its points.
 pub type Line = (String, Vec<(f64, f64)>);
