@@ -23,6 +23,8 @@ pub(crate) struct Section {
     pub(crate) charts: Vec<(String, String)>,
     /// Printed by a program, as it is.
     pub(crate) output: Vec<String>,
+    /// It is a matter of the run's extent how often each was measured.
+    pub(crate) in_rounds: bool,
 }
 
 impl fmt::Display for Section {
@@ -46,33 +48,41 @@ impl fmt::Display for Section {
     }
 }
 
-/// The document as it grows: a run that fails at its end has written what went before.
+/// The document as it grows: a run that fails at its end has written what went before. Benchmarks that do not run this time stay in it as
+/// they are, if they ran on the same machine with the same versions.
 #[derive(Debug)]
 pub(crate) struct Document {
     head: String,
-    sections: String,
+    /// Each with its heading.
+    sections: Vec<String>,
+    rounds: &'static str,
     file: Option<PathBuf>,
 }
 
+/// What a section begins with.
+const HEADING: &str = "\n## ";
+
 impl Document {
     pub(crate) fn new(programs: &Programs, extent: Extent, file: Option<PathBuf>) -> Self {
-        let (command, much) = if extent.full {
-            ("cargo xtask bench --full --write", "five rounds in turns, medians; the parts' own benchmarks")
-        } else {
-            ("cargo xtask bench --write", "one round of each server: figures of the same order, not more")
-        };
         let head = format!(
-            "# Benchmarks\n\nWritten by `{command}` ({much}). Everything ran on one machine: the servers, what they keep things in, and the load \
-             beside them. So absolute figures are this machine's; what carries over are the ratios, each within one run.\n\n{}\n",
+            "# Benchmarks\n\nWritten by `cargo xtask bench --write`. Everything ran on one machine: the servers, what they keep things in, and the \
+             load beside them. So absolute figures are this machine's; what carries over are the ratios, each within one run.\n\n{}\n",
             machine::describe(programs)
         );
-        Self { head, sections: String::new(), file }
+        let before = file.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let sections = sections(&before, &head);
+        let rounds = if extent.full {
+            "Medians of five rounds in turns (`--full`)."
+        } else {
+            "One round each: figures of the same order, not more."
+        };
+        Self { head, sections, rounds, file }
     }
 
     /// One that nobody writes.
     #[cfg(test)]
     pub(crate) const fn printed() -> Self {
-        Self { head: String::new(), sections: String::new(), file: None }
+        Self { head: String::new(), sections: Vec::new(), rounds: "", file: None }
     }
 
     /// Where charts go: a folder beside the document, and its name as the document has it.
@@ -84,14 +94,32 @@ impl Document {
         Ok(Some((folder, name)))
     }
 
+    /// It says how often each was measured, where that depends on the run.
+    pub(crate) fn told(&self, mut section: Section) -> Section {
+        if section.in_rounds {
+            section.done = format!("{} {}", section.done, self.rounds);
+        }
+        section
+    }
+
     pub(crate) fn add(&mut self, section: &Section) -> Result<()> {
-        self.sections += &format!("\n{section}");
+        let (heading, text) = (format!("{HEADING}{}\n", section.title), format!("\n{section}"));
+        match self.sections.iter_mut().find(|section| section.starts_with(&heading)) {
+            Some(before) => *before = text,
+            None => self.sections.push(text),
+        }
         match &self.file {
             None => Ok(()),
-            Some(file) => fs::write(file, format!("{}{}", self.head, self.sections))
+            Some(file) => fs::write(file, format!("{}{}", self.head, self.sections.concat()))
                 .with_context(|| file.display().to_string()),
         }
     }
+}
+
+/// What a document holds behind this head.
+fn sections(document: &str, head: &str) -> Vec<String> {
+    let Some(rest) = document.strip_prefix(head) else { return Vec::new() };
+    rest.split(HEADING).skip(1).map(|section| format!("{HEADING}{section}")).collect()
 }
 
 /// The middle one.
@@ -125,6 +153,28 @@ pub(crate) fn times(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_run_this_time_stays_and_what_does_takes_its_place() {
+        let section = |title: &str, note: &str| Section {
+            title: title.to_owned(),
+            done: "Done.".to_owned(),
+            notes: vec![note.to_owned()],
+            in_rounds: title == "One",
+            ..Section::default()
+        };
+        let mut document = Document { head: "# Head\n".to_owned(), rounds: "Once.", ..Document::printed() };
+        let text = |document: &Document| format!("{}{}", document.head, document.sections.concat());
+        for (title, note) in [("One", "a"), ("Two", "b")] {
+            document.add(&document.told(section(title, note))).unwrap();
+        }
+        let before = text(&document);
+        assert_eq!(before, "# Head\n\n## One\n\nDone. Once.\n\n- a\n\n## Two\n\nDone.\n\n- b\n");
+        document.sections = sections(&before, "# Head\n");
+        document.add(&document.told(section("One", "c"))).unwrap();
+        assert_eq!(text(&document), before.replace("- a", "- c"));
+        assert!(sections(&before, "# Another machine\n").is_empty());
+    }
 
     #[test]
     fn numbers_are_easy_to_read() {

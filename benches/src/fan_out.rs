@@ -230,6 +230,7 @@ fn section(all: &[Measured], left_out: &[&str]) -> Section {
         ]),
         rows: rows.collect(),
         notes,
+        in_rounds: true,
         ..Section::default()
     }
 }

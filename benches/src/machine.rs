@@ -1,6 +1,6 @@
 //! What ran, and on what.
 
-use std::{fs, process::Command};
+use std::{env, fs, process::Command};
 
 use crate::program::Programs;
 
@@ -26,7 +26,9 @@ pub(crate) fn describe(programs: &Programs) -> String {
         ("Redis", version("redis-server", &["--version"])),
         ("Socket.IO", npm(programs, "socket.io")),
         ("NestJS", npm(programs, "@nestjs/core")),
+        ("Kafka", kafka(programs)),
         ("Centrifuge library", go(programs)),
+        ("Centrifugo", env::var("CENTRIFUGO").map_or("-".into(), |program| version(&program, &["version"]))),
     ];
     let mut text = "| | |\n| --- | --- |\n".to_owned();
     for (name, value) in rows {
@@ -47,6 +49,15 @@ fn npm(programs: &Programs, name: &str) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
     let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     package["version"].as_str().unwrap_or("-").to_owned()
+}
+
+fn kafka(programs: &Programs) -> String {
+    let text = fs::read_to_string(programs.root.join("tests/services/pom.xml")).unwrap_or_default();
+    let version = text.split_once("<groupId>org.apache.kafka</groupId>").and_then(|(_, rest)| {
+        let (_, rest) = rest.split_once("<version>")?;
+        Some(rest.split_once('<')?.0.to_owned())
+    });
+    version.unwrap_or("-".into())
 }
 
 fn go(programs: &Programs) -> String {

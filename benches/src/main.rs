@@ -106,6 +106,7 @@ async fn run(command: CommandLine) -> Result<()> {
             "history" => history::run(&programs, extent, &document)?,
             _ => parts::run(&programs)?,
         };
+        let section = document.told(section);
         println!("{section}");
         document.add(&section)?;
     }

@@ -157,6 +157,7 @@ pub(crate) fn section(title: &str, done: &str, all: &[Outcome], answer: &str) ->
         head: head.map(str::to_owned).to_vec(),
         rows: rows.collect(),
         notes,
+        in_rounds: true,
         ..Section::default()
     }
 }
