@@ -2,9 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use async_trait::async_trait;
 use chat_core::{
-    Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, Storage as _, SystemClock,
-    Timestamp,
+    Auth, Backend, Chat, ClientMessageId, Clock, Error, Event, JoinRequest, MemberChange, Result,
+    Storage as _, SystemClock, Timestamp,
     auth::{AuthError, Credentials, Principal, Revocation, RevocationScope},
     presence::UserPresence,
     session::{CloseReason, LeftReason},
@@ -67,6 +68,51 @@ async fn a_session_ends_when_its_credentials_expire() {
     assert_eq!(closing.reason, CloseReason::Expired);
     assert!(SystemClock.now() >= expiry);
     assert!(matches!(session.join(JoinRequest::new(room())).await, Err(Error::SessionClosed)));
+}
+
+/// Whoever asks is let in for a moment.
+#[derive(Debug)]
+struct Momentary;
+
+impl Momentary {
+    const TIME: Duration = Duration::from_millis(80);
+}
+
+#[async_trait]
+impl Backend for Momentary {
+    fn name(&self) -> &'static str {
+        "momentary"
+    }
+
+    async fn health(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Auth for Momentary {
+    async fn authenticate(&self, _: &Credentials) -> Result<Principal> {
+        Ok(Principal::new(user("ann")).with_expiry(SystemClock.now().after(Self::TIME)))
+    }
+
+    async fn revalidate(&self, _: &Principal) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Long before the next thing that it would look up for.
+#[tokio::test]
+async fn a_silent_session_ends_with_new_credentials_that_expire_sooner() {
+    let chat = World::new().builder(quiet()).auth(Momentary).build().unwrap();
+    let (session, mut events) = chat.connect_as(Principal::new(user("ann"))).await.unwrap();
+    let waits = tokio::spawn(async move { (next(&mut events).await, next(&mut events).await) });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    session.renew(&Credentials::token("ann")).await.unwrap();
+    let ends = tokio::time::timeout(Duration::from_secs(5), waits).await.expect("it ends in time").unwrap();
+    assert!(
+        matches!(&ends, (Event::Expiring { .. }, Event::Closing(closing)) if closing.reason == CloseReason::Expired),
+        "{ends:?}"
+    );
 }
 
 #[tokio::test]
