@@ -10,8 +10,11 @@ import { Shop, token } from './shop/shop.mjs';
 import { Stage as Study } from './study/stage.mjs';
 import { Stage as Verified } from './verified/stage.mjs';
 
-/** What sockjs-client uses in browsers of today. */
-const TRANSPORTS = ['websocket', 'xhr-streaming', 'eventsource', 'xhr-polling'];
+/** What sockjs-client uses in browsers of today, and what it uses in old ones. */
+const TRANSPORTS = [
+  'websocket', 'xhr-streaming', 'eventsource', 'xhr-polling',
+  'iframe-eventsource', 'iframe-htmlfile', 'iframe-xhr-polling', 'jsonp-polling',
+];
 
 let browser;
 before(async () => (browser = await Browser.start()));
@@ -101,7 +104,8 @@ test('group: a member talks from a page, and what was said is told once it is st
 });
 
 test('study: a member talks from a page over every transport that SockJS uses there', async (t) => {
-  const stage = await Study.start({ env: { ALLOWED_ORIGINS: browser.origin } });
+  const env = { ALLOWED_ORIGINS: browser.origin, SOCKJS_CLIENT_URL: `${browser.origin}/sockjs.js` };
+  const stage = await Study.start({ env });
   try {
     const room = await stage.room(5);
     for (const transport of ['plain', ...TRANSPORTS]) {

@@ -12,6 +12,12 @@ pub(crate) fn allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool
     origins.allow(Some(origin), host)
 }
 
+/// The same for SockJS, where this host's own pages may, too: the iframe page is one. Which pages may hold that one in a frame its answer says.
+#[cfg(feature = "sockjs")]
+pub(crate) fn own_allowed(origins: &Origins, headers: &HeaderMap, uri: &Uri) -> bool {
+    allowed(origins, headers, uri) || allowed(&Origins::Same, headers, uri)
+}
+
 /// The same for what a page loads as a script or into a frame, which browsers ask for without an origin: where origins are listed, the
 /// page has to be named otherwise.
 #[cfg(feature = "sockjs")]
@@ -21,7 +27,7 @@ pub(crate) fn embedding_allowed(origins: &Origins, headers: &HeaderMap, uri: &Ur
         || headers.contains_key(header::ORIGIN)
         || text("sec-fetch-site") == Some("same-origin")
     {
-        return allowed(origins, headers, uri);
+        return own_allowed(origins, headers, uri);
     }
     let page = text("referer").and_then(|page| page.parse::<Uri>().ok());
     let Some((scheme, host)) = page.as_ref().and_then(|page| Some((page.scheme_str()?, page.authority()?)))
@@ -31,7 +37,7 @@ pub(crate) fn embedding_allowed(origins: &Origins, headers: &HeaderMap, uri: &Ur
     let mut named = headers.clone();
     let Ok(origin) = format!("{scheme}://{host}").parse() else { return false };
     named.insert(header::ORIGIN, origin);
-    allowed(origins, &named, uri)
+    own_allowed(origins, &named, uri)
 }
 
 #[cfg(test)]
@@ -76,6 +82,8 @@ mod tests {
         for (origins, name, value, expected) in [
             (&listed, "referer", "https://app.example/page?x=1", true),
             (&listed, "referer", "https://evil.example/https://app.example", false),
+            (&listed, "referer", "https://chat.example/echo/iframe.html", true),
+            (&listed, "origin", "https://chat.example", true),
             (&listed, "sec-fetch-site", "same-origin", true),
             (&listed, "sec-fetch-site", "cross-site", false),
             (&listed, "origin", "https://app.example", true),

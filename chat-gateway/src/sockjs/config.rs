@@ -207,8 +207,8 @@ impl SockJsConfig {
         self
     }
 
-    /// Lets pages of these origins (such as `https://example.com`) connect, and no others: they get status 403. Unless
-    /// set, every page may, as the protocol has it: then nothing that a browser adds by itself, such as a cookie or a
+    /// Lets pages of these origins (such as `https://example.com`) and of this host connect, and no others: they get status 403. A
+    /// browser shows the iframe page within these only; those of before 2013, which need it most, know nothing of that. Unless set, every page may, as the protocol has it: then nothing that a browser adds by itself, such as a cookie or a
     /// client's certificate, may say who the user is.
     #[must_use]
     pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {

@@ -3,7 +3,7 @@
 use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
     },
     response::Response,
 };
@@ -14,6 +14,7 @@ use super::{
     SockJsConfig,
     headers::{HTML, JSON, PLAIN, answer, do_not_keep, keep, share},
 };
+use crate::config::Origins;
 
 pub(super) fn greeting() -> Response {
     answer(StatusCode::OK, PLAIN, "Welcome to SockJS!\n")
@@ -55,10 +56,12 @@ pub(super) fn is_iframe(segment: &str) -> bool {
 pub(super) struct Iframe {
     body: String,
     etag: String,
+    /// Which pages may hold it in a frame, where not all may: whoever does can speak through it.
+    policy: Option<HeaderValue>,
 }
 
 impl Iframe {
-    pub(super) fn new(client_url: &str) -> Self {
+    pub(super) fn new(client_url: &str, origins: &Origins) -> Self {
         let url = client_url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
         let body = format!(
             r#"<!DOCTYPE html>
@@ -80,7 +83,17 @@ impl Iframe {
         );
         let digest = Sha256::digest(body.as_bytes());
         let etag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { etag: format!("\"{etag}\""), body }
+        let holders = match origins {
+            Origins::Any => None,
+            Origins::Same => Some("'self'".to_owned()),
+            Origins::Listed(origins) => Some(format!("'self' {}", origins.join(" "))),
+        };
+        // One that no header can hold is nobody's origin.
+        let policy = |holders| {
+            HeaderValue::try_from(format!("frame-ancestors {holders}"))
+                .unwrap_or(HeaderValue::from_static("frame-ancestors 'self'"))
+        };
+        Self { etag: format!("\"{etag}\""), body, policy: holders.map(policy) }
     }
 
     pub(super) fn answer(&self, request: &HeaderMap) -> Response {
@@ -93,6 +106,9 @@ impl Iframe {
         keep(response.headers_mut());
         if let Ok(etag) = HeaderValue::try_from(&self.etag) {
             response.headers_mut().insert(ETAG, etag);
+        }
+        if let Some(policy) = &self.policy {
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
         }
         response
     }
@@ -122,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_address_cannot_leave_its_attribute() {
-        let iframe = Iframe::new("/a?b=\"><script>&c");
+        let iframe = Iframe::new("/a?b=\"><script>&c", &Origins::Any);
         assert!(iframe.body.contains("src=\"/a?b=&quot;>&lt;script>&amp;c\""), "{}", iframe.body);
     }
 }

@@ -140,7 +140,7 @@ async fn serve(State(Mounted { service, skip }): State<Mounted>, request: Reques
     let headers = request.headers().clone();
     let may = match place {
         Place::Receive(_, Kind::HtmlFile | Kind::Jsonp) => origin::embedding_allowed,
-        _ => origin::allowed,
+        _ => origin::own_allowed,
     };
     if !may(&service.config.origins, &headers, &uri) {
         return answer(StatusCode::FORBIDDEN, PLAIN, "Pages of this origin may not connect");

@@ -31,7 +31,7 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(config: SockJsConfig, handler: Handler) -> Arc<Self> {
         Arc::new(Self {
-            iframe: Iframe::new(&config.client_url),
+            iframe: Iframe::new(&config.client_url, &config.origins),
             places: Places::new(config.sessions, config.sessions_per_peer),
             config: Arc::new(config),
             handler,

@@ -143,4 +143,9 @@ async fn pages_of_other_origins_may_be_kept_out() {
         assert_eq!(info.headers().contains_key("access-control-allow-origin"), status == 200);
     }
     assert_eq!(server.get("/echo/info").await.status(), 200, "a program has no origin");
+    // The page for frames is of this host, and for those pages alone.
+    let iframe = server.get("/echo/iframe.html").await;
+    assert_eq!(iframe.headers()["content-security-policy"], "frame-ancestors 'self' https://app.example");
+    let from_it = [("host", "chat.example"), ("origin", "https://chat.example")];
+    assert_eq!(server.request(Method::POST, "/echo/000/from-it/xhr", &from_it, "").await.status(), 200);
 }

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let Settings { kafka, membership, .. } = &settings;
-    let (sockjs, stomp) = protocols(&settings.origins);
+    let (sockjs, stomp) = protocols(&settings);
     // First, so that nobody is kept waiting where the address is taken.
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -100,9 +100,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Whose pages may connect. SockJS lets in all of them unless it is told whom: no cookie says who a user is here.
-fn protocols(origins: &Origins) -> (SockJsConfig, StompConfig) {
-    let (sockjs, stomp) = (SockJsConfig::new(), StompConfig::new());
-    match origins {
+fn protocols(settings: &Settings) -> (SockJsConfig, StompConfig) {
+    let (sockjs, stomp) = (SockJsConfig::new().with_client_url(&settings.sockjs_client), StompConfig::new());
+    match &settings.origins {
         Origins::Same => (sockjs, stomp),
         Origins::Any => (sockjs, stomp.with_any_origin()),
         Origins::Listed(these) => {

@@ -9,6 +9,7 @@ use chat_core::{
     auth::{JwtAuth, JwtConfig, JwtKey},
     rate_limit::{Quota, RateLimits},
 };
+use chat_gateway::sockjs::SockJsConfig;
 use example_support::{
     Origins,
     settings::{Environment, WrongSettings, address, duration, number, plain_name},
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) service_token: ServiceToken,
     /// Whose pages may use it.
     pub(crate) origins: Origins,
+    /// Where SockJS's iframe page finds its script.
+    pub(crate) sockjs_client: String,
     pub(crate) drain: Duration,
 }
 
@@ -74,6 +77,10 @@ impl Settings {
                 long.then(|| ServiceToken(token.to_owned())).ok_or("must have at least 16 characters")
             });
         let origins = environment.parsed("ALLOWED_ORIGINS", "", Origins::parse);
+        let sockjs_client = environment.parsed("SOCKJS_CLIENT_URL", SockJsConfig::CLIENT_URL, |url| {
+            let is_one = url.starts_with("https://") || url.starts_with("http://") || url.starts_with('/');
+            is_one.then(|| url.to_owned()).ok_or("must begin with https://, http:// or /")
+        });
         let drain = environment.parsed("DRAIN", "2s", duration(Duration::ZERO..=MAX_DRAIN));
         let made = (|| {
             Some(Self {
@@ -89,6 +96,7 @@ impl Settings {
                 auth: auth?,
                 service_token: service_token?,
                 origins: origins?,
+                sockjs_client: sockjs_client?,
                 drain: drain?,
             })
         })();
@@ -198,6 +206,7 @@ mod tests {
             ("KAFKA_TOPIC", "no topic"),
             ("DATABASE_SCHEMA", "Chat"),
             ("ALLOWED_ORIGINS", "nowhere"),
+            ("SOCKJS_CLIENT_URL", "sockjs.js"),
             ("DRAIN", "2h"),
         ]);
         for name in [
@@ -210,6 +219,7 @@ mod tests {
             "JWT_SECRET",
             "INTERNAL_TOKEN",
             "ALLOWED_ORIGINS",
+            "SOCKJS_CLIENT_URL",
             "DRAIN",
         ] {
             assert!(said.contains(&format!("\n  {name}: ")), "{name} is not in: {said}");
