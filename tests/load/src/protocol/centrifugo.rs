@@ -68,6 +68,10 @@ pub(super) fn read<'a>(frame: &'a str, seen: &mut dyn FnMut(Seen<'a>)) {
                 seen(Seen::Ended(line));
             }
         } else if let Ok(Reply { id, error }) = serde_json::from_str(line) {
+            // What a subscription recovers comes with its answer.
+            if line.contains(r#""publications":["#) {
+                seen(Seen::Delivery(line));
+            }
             seen(Seen::Answer { id, refused: error.map(|refused| refused.message) });
         }
     }
@@ -76,6 +80,14 @@ pub(super) fn read<'a>(frame: &'a str, seen: &mut dyn FnMut(Seen<'a>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_recovered_is_delivered() {
+        let answer = r#"{"id":2,"subscribe":{"epoch":"x","recovered":true,"publications":[{"data":{"text":"~1.2.3~"},"offset":1}]}}"#;
+        let mut parts = Vec::new();
+        read(answer, &mut |part| parts.push(part));
+        assert_eq!(parts, [Seen::Delivery(answer), Seen::Answer { id: 2, refused: None }]);
+    }
 
     #[test]
     fn lines_of_a_frame_are_told_apart() {
