@@ -1,5 +1,5 @@
 //! Chat inside an axum service that is there already. Your users' tokens (HS256, `sub` is the user) open it.
-//! `CHAT_SECRET=$(openssl rand -hex 32) cargo run -p example-axum-embed` prints `listening on http://127.0.0.1:8080`.
+//! `cargo run -p example-axum-embed`, with `export CHAT_SECRET=$(openssl rand -hex 32)`, listens on http://127.0.0.1:8080.
 use std::{env, time::Duration};
 
 use anyhow::Context;

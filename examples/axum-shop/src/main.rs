@@ -14,7 +14,7 @@ mod rooms;
 mod settings;
 mod stores;
 
-use std::{env, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use chat_backend_postgres::PostgresBackend;
@@ -23,22 +23,30 @@ use chat_core::{
     rate_limit::{LocalRateLimiter, RateLimits},
 };
 use chat_gateway::{GatewayConfig, Limits, socketio};
-use example_support::{health, settings::Environment};
+use example_support::{WrongUsage, health, import::explained, settings::Environment};
 use tokio::net::TcpListener;
 
 use crate::{auth::ShopAuth, dialect::ShopDialect, rooms::Shop, settings::Settings, stores::Stores};
 
-const USAGE: &str = "usage: example-axum-shop [import | export | store ID OWNER NAME]";
+const USAGE: &str = "\
+usage: example-axum-shop [import | export | store ID OWNER NAME]
+
+  (nothing)            serve
+  import               take over the rows of an older system, from the views in IMPORT_SCHEMA
+  export               print what an older system needs to go on, as lines of JSON
+  store ID OWNER NAME  make a store, or hand it over
+
+Settings are environment variables; DATABASE_URL and JWT_SECRET are needed. The README lists them.";
 
 fn main() -> ExitCode {
-    example_support::run(async {
-        let arguments: Vec<String> = env::args().skip(1).collect();
-        let settings = Settings::read(Environment::from_process())?;
-        match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => serve(settings).await,
-            ["import"] => import::run(&settings).await,
-            ["export"] => export::run(&settings).await,
+    example_support::run(USAGE, async |arguments| {
+        let settings = || Settings::read(Environment::from_process());
+        match *arguments {
+            [] => serve(settings()?).await,
+            ["import"] => import::run(&settings()?).await.map_err(|error| explained(error, "docs/migrating/shop.md")),
+            ["export"] => export::run(&settings()?).await,
             ["store", id, owner, name] => {
+                let settings = settings()?;
                 let (backend, stores) = open(&settings).await?;
                 let shop = Shop::new(chat(&settings, &backend)?, stores);
                 shop.put_store(id, owner.parse()?, name).await?;
@@ -46,7 +54,7 @@ fn main() -> ExitCode {
                 backend.close().await;
                 Ok(())
             }
-            _ => bail!(USAGE),
+            _ => bail!(WrongUsage),
         }
     })
 }

@@ -1,5 +1,5 @@
 //! Chat for clients of Socket.IO. Your users' tokens (HS256, `sub` is the user) open it.
-//! `CHAT_SECRET=$(openssl rand -hex 32) cargo run -p example-axum-socketio` prints `listening on http://127.0.0.1:8080`.
+//! `cargo run -p example-axum-socketio`, with `export CHAT_SECRET=$(openssl rand -hex 32)`, listens on http://127.0.0.1:8080.
 
 mod dialect;
 

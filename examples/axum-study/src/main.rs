@@ -13,7 +13,7 @@ mod settings;
 mod studies;
 mod wire;
 
-use std::{env, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use axum::Router;
@@ -25,7 +25,7 @@ use chat_gateway::{
     sockjs::SockJsConfig,
     stomp::{self, ChatApplication, StompConfig},
 };
-use example_support::{Origins, PATIENCE, health, settings::Environment};
+use example_support::{Origins, PATIENCE, WrongUsage, health, import::explained, settings::Environment};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
@@ -38,13 +38,20 @@ use crate::{
     studies::Studies,
 };
 
+const USAGE: &str = "\
+usage: example-axum-study [import]
+
+  (nothing)  serve
+  import     take over the tables of the system before it
+
+Settings are environment variables. The README lists them.";
+
 fn main() -> ExitCode {
-    example_support::run(async {
-        let words: Vec<String> = env::args().skip(1).collect();
-        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    example_support::run(USAGE, async |arguments| {
+        match *arguments {
             [] => serve(Settings::read(Environment::from_process())?).await,
-            ["import"] => import::run(Environment::from_process()).await,
-            _ => bail!("usage: example-axum-study [import]; all settings are environment variables"),
+            ["import"] => import::run(Environment::from_process()).await.map_err(|error| explained(error, "docs/migrating/study.md")),
+            _ => bail!(WrongUsage),
         }
     })
 }

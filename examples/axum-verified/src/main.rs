@@ -28,7 +28,7 @@ use chat_core::{
 };
 use chat_credentials::{BoundNonces, Presented};
 use chat_gateway::{GatewayConfig, Limits, socketio};
-use example_support::{PATIENCE, health, settings::Environment};
+use example_support::{PATIENCE, WrongUsage, health, import::explained, settings::Environment};
 use tokio::{net::TcpListener, time::timeout};
 use tracing::{info, warn};
 
@@ -38,20 +38,25 @@ use crate::{
     settings::Settings,
 };
 
-const USAGE: &str = "usage: example-axum-verified [verify | import]";
+const USAGE: &str = "\
+usage: example-axum-verified [verify | import]
+
+  (nothing)  serve
+  verify     check credentials, a line of JSON each on standard input
+  import     take over the rows of an older system, from the views in IMPORT_SCHEMA
+
+Settings are environment variables. The README lists them.";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     // It needs no settings and no logs.
-    if arguments == ["verify"] {
+    if env::args().skip(1).eq(["verify"]) {
         return verify::main();
     }
-    example_support::run(async {
-        match arguments[..] {
+    example_support::run(USAGE, async |arguments| {
+        match *arguments {
             [] => serve(Settings::read(Environment::from_process())?).await,
-            ["import"] => import::run(Environment::from_process()).await,
-            _ => bail!(USAGE),
+            ["import"] => import::run(Environment::from_process()).await.map_err(|error| explained(error, "docs/migrating/verified.md")),
+            _ => bail!(WrongUsage),
         }
     })
 }

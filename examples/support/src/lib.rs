@@ -13,5 +13,5 @@ pub mod settings;
 pub mod tables;
 
 pub use cors::Origins;
-pub use process::run;
+pub use process::{WrongUsage, run};
 pub use server::{PATIENCE, Peer, serve};

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 /// What is logged: a level, or levels per module such as `info,chat_core=debug`.
 pub const LOG: &str = "CHAT_LOG";
 /// Unless that is set.
-pub const DEFAULT_LOG: &str = "info,librdkafka=off";
+pub const DEFAULT_LOG: &str = "info,librdkafka=off,sqlx=warn";
 
 /// Everything that is wrong, at once.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Chat on a server that is not axum: the JSON protocol over warp's WebSocket.
-//! `CHAT_SECRET=$(openssl rand -hex 32) cargo run -p example-warp-websocket` prints `listening on http://127.0.0.1:8080`.
+//! `cargo run -p example-warp-websocket`, with `export CHAT_SECRET=$(openssl rand -hex 32)`, listens on http://127.0.0.1:8080.
 
 mod routes;
 mod settings;

@@ -8,6 +8,8 @@ use plotters::{coord::Shift, prelude::*};
 use crate::{report::Report, stats::Second};
 
 const SIZE: (u32, u32) = (900, 420);
+/// Of the chart's height, left free above the lines for what they are called.
+const ROOM: f64 = 0.35;
 /// The first shade tells apart, also for those who see no red or green.
 const LINES: [RGBColor; 5] = [
     RGBColor(0, 90, 181),
@@ -17,7 +19,7 @@ const LINES: [RGBColor; 5] = [
     RGBColor(170, 0, 120),
 ];
 
-/// A line of a chart: its name and its points.
+/// A line of a chart: its name and its points. Where there is nothing to show, `y` is NaN, and the line has a gap.
 pub type Line = (String, Vec<(f64, f64)>);
 
 /// What a chart says besides its lines.
@@ -53,8 +55,13 @@ pub fn write(report: &Report, stem: &Path) -> Result<()> {
     let latency =
         Labels { title: "From send to delivery", x: "seconds", y: "milliseconds", logarithmic: false };
     let percentiles: [(&str, Value); 2] =
-        [("p50", |second| second.times.at(0.5)), ("p99", |second| second.times.at(0.99))];
+        [("p50", |second| time(second, 0.5)), ("p99", |second| time(second, 0.99))];
     lines(&file("latency"), latency, &percentiles.map(|(name, value)| (name.into(), points(value))))
+}
+
+/// Of a second in which nothing came there is none.
+fn time(second: &Second, share: f64) -> f64 {
+    if second.times.is_empty() { f64::NAN } else { second.times.at(share) }
 }
 
 /// One chart.
@@ -92,26 +99,31 @@ fn draw(
                 .draw()?;
             for ((name, points), colour) in lines.iter().zip(LINES.iter().cycle()) {
                 let style = ShapeStyle::from(colour).stroke_width(2);
-                let line = chart.draw_series(LineSeries::new(points.iter().copied(), style).point_size(2))?;
-                line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+                for (nth, part) in points.split(|point| point.1.is_nan()).enumerate() {
+                    let part = chart.draw_series(LineSeries::new(part.iter().copied(), style).point_size(2))?;
+                    if nth == 0 {
+                        part.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+                    }
+                }
             }
             chart
                 .configure_series_labels()
                 .background_style(WHITE.mix(0.8))
                 .border_style(BLACK.mix(0.3))
-                .position(SeriesLabelPosition::LowerRight)
+                .position(SeriesLabelPosition::UpperLeft)
                 .label_font(("sans-serif", 13))
                 .draw()?;
         }};
     }
     if labels.logarithmic {
         let (least_x, least_y) = (bound(|p| p.0, f64::min, most_x), bound(|p| p.1, f64::min, most_y));
-        finish!(builder.build_cartesian_2d(
-            (least_x..most_x * 1.1).log_scale(),
-            (least_y * 0.8..most_y * 1.3).log_scale()
-        )?);
+        let top = most_y * (most_y / least_y).powf(ROOM).max(1.3);
+        finish!(
+            builder
+                .build_cartesian_2d((least_x..most_x * 1.1).log_scale(), (least_y * 0.8..top).log_scale())?
+        );
     } else {
-        finish!(builder.build_cartesian_2d(0.0..most_x, 0.0..most_y * 1.1)?);
+        finish!(builder.build_cartesian_2d(0.0..most_x, 0.0..most_y * (1.0 + ROOM))?);
     }
     area.present()?;
     Ok(())
@@ -134,7 +146,7 @@ mod tests {
     #[test]
     fn a_chart_is_an_svg_with_its_names_in_it() {
         let file = std::env::temp_dir().join(format!("chat-load-chart-{}.svg", std::process::id()));
-        let points = vec![(1.0, 10.0), (10.0, 20_000.0), (1_000.0, 2_000_000.0)];
+        let points = vec![(1.0, 10.0), (10.0, 20_000.0), (100.0, f64::NAN), (1_000.0, 2_000_000.0)];
         for logarithmic in [false, true] {
             let labels = Labels { title: "Growth", x: "rooms", y: "a second", logarithmic };
             lines(&file, labels, &[("ours".to_owned(), points.clone())]).unwrap();
@@ -142,6 +154,7 @@ mod tests {
             for word in ["<svg", "Growth", "rooms", "a second", "ours", "polyline"] {
                 assert!(svg.contains(word), "{word}");
             }
+            assert!(!svg.contains("NaN"));
         }
         std::fs::remove_file(file).unwrap();
         assert_eq!(short(12_340.0), "12.34k");

@@ -47,6 +47,8 @@ pub struct Report {
     pub delivery: Percentiles,
     /// How much later than meant messages were sent, in ms: what the load's own process adds.
     pub lateness: Percentiles,
+    /// How long the last deliveries could take before they counted as lost, in seconds.
+    pub patience: f64,
     /// Losses, repeats, disorder.
     pub faults: Faults,
     /// How often the server fell back on a page in place of single messages.
@@ -122,6 +124,7 @@ impl Report {
             answer: stats.answer_times.summary(),
             delivery: stats.delivery_times.summary(),
             lateness: stats.lateness.summary(),
+            patience: plan.patience.as_secs_f64(),
             faults: *faults,
             resyncs: stats.resyncs,
             server: (!plan.pids.is_empty()).then_some(server),
@@ -162,15 +165,23 @@ impl fmt::Display for Report {
         for (name, times) in
             [("answer", self.answer), ("delivery", self.delivery), ("sent late", self.lateness)]
         {
+            write!(f, "  {name:<10}")?;
             let Percentiles { p50, p90, p99, p999, max } = times;
-            writeln!(f, "  {name:<10} {p50:>9.2} {p90:>9.2} {p99:>9.2} {p999:>9.2} {max:>9.2}")?;
+            for time in [p50, p90, p99, p999, max] {
+                // The shortest that is noted is a microsecond: without any there is nothing to say.
+                if max > 0.0 { write!(f, " {time:>9.2}")? } else { write!(f, " {:>9}", "-")? }
+            }
+            writeln!(f)?;
         }
         let Faults { lost, repeated, disordered } = self.faults;
+        let resyncs = self.resyncs;
         writeln!(
             f,
-            "  faults      lost {lost}, repeated {repeated}, out of order {disordered}, resyncs {}",
-            self.resyncs
+            "  faults      lost {lost}, repeated {repeated}, out of order {disordered}, resyncs {resyncs}"
         )?;
+        if lost > 0 {
+            writeln!(f, "              lost: not there {} s after the last was sent", self.patience)?;
+        }
         if let Some(server) = &self.server {
             writeln!(
                 f,
@@ -221,5 +232,12 @@ mod tests {
         assert!(report(1, Faults::default()).is_flawless());
         assert!(!report(0, Faults::default()).is_flawless());
         assert!(!report(1, Faults { disordered: 1, ..Faults::default() }).is_flawless());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_time() {
+        let words = report(0, Faults { lost: 1, ..Faults::default() }).to_string();
+        assert!(words.contains("  delivery           -"), "{words}");
+        assert!(words.contains("lost: not there 0 s after"), "{words}");
     }
 }

@@ -136,9 +136,10 @@ async fn follow(mut news: mpsc::Receiver<News>, threads: usize, progress: bool) 
         second.times.add(&part.times);
         if progress && *told == threads {
             let Second { sent, delivered, times } = second;
-            let (p50, p99) = (times.at(0.5), times.at(0.99));
+            let time = |share| if times.is_empty() { "-".to_owned() } else { format!("{:.2}", times.at(share)) };
+            let (p50, p99) = (time(0.5), time(0.99));
             eprintln!(
-                "{:>4} s  sent {sent:>7}  delivered {delivered:>9}  p50 {p50:>8.2} ms  p99 {p99:>8.2} ms",
+                "{:>4} s  sent {sent:>7}  delivered {delivered:>9}  p50 {p50:>8} ms  p99 {p99:>8} ms",
                 number + 1
             );
         }

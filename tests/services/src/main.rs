@@ -35,6 +35,7 @@ fn run(names: &[String]) -> Result<()> {
             _ = terminate.recv() => return Ok(()),
             running = start(wanted) => running?,
         };
+        println!("# the examples: export {}", running.addresses.join(" "));
         println!("# running until Ctrl-C");
         tokio::select! {
             biased;
@@ -48,8 +49,10 @@ fn run(names: &[String]) -> Result<()> {
 }
 
 /// The servers that were wanted; they end with this value.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Running {
+    /// By the names that the examples read.
+    addresses: Vec<String>,
     _postgres: Option<Postgres>,
     _redis: Option<Redis>,
     _kafka: Option<Kafka>,
@@ -60,16 +63,19 @@ async fn start(wanted: impl Fn(&str) -> bool) -> Result<Running> {
     if wanted("postgres") {
         let server = Postgres::private().await.context("postgres")?;
         println!("export CHAT_TEST_POSTGRES_URL={}", server.url());
+        running.addresses.push(format!("DATABASE_URL={}", server.url()));
         running._postgres = Some(server);
     }
     if wanted("redis") {
         let server = Redis::private().await.context("redis")?;
         println!("export CHAT_TEST_REDIS_URL={}", server.url());
+        running.addresses.push(format!("REDIS_URL={}", server.url()));
         running._redis = Some(server);
     }
     if wanted("kafka") {
         let server = Kafka::private().await.context("kafka")?;
         println!("export CHAT_TEST_KAFKA_URL={}", server.url());
+        running.addresses.push(format!("KAFKA_BROKERS={}", server.url()));
         running._kafka = Some(server);
     }
     Ok(running)

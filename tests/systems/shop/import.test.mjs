@@ -82,6 +82,18 @@ async function compare() {
   }
 }
 
+test('without the views an import says where it is written how to make them', async () => {
+  const { code, stderr } = await shop.run('import');
+  assert.equal(code, 1);
+  assert.match(stderr, /what is to be imported is not as docs\/migrating\/shop\.md has it: .*chat_import/);
+});
+
+test('arguments are explained without settings, and unknown ones are refused', async () => {
+  const { code, stdout } = await shop.run('--help');
+  assert.deepEqual([code, /store ID OWNER NAME/.test(stdout)], [0, true]);
+  assert.equal((await shop.run('improt')).code, 2);
+});
+
 test('rooms, messages, ids, order, times and counts are taken over; again changes nothing; what came meanwhile follows', async () => {
   const [views] = await blocks();
   await shop.database.query(views);

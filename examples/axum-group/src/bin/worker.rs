@@ -9,11 +9,18 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use example_axum_group::WorkerSettings;
-use example_support::settings::Environment;
+use example_support::{WrongUsage, settings::Environment};
+
+const USAGE: &str = "\
+usage: example-axum-group-worker
+
+Settings are environment variables; DATABASE_URL and KAFKA_BROKERS are needed. The README lists them.";
 
 fn main() -> ExitCode {
-    example_support::run(async {
+    example_support::run(USAGE, async |arguments| {
+        ensure!(arguments.is_empty(), WrongUsage);
         let settings = WorkerSettings::read(Environment::from_process())?;
         example_axum_group::work(settings).await
     })
