@@ -4,6 +4,7 @@
 mod compress;
 mod documents;
 pub(crate) mod events;
+mod gathered;
 pub(crate) mod origin;
 mod socket;
 

@@ -1,19 +1,28 @@
+//! The WebSocket's route: the handshake, and what becomes of its messages.
+
+use std::io;
+
 use axum::{
-    Error,
-    extract::{
-        State,
-        ws::{
-            CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
-        },
-    },
-    http::{HeaderMap, Uri},
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, future::ready};
-use tokio_tungstenite::tungstenite;
+use hyper::upgrade::{self, OnUpgrade};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        handshake::server::create_response_with_body,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use tracing::debug;
 
-use super::{Gateway, origin};
+use super::{Gateway, gathered::Gathered, origin};
 use crate::{
     Problem,
     json::{self, Incoming, Outgoing},
@@ -23,42 +32,55 @@ use crate::{
 /// Read at a time: the default of 128 KiB is kept by every connection, and most of them are silent. Enough for what people write.
 const READ_BUFFER: usize = 1024;
 
-/// Gathered before there is a write: enough for some thirty entries. A connection that once had as much to write keeps it.
+/// Gathered before there is a write: enough for some thirty entries.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-pub(super) async fn upgrade(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    uri: Uri,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
+/// As axum's own extractor would have it, but for what comes between the WebSocket and its connection.
+pub(super) async fn upgrade(State(gateway): State<Gateway>, mut request: Request) -> Response {
     let config = &gateway.config;
-    if !origin::allowed(&config.origins, &headers, &uri) {
+    if !origin::allowed(&config.origins, request.headers(), request.uri()) {
         return Problem::new("forbidden", "pages of this origin may not connect").into_response();
     }
-    let credentials = match bearer(&headers) {
+    let credentials = match bearer(request.headers()) {
         Ok(credentials) => credentials,
         Err(problem) => return problem.into_response(),
     };
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            return Problem::new("upgrade_required", rejection.body_text()).into_response();
-        }
+    let mut response = match create_response_with_body(&request, Body::empty) {
+        Ok(response) => response,
+        Err(error) => return Problem::new("upgrade_required", error.to_string()).into_response(),
     };
+    if request.extensions().get::<OnUpgrade>().is_none() {
+        return Problem::new("upgrade_required", "this connection cannot become a WebSocket").into_response();
+    }
+    if asks_for(request.headers(), json::SUBPROTOCOL) {
+        let subprotocol = HeaderValue::from_static(json::SUBPROTOCOL);
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     let limits = config.limits.clone();
-    upgrade
-        .protocols([json::SUBPROTOCOL])
-        .max_frame_size(limits.frame_bytes)
-        .max_message_size(limits.frame_bytes)
+    let settings = WebSocketConfig::default()
+        .max_frame_size(Some(limits.frame_bytes))
+        .max_message_size(Some(limits.frame_bytes))
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(move |socket: WebSocket| {
-            let (sink, stream) = socket.split();
-            let incoming = stream.filter_map(|message| ready(incoming(message)));
-            let outgoing = sink.with(|frame| ready(outgoing(frame)));
-            json::serve(gateway.chat, credentials, limits, incoming, outgoing)
-        })
+        .write_buffer_size(0);
+    let upgraded = upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let transport = match upgraded.await {
+            Ok(transport) => Gathered::new(TokioIo::new(transport), WRITE_BUFFER),
+            Err(error) => return debug!(%error, "a connection did not become a WebSocket"),
+        };
+        let socket = WebSocketStream::from_raw_socket(transport, Role::Server, Some(settings)).await;
+        let (sink, stream) = socket.split();
+        let incoming = stream.filter_map(|message| ready(incoming(message)));
+        let outgoing = sink.with(|frame| ready(outgoing(frame)));
+        json::serve(gateway.chat, credentials, limits, incoming, outgoing).await;
+    });
+    response
+}
+
+/// Whether the client names this subprotocol among those that it knows.
+fn asks_for(headers: &HeaderMap, subprotocol: &str) -> bool {
+    let named = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|name| name.trim() == subprotocol)
 }
 
 fn incoming(message: Result<Message, Error>) -> Option<Result<Incoming, Error>> {
@@ -67,21 +89,22 @@ fn incoming(message: Result<Message, Error>) -> Option<Result<Incoming, Error>> 
         Ok(Message::Binary(_)) => Ok(Incoming::Binary),
         Ok(Message::Ping(_) | Message::Pong(_)) => Ok(Incoming::Alive),
         Ok(Message::Close(_)) => Ok(Incoming::Close),
-        Err(error) => {
-            let inner = error.into_inner();
-            match inner.downcast_ref::<tungstenite::Error>() {
-                Some(tungstenite::Error::Capacity(_)) => Ok(Incoming::TooLarge),
-                _ => Err(Error::new(inner)),
-            }
-        }
+        // Frames as they are come out of no reading.
+        Ok(Message::Frame(_)) => return None,
+        Err(Error::Capacity(_)) => Ok(Incoming::TooLarge),
+        Err(error) => Err(error),
     })
 }
 
 fn outgoing(frame: Outgoing) -> Result<Message, Error> {
     Ok(match frame {
-        Outgoing::Text(text) => Message::Text(Utf8Bytes::try_from(text).map_err(Error::new)?),
+        Outgoing::Text(text) => {
+            let text = Utf8Bytes::try_from(text);
+            Message::Text(text.map_err(|error| Error::Io(io::Error::new(io::ErrorKind::InvalidData, error)))?)
+        }
         Outgoing::Ping => Message::Ping(Bytes::new()),
         Outgoing::Close { code, reason } => {
+            let code = CloseCode::from(code);
             Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
         }
     })

@@ -43,7 +43,9 @@ fn main() -> ExitCode {
         let settings = || Settings::read(Environment::from_process());
         match *arguments {
             [] => serve(settings()?).await,
-            ["import"] => import::run(&settings()?).await.map_err(|error| explained(error, "docs/migrating/shop.md")),
+            ["import"] => {
+                import::run(&settings()?).await.map_err(|error| explained(error, "docs/migrating/shop.md"))
+            }
             ["export"] => export::run(&settings()?).await,
             ["store", id, owner, name] => {
                 let settings = settings()?;

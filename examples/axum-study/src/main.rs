@@ -47,12 +47,12 @@ usage: example-axum-study [import]
 Settings are environment variables. The README lists them.";
 
 fn main() -> ExitCode {
-    example_support::run(USAGE, async |arguments| {
-        match *arguments {
-            [] => serve(Settings::read(Environment::from_process())?).await,
-            ["import"] => import::run(Environment::from_process()).await.map_err(|error| explained(error, "docs/migrating/study.md")),
-            _ => bail!(WrongUsage),
-        }
+    example_support::run(USAGE, async |arguments| match *arguments {
+        [] => serve(Settings::read(Environment::from_process())?).await,
+        ["import"] => import::run(Environment::from_process())
+            .await
+            .map_err(|error| explained(error, "docs/migrating/study.md")),
+        _ => bail!(WrongUsage),
     })
 }
 

@@ -52,12 +52,12 @@ fn main() -> ExitCode {
     if env::args().skip(1).eq(["verify"]) {
         return verify::main();
     }
-    example_support::run(USAGE, async |arguments| {
-        match *arguments {
-            [] => serve(Settings::read(Environment::from_process())?).await,
-            ["import"] => import::run(Environment::from_process()).await.map_err(|error| explained(error, "docs/migrating/verified.md")),
-            _ => bail!(WrongUsage),
-        }
+    example_support::run(USAGE, async |arguments| match *arguments {
+        [] => serve(Settings::read(Environment::from_process())?).await,
+        ["import"] => import::run(Environment::from_process())
+            .await
+            .map_err(|error| explained(error, "docs/migrating/verified.md")),
+        _ => bail!(WrongUsage),
     })
 }
 

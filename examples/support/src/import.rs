@@ -30,7 +30,8 @@ pub fn client_id(given: ClientMessageId) -> Result<ClientMessageId, Problem> {
 pub fn explained(error: anyhow::Error, page: &str) -> anyhow::Error {
     /// No such schema, table or view, or column.
     const MISSING: [&str; 3] = ["3F000", "42P01", "42703"];
-    let code = error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.code());
+    let code =
+        error.chain().find_map(|cause| cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.code());
     if code.is_some_and(|code| MISSING.contains(&code.as_ref())) {
         return error.context(format!("what is to be imported is not as {page} has it"));
     }

@@ -49,7 +49,11 @@ pub fn run(usage: &str, main: impl AsyncFnOnce(&[&str]) -> anyhow::Result<()>) -
     });
     let Err(error) = ended else { return ExitCode::SUCCESS };
     eprintln!("{}", words(&error));
-    if error.is::<WrongSettings>() || error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if error.is::<WrongSettings>() || error.is::<WrongUsage>() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// A filter that cannot be read is one of the wrong settings, which end the program a moment later.

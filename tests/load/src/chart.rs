@@ -100,7 +100,8 @@ fn draw(
             for ((name, points), colour) in lines.iter().zip(LINES.iter().cycle()) {
                 let style = ShapeStyle::from(colour).stroke_width(2);
                 for (nth, part) in points.split(|point| point.1.is_nan()).enumerate() {
-                    let part = chart.draw_series(LineSeries::new(part.iter().copied(), style).point_size(2))?;
+                    let part =
+                        chart.draw_series(LineSeries::new(part.iter().copied(), style).point_size(2))?;
                     if nth == 0 {
                         part.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
                     }

@@ -136,7 +136,8 @@ async fn follow(mut news: mpsc::Receiver<News>, threads: usize, progress: bool) 
         second.times.add(&part.times);
         if progress && *told == threads {
             let Second { sent, delivered, times } = second;
-            let time = |share| if times.is_empty() { "-".to_owned() } else { format!("{:.2}", times.at(share)) };
+            let time =
+                |share| if times.is_empty() { "-".to_owned() } else { format!("{:.2}", times.at(share)) };
             let (p50, p99) = (time(0.5), time(0.99));
             eprintln!(
                 "{:>4} s  sent {sent:>7}  delivered {delivered:>9}  p50 {p50:>8} ms  p99 {p99:>8} ms",

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
         let settings = || GatewaySettings::read(Environment::from_process());
         match *arguments {
             [] => example_axum_group::serve(settings()?).await,
-            ["import"] => example_axum_group::import(&settings()?).await.map_err(|error| explained(error, "docs/migrating/group.md")),
+            ["import"] => example_axum_group::import(&settings()?)
+                .await
+                .map_err(|error| explained(error, "docs/migrating/group.md")),
             _ => bail!(WrongUsage),
         }
     })
