@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{Extent, machine, program::Programs};
 
@@ -29,12 +29,15 @@ pub(crate) struct Section {
 
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "## {}\n\n{}\n", self.title, self.done)?;
+        writeln!(f, "## {}\n\n{}", self.title, self.done)?;
         if !self.rows.is_empty() {
+            writeln!(f)?;
             let row = |cells: &[String]| format!("| {} |", cells.join(" | "));
             writeln!(f, "{}", row(&self.head))?;
             writeln!(f, "{}", row(&vec!["---".to_owned(); self.head.len()]))?;
             self.rows.iter().try_for_each(|cells| writeln!(f, "{}", row(cells)))?;
+        }
+        if !self.notes.is_empty() {
             writeln!(f)?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))?;
@@ -56,6 +59,8 @@ pub(crate) struct Document {
     /// Each with its heading.
     sections: Vec<String>,
     rounds: &'static str,
+    /// The commit of what runs this time.
+    measured: String,
     file: Option<PathBuf>,
 }
 
@@ -63,26 +68,36 @@ pub(crate) struct Document {
 const HEADING: &str = "\n## ";
 
 impl Document {
-    pub(crate) fn new(programs: &Programs, extent: Extent, file: Option<PathBuf>) -> Self {
+    /// # Errors
+    /// There is a document that cannot be read; or of another machine or other versions, and it is not to begin `anew`.
+    pub(crate) fn new(
+        programs: &Programs,
+        extent: Extent,
+        file: Option<PathBuf>,
+        anew: bool,
+    ) -> Result<Self> {
         let head = format!(
             "# Benchmarks\n\nWritten by `cargo xtask bench --write`. Everything ran on one machine: the servers, what they keep things in, and the \
-             load beside them. So absolute figures are this machine's; what carries over are the ratios, each within one run.\n\n{}\n",
+             load beside them. So absolute figures are this machine's; what carries over are the ratios, each within one run.\n\n{}",
             machine::describe(programs)
         );
-        let before = file.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-        let sections = sections(&before, &head);
+        let before = match file.as_ref().filter(|file| !anew && file.exists()) {
+            Some(file) => fs::read_to_string(file).with_context(|| file.display().to_string())?,
+            None => String::new(),
+        };
+        let sections = sections(&before, &head)?;
         let rounds = if extent.full {
             "Medians of five rounds in turns (`--full`)."
         } else {
             "One round each: figures of the same order, not more."
         };
-        Self { head, sections, rounds, file }
+        Ok(Self { head, sections, rounds, measured: machine::commit(programs), file })
     }
 
     /// One that nobody writes.
     #[cfg(test)]
     pub(crate) const fn printed() -> Self {
-        Self { head: String::new(), sections: Vec::new(), rounds: "", file: None }
+        Self { head: String::new(), sections: Vec::new(), rounds: "", measured: String::new(), file: None }
     }
 
     /// Where charts go: a folder beside the document, and its name as the document has it.
@@ -94,11 +109,10 @@ impl Document {
         Ok(Some((folder, name)))
     }
 
-    /// It says how often each was measured, where that depends on the run.
+    /// It says of which commit it is, and how often each was measured, where that depends on the run.
     pub(crate) fn told(&self, mut section: Section) -> Section {
-        if section.in_rounds {
-            section.done = format!("{} {}", section.done, self.rounds);
-        }
+        let rounds = if section.in_rounds { format!(" {}", self.rounds) } else { String::new() };
+        section.done = format!("{}{rounds} Measured at {}.", section.done, self.measured);
         section
     }
 
@@ -116,10 +130,18 @@ impl Document {
     }
 }
 
-/// What a document holds behind this head.
-fn sections(document: &str, head: &str) -> Vec<String> {
-    let Some(rest) = document.strip_prefix(head) else { return Vec::new() };
-    rest.split(HEADING).skip(1).map(|section| format!("{HEADING}{section}")).collect()
+/// What a document holds behind this head, if it is its own.
+fn sections(document: &str, head: &str) -> Result<Vec<String>> {
+    let Some(rest) = document.strip_prefix(head) else {
+        let other = document.lines().zip(head.lines()).find(|(before, now)| before != now);
+        return match other {
+            Some((before, now)) => bail!(
+                "what is written there is of another machine or other versions; --anew begins without it\n  there: {before}\n  here:  {now}"
+            ),
+            None => Ok(Vec::new()),
+        };
+    };
+    Ok(rest.split(HEADING).skip(1).map(|section| format!("{HEADING}{section}")).collect())
 }
 
 /// The middle one.
@@ -163,17 +185,23 @@ mod tests {
             in_rounds: title == "One",
             ..Section::default()
         };
-        let mut document = Document { head: "# Head\n".to_owned(), rounds: "Once.", ..Document::printed() };
+        let (head, measured) = ("# Head\n".to_owned(), "abc".to_owned());
+        let mut document = Document { head, rounds: "Once.", measured, ..Document::printed() };
         let text = |document: &Document| format!("{}{}", document.head, document.sections.concat());
         for (title, note) in [("One", "a"), ("Two", "b")] {
             document.add(&document.told(section(title, note))).unwrap();
         }
         let before = text(&document);
-        assert_eq!(before, "# Head\n\n## One\n\nDone. Once.\n\n- a\n\n## Two\n\nDone.\n\n- b\n");
-        document.sections = sections(&before, "# Head\n");
+        assert_eq!(
+            before,
+            "# Head\n\n## One\n\nDone. Once. Measured at abc.\n\n- a\n\n## Two\n\nDone. Measured at abc.\n\n- b\n"
+        );
+        document.sections = sections(&before, "# Head\n").unwrap();
         document.add(&document.told(section("One", "c"))).unwrap();
         assert_eq!(text(&document), before.replace("- a", "- c"));
-        assert!(sections(&before, "# Another machine\n").is_empty());
+        let other = sections(&before, "# Another machine\n").unwrap_err().to_string();
+        assert!(other.contains("there: # Head\n  here:  # Another machine"), "{other}");
+        assert!(sections("", "# Head\n").unwrap().is_empty());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) async fn run(programs: &Programs, extent: Extent, document: &Document
         eprintln!("{rooms} rooms:\n{report}");
         let used = report.server.as_ref().context("no figures of the server")?;
         let each = CONNECTIONS / rooms;
-        let per_send = used.processor * 1e6 / (report.sent_per_second * report.duration).max(1.0);
+        let per_send = used.processor * 1e6 / (report.taken_per_second * report.duration).max(1.0);
         rows.push(vec![
             count(rooms as f64),
             count(each as f64),

@@ -37,6 +37,18 @@ pub(crate) fn describe(programs: &Programs) -> String {
     text
 }
 
+/// What is measured: the commit, and whether anything was changed since.
+pub(crate) fn commit(programs: &Programs) -> String {
+    let git = |arguments: &[&str]| {
+        let said = Command::new("git").arg("-C").arg(&programs.root).args(arguments).output().ok()?;
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "an unknown commit".to_owned() };
+    // What is written into documents meanwhile changes nothing that runs.
+    let changes = git(&["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs"]);
+    if changes.is_none_or(|changes| !changes.is_empty()) { format!("{commit} and changes") } else { commit }
+}
+
 fn version(program: &str, arguments: &[&str]) -> String {
     let said = Command::new(program).args(arguments).output();
     said.ok()

@@ -45,9 +45,12 @@ struct CommandLine {
     /// The workspace.
     #[arg(long)]
     root: PathBuf,
-    /// Writes the document there, and its charts into the folder of the same name beside it.
+    /// Writes the document there, and its charts into the folder of the same name beside it. What does not run this time stays.
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Leaves out what the document had before, such as figures of another machine.
+    #[arg(long)]
+    anew: bool,
 }
 
 /// How much is done.
@@ -85,7 +88,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: CommandLine) -> Result<()> {
-    let CommandLine { names, full, programs, peers, root, write } = command;
+    let CommandLine { names, full, programs, peers, root, write, anew } = command;
     if let Some(name) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("there is no benchmark {name}: {}", NAMES.join(", "));
     }
@@ -94,7 +97,7 @@ async fn run(command: CommandLine) -> Result<()> {
     };
     let extent = Extent::new(full);
     let programs = Programs { ours: programs, peers, root };
-    let mut document = Document::new(&programs, extent, write);
+    let mut document = Document::new(&programs, extent, write, anew)?;
     for name in NAMES.into_iter().filter(|name| wanted(name)) {
         eprintln!("\n== {name}");
         let section: Section = match name {

@@ -5,7 +5,7 @@ use rdkafka::ClientConfig;
 use crate::{ConnectError, TopicNames, topics::check_name};
 
 /// Settings that this library decides, because what it promises rests on them.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "acks",
     "request.required.acks",
     "auto.offset.reset",
@@ -14,6 +14,8 @@ const RESERVED: [&str; 14] = [
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
     "enable.idempotence",
+    // Without it a client that has lost all brokers looks like one that tries.
+    "enable.sparse.connections",
     "group.id",
     "metadata.broker.list",
     "partition.assignment.strategy",

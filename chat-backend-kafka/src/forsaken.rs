@@ -231,12 +231,30 @@ mod tests {
         assert!(!forsaken.is());
     }
 
+    /// Notes what it is told, as [`Watched`] does.
+    #[derive(Default)]
+    struct Spy {
+        forsaken: Forsaken,
+        told: Mutex<Vec<(String, String)>>,
+    }
+
+    impl ClientContext for Spy {
+        fn stats(&self, statistics: Statistics) {
+            self.forsaken.note_statistics(&statistics, true);
+            let brokers = statistics.brokers.into_values().map(|broker| (broker.source, broker.state));
+            self.told.lock().unwrap().extend(brokers);
+        }
+    }
+
+    impl ConsumerContext for Spy {}
+
     /// What it rests on: the names that librdkafka gives, as soon as it gives any, and that who needs a broker tries to connect.
     #[test]
     fn a_client_that_cannot_connect_is_not_forsaken() {
         let config = crate::KafkaConfig::new("127.0.0.1:1").with_property("statistics.interval.ms", "50");
         let (asks, joins) = (config.client(), config.client());
-        let [asks, joins] = [asks, joins].map(|mut config| open(config.set("group.id", "g")).unwrap());
+        let [asks, joins]: [BaseConsumer<Spy>; 2] = [asks, joins]
+            .map(|mut config| config.set("group.id", "g").create_with_context(Spy::default()).unwrap());
         joins.subscribe(&["t"]).unwrap();
         let begun = std::time::Instant::now();
         while begun.elapsed() < ALONE + Duration::from_secs(3) {
@@ -245,6 +263,17 @@ mod tests {
                 hear(client);
                 assert!(!client.context().forsaken.is());
             }
+        }
+        for client in [&asks, &joins] {
+            let told = client.context().told.lock().unwrap();
+            let of =
+                |source: &str| told.iter().filter(|(of, _)| of == source).map(|(_, state)| state.as_str());
+            assert!(of("configured").count() > 20, "{told:?}");
+            assert!(
+                of("configured").all(|state| ["INIT", "TRY_CONNECT", "CONNECT", "DOWN"].contains(&state)),
+                "{told:?}"
+            );
+            assert!(of("configured").any(|state| state == "TRY_CONNECT"), "{told:?}");
         }
     }
 }

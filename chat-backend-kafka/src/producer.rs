@@ -228,8 +228,9 @@ impl Producer {
         let (topic, patience) = (topic.to_owned(), self.shared.patience);
         // The client waits for the answer on its thread.
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = client.client().fetch_metadata(Some(&topic), patience)?;
-            match metadata.topics().first().and_then(|topic| topic.error()) {
+            let metadata = client.client().fetch_metadata(Some(&topic), patience);
+            client.client().context().troubled.store(metadata.is_err(), Ordering::Relaxed);
+            match metadata?.topics().first().and_then(|topic| topic.error()) {
                 Some(code) => Err(Cause::MetadataFetch(code.into())),
                 None => Ok(()),
             }
@@ -326,6 +327,8 @@ impl Future for Sending {
 struct Deliveries {
     fatal: AtomicBool,
     forsaken: Forsaken,
+    /// What it was asked last failed, be it long ago: it needs a broker although nothing is on its way.
+    troubled: AtomicBool,
 }
 
 impl Deliveries {
@@ -341,7 +344,8 @@ impl ClientContext for Deliveries {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.forsaken.note_statistics(&statistics, statistics.msg_cnt > 0);
+        let needs = statistics.msg_cnt > 0 || self.troubled.load(Ordering::Relaxed);
+        self.forsaken.note_statistics(&statistics, needs);
     }
 
     fn error(&self, error: Cause, reason: &str) {
@@ -356,6 +360,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Arc<Batch>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
+        self.troubled.store(result.is_err(), Ordering::Relaxed);
         if let Err((error, record)) = result {
             let error = KafkaError::from(error.clone());
             tracing::debug!(error = ?error.kind(), topic = record.topic(), "a record was not delivered");

@@ -1,6 +1,6 @@
 //! What sends and reads cost as history grows: rooms of 1,000 to 10,000,000 messages, each ten times the one before, which stays beside
-//! it. Of each, as soon as it is there: one send after the other, a page at its newest end, one at its oldest, the 100 messages that a
-//! client missed, and the room's unread number. Medians.
+//! it. Of each, as soon as it is there: one send after the other, the page at its newest end, pages anywhere in it, the 100 messages that
+//! a client missed, and the room's unread number. Medians.
 //!
 //! It prints a line of JSON for each room, times in microseconds. `CHAT_BENCH_MESSAGES` sets the largest room. With 10,000,000 it takes some
 //! 5 GB of disk and some minutes, most of which make the history.
@@ -46,7 +46,14 @@ async fn run() {
         let took = history.fill(number..number + 1, (0, size), 0, "").await;
         history.settle(server.url()).await;
         eprintln!("{size} messages, made in {took:.0?}");
-        println!("{}", measure(&backend, &room(number), size).await);
+        let mut measured = measure(&backend, &room(number), size).await;
+        let bytes: i64 = sqlx::query_scalar("SELECT pg_database_size(current_database())")
+            .fetch_one(&mut history.connection)
+            .await
+            .unwrap();
+        // With all rooms until now, and what finds them.
+        measured["database"] = bytes.into();
+        println!("{measured}");
     }
     backend.close().await;
 }
@@ -60,8 +67,13 @@ async fn measure(backend: &PostgresBackend, room: &RoomId, size: u64) -> serde_j
         assert_eq!(page.entries.len(), expected);
     };
     let newest = median(async |_| page(ReadQuery::newest(), 50).await).await;
-    // Never the same page twice in a row.
-    let oldest = median(async |run| page(ReadQuery::before(at(51 + run * 37 % 500)), 50).await).await;
+    let mut random = fastrand::Rng::with_seed(size);
+    let anywhere: Vec<u64> = (0..RUNS).map(|_| random.u64(51..=size)).collect();
+    let anywhere = median(async |run| {
+        let before = anywhere[usize::try_from(run).unwrap()];
+        page(ReadQuery::before(at(before)), 50).await;
+    });
+    let anywhere = anywhere.await;
     let missed = ReadQuery::after(at(size - MISSED as u64)).with_limit(MISSED);
     let missed = median(async |_| page(missed.clone(), MISSED).await).await;
     let unread = median(async |_| {
@@ -69,15 +81,17 @@ async fn measure(backend: &PostgresBackend, room: &RoomId, size: u64) -> serde_j
         assert_eq!(unread, [size - size / 10]);
     });
     let unread = unread.await;
+    // Clients' ids are random: each has a place of its own among those that are there, anywhere in their index.
+    let names: Vec<String> = (0..RUNS).map(|run| format!("c{}-{run}", random.u64(1..=size))).collect();
     let send = median(async |run| {
-        let name = ClientMessageId::new(&format!("n{run}")).unwrap();
+        let name = ClientMessageId::new(&names[usize::try_from(run).unwrap()]).unwrap();
         let draft =
             Draft::new(room.clone(), user("bob"), name, Content::text("a message of the usual length"));
         let outcomes = log.append(&[draft]).await.unwrap();
         assert!(matches!(outcomes[..], [AppendOutcome::New(_)]), "{outcomes:?}");
     });
     let send = send.await;
-    json!({ "messages": size, "send": send, "newest": newest, "oldest": oldest, "missed": missed, "unread": unread })
+    json!({ "messages": size, "send": send, "newest": newest, "anywhere": anywhere, "missed": missed, "unread": unread })
 }
 
 /// Of how long it takes, in microseconds.

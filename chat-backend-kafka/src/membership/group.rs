@@ -243,6 +243,10 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        // The gauge is another's by now.
+        if self.forsaken.is() {
+            return;
+        }
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
             metrics::gauge!(LAG).set(statistics.lag() as f64);

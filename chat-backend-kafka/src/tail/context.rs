@@ -38,6 +38,10 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        // It was said, and another one takes its place: while it ends it says nothing more.
+        if self.forsaken.is() {
+            return;
+        }
         let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
         // It reads, or is asked again and again.
         self.forsaken.note(statistics.brokers.values().map(|broker| &broker.link), true);

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
 use futures::Stream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     Cursor, Seq,
@@ -43,7 +43,7 @@ impl SessionEvents {
             core,
             out: VecDeque::new(),
             current: None,
-            timer: Box::pin(tokio::time::sleep_until(next_heartbeat)),
+            timer: Box::pin(sleep_until(next_heartbeat)),
             next_heartbeat,
             reminded: false,
             finished: false,
@@ -58,7 +58,10 @@ impl SessionEvents {
     /// Dropping the call loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            // However much there is to say, heartbeats and the expiry have their time.
+            // However much there is to say, heartbeats and the expiry have their time, also one that was moved.
+            if self.core.take_renewed() {
+                self.set_timer();
+            }
             if Instant::now() >= self.timer.deadline() {
                 self.tick();
             }
@@ -69,22 +72,19 @@ impl SessionEvents {
                 return None;
             }
             if let Some(link) = self.current.clone() {
-                let core = self.core.clone();
+                let (core, due) = (self.core.clone(), self.timer.deadline());
                 tokio::select! {
                     biased;
-                    // A log that does not answer does not keep a session open.
+                    // A log that does not answer does not keep a session open, nor its expiry waiting.
                     () = core.ended.notified() => {}
+                    () = sleep_until(due) => {}
                     () = self.advance(&link) => self.current = None,
                 }
                 continue;
             }
             tokio::select! {
                 biased;
-                () = self.core.wake.notified() => {
-                    if self.core.take_renewed() {
-                        self.set_timer();
-                    }
-                }
+                () = self.core.wake.notified() => {}
                 () = self.timer.as_mut() => self.tick(),
             }
         }

@@ -8,7 +8,7 @@ use chat_core::{
     Storage as _, SystemClock, Timestamp,
     auth::{AuthError, Credentials, Principal, Revocation, RevocationScope},
     presence::UserPresence,
-    session::{CloseReason, LeftReason},
+    session::{CloseReason, LeftReason, SessionEvents},
 };
 
 use crate::{
@@ -123,17 +123,35 @@ async fn a_busy_session_ends_when_its_credentials_expire() {
     let expiry = SystemClock.now().after(Duration::from_millis(80));
     let (ann, mut events) = chat.connect_as(Principal::new(user("ann")).with_expiry(expiry)).await.unwrap();
     ann.join(JoinRequest::new(room())).await.unwrap();
+    ends_while_busy(&chat, &mut events).await;
+    assert!(ann.actor().is_err());
+}
+
+#[tokio::test]
+async fn a_busy_session_ends_with_new_credentials_that_expire_sooner() {
+    let chat = World::new().builder(quiet()).auth(Momentary).build().unwrap();
+    with_members(&chat, &["ann"]).await;
+    let (ann, mut events) = chat.connect_as(Principal::new(user("ann"))).await.unwrap();
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    joined(&mut events).await;
+    ann.renew(&Credentials::token("ann")).await.unwrap();
+    ends_while_busy(&chat, &mut events).await;
+}
+
+/// There is always something to say, and it ends within moments all the same.
+async fn ends_while_busy(chat: &Chat, events: &mut SessionEvents) {
     let service = chat.system(user("service"));
-    // There is always something to say.
+    let latest = SystemClock.now().after(Momentary::TIME + Duration::from_secs(2));
     let closing = loop {
+        // Two for one that is taken: it never has to wait.
         say(&service, "more").await;
-        match next(&mut events).await {
+        say(&service, "more").await;
+        match next(events).await {
             Event::Closing(closing) => break closing,
-            _ => assert!(SystemClock.now() < expiry.after(Duration::from_secs(2))),
+            _ => assert!(SystemClock.now() < latest),
         }
     };
     assert_eq!(closing.reason, CloseReason::Expired);
-    assert!(ann.actor().is_err());
 }
 
 #[tokio::test(start_paused = true)]

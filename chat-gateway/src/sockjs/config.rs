@@ -207,9 +207,13 @@ impl SockJsConfig {
         self
     }
 
-    /// Lets pages of these origins (such as `https://example.com`) and of this host connect, and no others: they get status 403. A
-    /// browser shows the iframe page within these only; those of before 2013, which need it most, know nothing of that. Unless set, every page may, as the protocol has it: then nothing that a browser adds by itself, such as a cookie or a
-    /// client's certificate, may say who the user is.
+    /// Lets pages of these origins (such as `https://example.com`, without wildcards) connect, and no others: they get status 403. This
+    /// host's own may use everything but WebSockets, too, since the iframe page is one: browsers show it within pages of these origins
+    /// only, and in those that do not know such a rule it hears nobody else. Which host is its own the request says: behind a proxy that
+    /// passes on any `Host`, or without TLS, that is no proof.
+    ///
+    /// Unless set, every page may, as the protocol has it: then nothing that a browser adds by itself, such as a cookie or a client's
+    /// certificate, may say who the user is.
     #[must_use]
     pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         let origins = origins.into_iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase());

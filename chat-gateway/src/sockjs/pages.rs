@@ -3,7 +3,7 @@
 use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
     },
     response::Response,
 };
@@ -63,12 +63,14 @@ pub(super) struct Iframe {
 impl Iframe {
     pub(super) fn new(client_url: &str, origins: &Origins) -> Self {
         let url = client_url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let holders = holders(origins);
+        let guard = holders.as_deref().map(guard).unwrap_or_default();
         let body = format!(
             r#"<!DOCTYPE html>
 <html>
 <head>
   <meta http-equiv="X-UA-Compatible" content="IE=edge" />
-  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />{guard}
   <script src="{url}"></script>
   <script>
     document.domain = document.domain;
@@ -83,17 +85,10 @@ impl Iframe {
         );
         let digest = Sha256::digest(body.as_bytes());
         let etag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let holders = match origins {
-            Origins::Any => None,
-            Origins::Same => Some("'self'".to_owned()),
-            Origins::Listed(origins) => Some(format!("'self' {}", origins.join(" "))),
-        };
-        // One that no header can hold is nobody's origin.
-        let policy = |holders| {
-            HeaderValue::try_from(format!("frame-ancestors {holders}"))
-                .unwrap_or(HeaderValue::from_static("frame-ancestors 'self'"))
-        };
-        Self { etag: format!("\"{etag}\""), body, policy: holders.map(policy) }
+        let policy = holders.and_then(|holders| {
+            HeaderValue::try_from(format!("frame-ancestors 'self' {}", holders.join(" ")).trim_end()).ok()
+        });
+        Self { etag: format!("\"{etag}\""), body, policy }
     }
 
     pub(super) fn answer(&self, request: &HeaderMap) -> Response {
@@ -103,7 +98,11 @@ impl Iframe {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response.headers_mut().remove(CONTENT_TYPE);
         }
-        keep(response.headers_mut());
+        match self.policy {
+            // Whose pages may hold it can change; asking again costs an empty answer.
+            Some(_) => _ = response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            None => keep(response.headers_mut()),
+        }
         if let Ok(etag) = HeaderValue::try_from(&self.etag) {
             response.headers_mut().insert(ETAG, etag);
         }
@@ -122,6 +121,37 @@ impl Iframe {
     }
 }
 
+/// Whose pages may hold the iframe besides this host's; `None` where every page may. What is no plain origin is nobody's: in a policy it
+/// could stand for many.
+fn holders(origins: &Origins) -> Option<Vec<&str>> {
+    let is_plain = |origin: &&str| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+        })
+    };
+    match origins {
+        Origins::Any => None,
+        Origins::Same => Some(Vec::new()),
+        Origins::Listed(origins) => Some(origins.iter().map(String::as_str).filter(is_plain).collect()),
+    }
+}
+
+/// Browsers that do not know the policy show the page everywhere: then it hears nobody but those.
+fn guard(holders: &[&str]) -> String {
+    let holders: Vec<String> = holders.iter().map(|origin| format!("\"{origin}\", ")).collect();
+    format!(
+        r#"
+  <script>
+    window.addEventListener("message", function (event) {{
+      if ([{}location.protocol + "//" + location.host].indexOf(event.origin) < 0) event.stopImmediatePropagation();
+    }});
+  </script>"#,
+        holders.concat()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +164,33 @@ mod tests {
         for name in ["iframe.htm", "iframe", "IFRAME.HTML", "iframe.HTML", "iframe.xml", "xiframe.html"] {
             assert!(!is_iframe(name), "{name}");
         }
+    }
+
+    #[test]
+    fn only_plain_origins_may_hold_it() {
+        let listed = [
+            "https://app.example",
+            "http://[::1]:8080",
+            "*",
+            "https:",
+            "https://*.app.example",
+            "app.example",
+        ]
+        .into_iter()
+        .chain(["https://a.example; script-src *", "https://a.example\"", "https://"]);
+        let origins = Origins::Listed(listed.map(str::to_owned).collect());
+        let iframe = Iframe::new("/sockjs.js", &origins);
+        let policy = iframe.policy.unwrap();
+        assert_eq!(policy, "frame-ancestors 'self' https://app.example http://[::1]:8080");
+        assert!(
+            iframe.body.contains(r#"if (["https://app.example", "http://[::1]:8080", location."#),
+            "{}",
+            iframe.body
+        );
+        assert!(iframe.body.find("addEventListener") < iframe.body.find("/sockjs.js"), "it listens first");
+        let own = Iframe::new("/sockjs.js", &Origins::Same);
+        assert_eq!(own.policy.unwrap(), "frame-ancestors 'self'");
+        assert!(!Iframe::new("/sockjs.js", &Origins::Any).body.contains("addEventListener"));
     }
 
     #[test]

@@ -140,6 +140,8 @@ async fn serve(State(Mounted { service, skip }): State<Mounted>, request: Reques
     let headers = request.headers().clone();
     let may = match place {
         Place::Receive(_, Kind::HtmlFile | Kind::Jsonp) => origin::embedding_allowed,
+        // The iframe page uses no WebSocket.
+        Place::WebSocket | Place::RawWebSocket => origin::allowed,
         _ => origin::own_allowed,
     };
     if !may(&service.config.origins, &headers, &uri) {

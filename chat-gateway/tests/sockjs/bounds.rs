@@ -146,6 +146,9 @@ async fn pages_of_other_origins_may_be_kept_out() {
     // The page for frames is of this host, and for those pages alone.
     let iframe = server.get("/echo/iframe.html").await;
     assert_eq!(iframe.headers()["content-security-policy"], "frame-ancestors 'self' https://app.example");
+    assert_eq!(iframe.headers()["cache-control"], "no-cache", "the list may change");
     let from_it = [("host", "chat.example"), ("origin", "https://chat.example")];
     assert_eq!(server.request(Method::POST, "/echo/000/from-it/xhr", &from_it, "").await.status(), 200);
+    let upgrade = [from_it[0], from_it[1], ("connection", "upgrade"), ("upgrade", "websocket")];
+    assert_eq!(server.request(Method::GET, "/echo/000/from-it/websocket", &upgrade, "").await.status(), 403);
 }

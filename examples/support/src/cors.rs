@@ -29,7 +29,7 @@ impl Origins {
         let origins: Vec<String> = origins.filter(|origin| !origin.is_empty()).collect();
         let is_origin = |origin: &String| {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+            host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*']))
                 && HeaderValue::from_str(origin).is_ok()
         };
         match origins.iter().find(|origin| !is_origin(origin)) {
@@ -78,7 +78,9 @@ mod tests {
         assert_eq!(Origins::parse("*"), Ok(Origins::Any));
         let two = ["https://a.example", "http://localhost:3000"].map(str::to_owned).to_vec();
         assert_eq!(Origins::parse("https://a.example/, http://localhost:3000"), Ok(Origins::Listed(two)));
-        for wrong in ["a.example", "https://", "https://a.example/path", "https://a.example,x"] {
+        for wrong in
+            ["a.example", "https://", "https://a.example/path", "https://*.a.example", "https://a.example,x"]
+        {
             assert!(Origins::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -117,7 +117,7 @@ impl Check<'_> {
             .filter(|entry| entry.sender == *witness.user)
             .map(|entry| ((&entry.room, &entry.client_id), entry))
             .collect();
-        for Ack { room, client_id, position, durability, at } in &witness.notes.acks {
+        for Ack { room, client_id, position, durability, text, at } in &witness.notes.acks {
             let at = Some(*at);
             let Some(there) = own.get(&(room, client_id)) else {
                 let what =
@@ -125,6 +125,13 @@ impl Check<'_> {
                 self.found(Sort::Loss, "G1", at, what);
                 continue;
             };
+            if text_of(there).as_ref() != Some(text) {
+                let what = format!(
+                    "{}: {client_id} in {room} said {text:?}, and another text is stored",
+                    witness.name
+                );
+                self.found(Sort::Other, "G1", at, what);
+            }
             let mut said = position.clone().unwrap_or_else(|| there.position.clone());
             if self.rules.lives {
                 said.cursor.epoch = there.position.cursor.epoch.clone();

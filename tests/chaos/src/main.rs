@@ -22,7 +22,7 @@ mod settle;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
 
 use crate::{chronicle::Chronicle, pipeline::Kind, run::Run, sabotage::Sabotage};
@@ -119,6 +119,7 @@ async fn chaos(options: &Options) -> Result<bool> {
     println!("seed {seed}; logs in {}", logs.display());
     let run = Run::open(options, seed, logs.clone()).await?;
     let outcome = run.go(options).await?;
+    ensure!(!outcome.chronicle.records.is_empty(), "it ended before the first fault, and says nothing");
     let report = report::text(&outcome);
     println!("\n{report}");
     let Chronicle { findings, .. } = &outcome.chronicle;

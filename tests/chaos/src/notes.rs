@@ -20,6 +20,8 @@ pub(crate) struct Ack {
     /// Where the protocol says it.
     pub(crate) position: Option<Position>,
     pub(crate) durability: Option<String>,
+    /// What it says.
+    pub(crate) text: String,
     pub(crate) at: Instant,
 }
 
@@ -116,8 +118,8 @@ impl Notes {
         durability: Option<String>,
     ) {
         match self.outbox.answered(client_id) {
-            Some(Outgoing { room, client_id, .. }) => {
-                self.acks.push(Ack { room, client_id, position, durability, at: Instant::now() });
+            Some(Outgoing { room, client_id, text, .. }) => {
+                self.acks.push(Ack { room, client_id, position, durability, text, at: Instant::now() });
             }
             None => self.problem("G1", format!("{client_id} was answered twice on one connection")),
         }

@@ -1,6 +1,8 @@
 //! Proves that a run can fail: falsifies what clients noted, as a fault of the servers' would have.
 
-use anyhow::{Result, ensure};
+use std::ops::Range;
+
+use anyhow::{Context as _, Result, ensure};
 use chat_core::ClientMessageId;
 use clap::ValueEnum;
 use tokio::time::Instant;
@@ -25,8 +27,18 @@ pub(crate) enum Sabotage {
 }
 
 impl Sabotage {
-    pub(crate) fn apply(self, notes: &mut Notes) {
-        let middle = notes.seen.len() / 2;
+    /// Somewhere in the middle of what a room said.
+    ///
+    /// # Errors
+    /// The client was given too little for that.
+    pub(crate) fn apply(self, notes: &mut Notes) -> Result<()> {
+        let of_room = |places: Range<usize>, room| notes.seen[places].iter().any(|seen| seen.room == room);
+        let is_between = |place: &usize| {
+            let room = &notes.seen[*place].room;
+            of_room(0..*place, room.clone()) && of_room(*place + 1..notes.seen.len(), room.clone())
+        };
+        let places: Vec<usize> = (0..notes.seen.len()).filter(is_between).collect();
+        let middle = *places.get(places.len() / 2).context("too little was said to falsify any of it")?;
         match self {
             Self::Drop => drop(notes.seen.remove(middle)),
             Self::Double => notes.seen.insert(middle, notes.seen[middle].clone()),
@@ -41,9 +53,11 @@ impl Sabotage {
                 let room = notes.seen[middle].room.clone();
                 let client_id = ClientMessageId::generate();
                 let at = Instant::now();
-                notes.acks.push(Ack { room, client_id, position: None, durability: None, at });
+                let text = "nothing of that kind".to_owned();
+                notes.acks.push(Ack { room, client_id, position: None, durability: None, text, at });
             }
         }
+        Ok(())
     }
 }
 

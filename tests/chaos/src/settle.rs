@@ -89,7 +89,7 @@ impl Run {
         let protocols: Vec<Protocol> = pipeline.clients.iter().map(|client| client.role.protocol).collect();
         let falsified = if sabotage.is_some() { sabotage::chosen(&protocols) } else { Vec::new() };
         for place in &falsified {
-            sabotage.iter().for_each(|sabotage| sabotage.apply(&mut notes[*place]));
+            sabotage.iter().try_for_each(|sabotage| sabotage.apply(&mut notes[*place]))?;
         }
         let witnesses: Vec<Witness<'_>> = pipeline
             .clients

@@ -78,8 +78,8 @@ pub(crate) async fn closed_loop(senders: &[Sender], in_flight: usize, until: Dur
     join_all(each).await;
 }
 
-/// Each sends so many, one after the other is answered.
-pub(crate) async fn count(senders: &[Sender], messages: usize) {
+/// Each sends so many, one after the other is answered, until the last is.
+pub(crate) async fn all_answered(senders: &[Sender], messages: usize) {
     let each = senders.iter().map(|sender| async move {
         sender.permits.add_permits(1);
         for _ in 0..messages {
@@ -87,6 +87,7 @@ pub(crate) async fn count(senders: &[Sender], messages: usize) {
             permit.forget();
             sender.send(sender.shared.clock.now()).await;
         }
+        let _ = sender.permits.acquire().await;
     });
     join_all(each).await;
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinHandle, spawn_local},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -77,7 +77,10 @@ impl Outcome {
     /// Some came back, all of them had everything in time, and nobody got anything twice or in another order.
     #[must_use]
     pub fn is_flawless(&self) -> bool {
-        self.returned > 0 && self.complete == self.returned && self.faults == Faults::default()
+        self.missed > 0
+            && self.returned > 0
+            && self.complete == self.returned
+            && self.faults == Faults::default()
     }
 }
 
@@ -143,7 +146,8 @@ pub async fn run(storm: &Storm, tokens: &Tokens) -> Result<Outcome> {
     let (away, here): (Vec<_>, Vec<_>) = clients.drain(..).partition(is_away);
     // Without a word, as when a network goes away.
     away.iter().for_each(|client| client.task.abort());
-    schedule::count(&senders, storm.missed).await;
+    let answered = schedule::all_answered(&senders, storm.missed);
+    timeout(storm.patience.saturating_mul(2), answered).await.context("messages are not answered")?;
     until_complete(&here, storm.patience).await;
     let troubles = shared.stats.borrow().troubles.clone();
     if let Some(trouble) = troubles.first() {
@@ -276,7 +280,8 @@ fn count_reads(metrics: &str) -> Option<f64> {
             && line.contains("kind=\"message_log\"")
             && line.contains("operation=\"read\"")
     };
-    let is_there = metrics.contains("chat_operation_duration_seconds");
+    // Each message was appended, at least: without that the name is another one.
+    let is_there = metrics.contains("kind=\"message_log\"");
     let values =
         metrics.lines().filter(of_log).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     is_there.then(|| values.sum())

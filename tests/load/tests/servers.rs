@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use chat_core::Settings;
 use chat_load::{
     places::{self, Tokens},
     plan::{Plan, Rate},
@@ -79,8 +80,6 @@ async fn everything_comes_once(protocol: Protocol, server: &Server, path: &str) 
     // 0.3 s and 2 s of 60 a second.
     assert_eq!(report.messages, 138, "{report}");
     assert_eq!(report.answer_times.len(), 120, "{report}");
-    // Answers at the edges may come before or after what counts.
-    assert!((report.taken_per_second - 60.0).abs() < 10.0, "{report}");
     let each = (CONNECTIONS / ROOMS) as u64;
     assert_eq!(report.times.len(), report.answer_times.len() * each, "{report}");
     assert!(report.server.unwrap().memory_idle > 0);
@@ -123,21 +122,29 @@ async fn who_is_not_let_in_is_named() {
 
 #[tokio::test]
 async fn those_that_come_back_get_what_they_missed() {
+    // What the server has at hand, and more than that.
+    for (missed, least_reads) in [(40, 0.0), (Settings::ROOM_BUFFER_ENTRIES + 40, 1.0)] {
+        let outcome = storm(missed).await;
+        assert_eq!((outcome.returned, outcome.complete), (6, 6), "{outcome}");
+        assert!(outcome.is_flawless(), "{outcome}");
+        let reads = outcome.reads_per_room.unwrap();
+        assert!((least_reads..=3.0).contains(&reads), "{outcome}");
+    }
+}
+
+async fn storm(missed: usize) -> storm::Outcome {
     let server = chat();
     let storm = Storm {
         protocol: Protocol::Json,
         server: format!("ws://{}/chat/ws", server.1),
         places: places::numbered(CONNECTIONS, ROOMS).unwrap(),
         away_per_room: 2,
-        missed: 40,
+        missed,
         size: 100,
         settle: Duration::from_millis(100),
         patience: Duration::from_secs(10),
         pids: vec![server.0.id()],
         metrics: Some(format!("http://{}/chat/metrics", server.1)),
     };
-    let outcome = LocalSet::new().run_until(storm::run(&storm, &tokens())).await.unwrap();
-    assert_eq!((outcome.returned, outcome.complete), (6, 6), "{outcome}");
-    assert!(outcome.is_flawless(), "{outcome}");
-    assert!(outcome.reads_per_room.unwrap() <= 3.0, "{outcome}");
+    LocalSet::new().run_until(storm::run(&storm, &tokens())).await.unwrap()
 }
