@@ -34,6 +34,7 @@ fn notes(user_name: &str, stored: &[StoredMessage]) -> Notes {
                 client_id: entry.client_id.clone(),
                 position: Some(entry.position.clone()),
                 durability: Some("persisted".to_owned()),
+                text: text_of(entry).unwrap(),
                 at,
             });
         }
@@ -83,9 +84,27 @@ async fn every_sabotage_is_found() {
         (Sabotage::Swap, (Sort::Disorder, "G3")),
         (Sabotage::Invent, (Sort::Loss, "G1")),
     ] {
-        let found = judged(|_, ann| sabotage.apply(ann));
+        let found = judged(|_, ann| sabotage.apply(ann).unwrap());
         assert!(found.contains(&expected), "{sabotage:?}: {found:?}");
     }
+}
+
+#[tokio::test]
+async fn another_text_than_was_sent_is_found() {
+    let swapped = |stored: &mut Vec<StoredMessage>, ann: &mut Notes| {
+        let (one, other) = (stored[1].content.clone(), stored[3].content.clone());
+        (stored[1].content, stored[3].content) = (other, one);
+        // What was given is what is stored: nothing but what was sent differs from it.
+        for (seen, stored) in ann.seen.iter_mut().zip(stored) {
+            seen.text = text_of(stored);
+        }
+    };
+    assert!(judged(swapped).contains(&(Sort::Other, "G1")));
+}
+
+#[tokio::test]
+async fn too_little_to_falsify_is_said() {
+    Sabotage::Drop.apply(&mut Notes::default()).unwrap_err();
 }
 
 #[tokio::test]
@@ -99,7 +118,7 @@ async fn who_only_reads_is_a_witness_too() {
         let stored: Vec<_> = (1..=6).map(|seq| entry(seq, "bob")).collect();
         let (bob, mut eve) = (notes("bob", &stored), notes("eve", &stored));
         assert!(eve.acks.is_empty());
-        sabotage.apply(&mut eve);
+        sabotage.apply(&mut eve).unwrap();
         let (rooms, users) = ([room()], [user("bob"), user("eve")]);
         let witnesses = [("bob", &users[0], &bob), ("eve", &users[1], &eve)]
             .map(|(name, user, notes)| Witness { name, user, rooms: &rooms, notes });
