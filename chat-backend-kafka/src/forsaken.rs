@@ -265,12 +265,12 @@ mod tests {
             }
         }
         for client in [&asks, &joins] {
-            let told = client.context().told.lock().unwrap();
+            let told = client.context().told.lock().unwrap().clone();
             let known = told.iter().filter(|(source, _)| source == "configured");
             let states: Vec<&str> = known.map(|(_, state)| state.as_str()).collect();
             let expected = ["INIT", "TRY_CONNECT", "CONNECT", "DOWN"];
-            assert!(states.len() > 20 && states.iter().all(|state| expected.contains(state)), "{told:?}");
-            assert!(states.contains(&"TRY_CONNECT"), "{told:?}");
+            assert!(states.len() > 20 && states.iter().all(|state| expected.contains(state)), "{states:?}");
+            assert!(states.contains(&"INIT") && states.iter().any(|state| *state != "INIT"), "{states:?}");
         }
     }
 }

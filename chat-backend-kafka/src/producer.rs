@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,12 +20,18 @@ use rdkafka::{
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
     types::RDKafkaErrorCode as Code,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{Sleep, sleep},
+};
 
 use crate::{
     ConnectError, KafkaConfig, KafkaError, KafkaErrorKind, client_log,
     forsaken::{self, Forsaken, close_aside},
 };
+
+/// How much longer than its time to be delivered a record may take until it is said what became of it: librdkafka looks once a second.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is looked for new partitions, in milliseconds.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";
@@ -116,6 +122,8 @@ struct Shared {
     /// The size of the largest record that librdkafka takes.
     largest: usize,
     patience: Duration,
+    /// By then it is known of every record what became of it.
+    known_within: Duration,
     /// Made anew after a fatal error.
     current: RwLock<Arc<Client>>,
     records: Arc<Semaphore>,
@@ -160,6 +168,7 @@ impl Producer {
             shared: Arc::new(Shared {
                 config: client,
                 patience: config.connect_timeout(),
+                known_within: config.delivery_timeout() + GRACE,
                 largest,
                 current,
                 records: Arc::new(Semaphore::new(settings.max_records as usize)),
@@ -198,7 +207,7 @@ impl Producer {
             if let Err((error, _)) = client.send(record) {
                 let error = KafkaError::from(error);
                 if error.kind() == KafkaErrorKind::Fatal {
-                    client.client().context().fatal.store(true, Ordering::Relaxed);
+                    client.client().context().fail();
                 }
                 if index == 0 {
                     return Err(error);
@@ -208,7 +217,8 @@ impl Producer {
                 break;
             }
         }
-        Ok(Sending { outcome })
+        let fatal = Arc::clone(&client.client().context().fatal);
+        Ok(Sending { outcome, within: self.shared.known_within, time: None, fatal })
     }
 
     /// How many bytes larger the record could be; nothing for one that is too large.
@@ -310,28 +320,44 @@ impl Drop for Batch {
 #[derive(Debug)]
 pub(crate) struct Sending {
     outcome: oneshot::Receiver<Result<(), KafkaError>>,
+    within: Duration,
+    /// Counts from when it is waited for.
+    time: Option<Pin<Box<Sleep>>>,
+    /// Of the client that took them.
+    fatal: Arc<AtomicBool>,
 }
 
 impl Future for Sending {
     type Output = Result<(), KafkaError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or_else(|_| Err(KafkaError::closed())))
+        if let Poll::Ready(outcome) = Pin::new(&mut self.outcome).poll(cx) {
+            return Poll::Ready(outcome.unwrap_or_else(|_| Err(KafkaError::closed())));
+        }
+        let within = self.within;
+        let time = self.time.get_or_insert_with(|| Box::pin(sleep(within)));
+        ready!(time.as_mut().poll(cx));
+        // Whoever waits must not wait for ever for a client that has forgotten it.
+        tracing::error!("a producer does not say what became of its records");
+        self.fatal.store(true, Ordering::Relaxed);
+        Poll::Ready(Err(KafkaError::new(KafkaErrorKind::Timeout, Code::MessageTimedOut.to_string())))
     }
 }
 
 /// Hears what became of each record, on the client's own thread.
 #[derive(Debug, Default)]
 struct Deliveries {
-    fatal: AtomicBool,
+    fatal: Arc<AtomicBool>,
     forsaken: Forsaken,
     /// What it was asked last failed, be it long ago: it needs a broker although nothing is on its way.
     troubled: AtomicBool,
 }
 
 impl Deliveries {
+    fn fail(&self) {
+        self.fatal.store(true, Ordering::Relaxed);
+    }
+
     /// The client is to be made anew.
     fn is_dead(&self) -> bool {
         self.fatal.load(Ordering::Relaxed) || self.forsaken.is()
@@ -350,7 +376,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: Cause, reason: &str) {
         if error.rdkafka_error_code() == Some(Code::Fatal) {
-            self.fatal.store(true, Ordering::Relaxed);
+            self.fail();
         }
         tracing::debug!(%error, reason, "a producer's connection failed");
     }
@@ -365,7 +391,7 @@ impl ProducerContext for Deliveries {
             let error = KafkaError::from(error.clone());
             tracing::debug!(error = ?error.kind(), topic = record.topic(), "a record was not delivered");
             if error.kind() == KafkaErrorKind::Fatal {
-                self.fatal.store(true, Ordering::Relaxed);
+                self.fail();
             }
             batch.fail(error);
         }

@@ -58,3 +58,14 @@ async fn asking_about_a_topic_does_not_make_it() {
         assert!(error.with_causes().to_string().contains("no such topic"), "{error:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_never_told_does_not_wait_for_ever_and_the_client_is_made_anew() {
+    let (kept, outcome) = oneshot::channel();
+    let fatal = Arc::new(AtomicBool::new(false));
+    let sending = Sending { outcome, within: GRACE, time: None, fatal: fatal.clone() };
+    let began = tokio::time::Instant::now();
+    assert_eq!(sending.await.unwrap_err().kind(), KafkaErrorKind::Timeout);
+    assert_eq!((began.elapsed().as_secs(), fatal.load(Ordering::Relaxed)), (GRACE.as_secs(), true));
+    drop(kept);
+}

@@ -115,6 +115,9 @@ impl Admin {
                 match self.verify_one(spec).await {
                     Err(TopicError::Missing { .. } | TopicError::Partitions { .. })
                         if are_new && Instant::now() < end => {}
+                    // A broker that has just heard of a topic may describe it without any of its settings.
+                    Err(TopicError::Setting { ref found, .. })
+                        if are_new && found.is_empty() && Instant::now() < end => {}
                     Err(TopicError::Kafka { source, .. })
                         if source.kind() == KafkaErrorKind::Unavailable && Instant::now() < end => {}
                     result => break result?,

@@ -1,10 +1,17 @@
 //! What a worker holds: its partitions, what waits of each, what is being stored, and how far each is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use chat_core::{Draft, RoomId};
+use tokio::time::Instant;
 
 use super::Item;
+
+/// For so long the brokers may leave a commit without an answer until it is made again, which changes nothing where it was done.
+const UNCONFIRMED: Duration = Duration::from_secs(10);
 
 /// One of a worker's partitions, for as long as it has it.
 #[derive(Debug)]
@@ -19,8 +26,9 @@ struct Partition {
     paused: bool,
     /// What follows the last record that is done.
     done: Option<i64>,
-    /// What the brokers were last told of it.
+    /// What the brokers were last told of it, and when.
     told: Option<i64>,
+    told_at: Instant,
     /// What they have confirmed of that.
     committed: Option<i64>,
 }
@@ -69,6 +77,7 @@ impl Ledger {
             paused: true,
             done: None,
             told: None,
+            told_at: Instant::now(),
             committed: None,
         };
         self.partitions.insert(partition, begun);
@@ -227,17 +236,18 @@ impl Ledger {
         self.busy.keys().all(|(partition, _)| !of(*partition))
     }
 
-    /// How far these partitions are done, where the brokers were not told, or, if it is to be `sure`, have not confirmed it. They
-    /// count as told from now on.
+    /// How far these partitions are done, where the brokers were not told, or have not confirmed it for long, or at all, if it is to be
+    /// `sure`. They count as told from now on.
     pub(super) fn uncommitted(&mut self, sure: bool, of: impl Fn(i32) -> bool) -> Vec<(i32, i64)> {
         let mut offsets = Vec::new();
         for (number, partition) in &mut self.partitions {
-            let known = if sure { partition.committed } else { partition.told };
+            let is_late = partition.told_at.elapsed() >= UNCONFIRMED;
+            let known = if sure || is_late { partition.committed } else { partition.told };
             if of(*number)
                 && known != partition.done
                 && let Some(done) = partition.done
             {
-                partition.told = partition.done;
+                (partition.told, partition.told_at) = (partition.done, Instant::now());
                 offsets.push((*number, done));
             }
         }
@@ -289,6 +299,13 @@ impl Ledger {
                 partition.paused = !partition.paused;
             }
         }
+    }
+
+    /// Of each partition whether it is held, what follows what is done, and what the brokers confirmed of that: for whoever looks for what
+    /// holds a worker up.
+    pub(super) fn standing(&self) -> BTreeMap<i32, (bool, Option<i64>, Option<i64>)> {
+        let standing = |partition: &Partition| (partition.held, partition.done, partition.committed);
+        self.partitions.iter().map(|(number, partition)| (*number, standing(partition))).collect()
     }
 
     pub(super) fn lanes(&self) -> usize {

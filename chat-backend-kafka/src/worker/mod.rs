@@ -169,7 +169,7 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("group", &self.shared.config.group)
-            .field("partitions", &self.partitions())
+            .field("partitions", &self.shared.ledger().standing())
             .field("lag", &self.lag())
             .finish_non_exhaustive()
     }

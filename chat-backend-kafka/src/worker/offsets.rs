@@ -284,6 +284,7 @@ fn release(
             if is_soon || !progress.has_ends(extents) {
                 continue;
             }
+            tracing::debug!(partition, ends = ?others, "a partition waits until the others are done that far");
             hold.ends = Some(others);
         }
         let mut ends = hold.ends.iter().flatten();

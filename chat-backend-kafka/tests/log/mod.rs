@@ -23,11 +23,11 @@ use tracing_subscriber::EnvFilter;
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// On topics that no other test has. What happens is written where `RUST_LOG` asks for it.
+/// On topics that no other test has. What happens is shown with a test that fails, as much of it as `RUST_LOG` asks for.
 pub(crate) fn fresh(kafka: &Kafka) -> KafkaConfig {
     // The first test of the program has done it.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_ansi(false).try_init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or(EnvFilter::new("chat_backend_kafka=debug"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_test_writer().try_init();
     KafkaConfig::new(kafka.url())
         .with_topics(TopicNames::with_prefix(&kafka.prefix()))
         .with_property("topic.metadata.refresh.interval.ms", "500")

@@ -117,6 +117,22 @@ fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
     assert!(ledger.readable(0).is_some() && ledger.blocked().next().is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_commit_without_an_answer_is_made_again() {
+    let mut ledger = Ledger::new(1, 10, 1_000_000);
+    ledger.begin(0);
+    with(&mut ledger, 0, 0..2);
+    let batch = ledger.next_batch(0).unwrap();
+    ledger.finish(&batch);
+    let mut due = || ledger.uncommitted(false, |_| true);
+    assert_eq!((due(), due()), (vec![(0, 2)], vec![]));
+    tokio::time::advance(UNCONFIRMED).await;
+    assert_eq!((due(), due()), (vec![(0, 2)], vec![]));
+    ledger.committed(0, 2);
+    tokio::time::advance(UNCONFIRMED).await;
+    assert_eq!(ledger.uncommitted(false, |_| true), []);
+}
+
 #[test]
 fn without_a_consumer_nothing_is_held_or_waits() {
     let mut ledger = Ledger::new(1, 10, 1_000_000);
