@@ -4,6 +4,7 @@
 mod log;
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::Arc,
     time::Duration,
@@ -52,7 +53,15 @@ async fn all_is_stored(stage: &Stage, accepted: &Accepted, workers: &[Worker]) {
         for worker in workers {
             eprintln!("{worker:?}, {:?}", worker.health());
         }
-        eprintln!("stored of what was accepted: {:?}", accepted.missing(&*stage.log).await);
+        eprintln!("what was accepted and is not stored: {:?}", accepted.missing(&*stage.log).await);
+        let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for record in topic::records(&stage.config, &stage.config.topics().messages).await {
+            let value = String::from_utf8_lossy(&record.value).into_owned();
+            records.entry(record.partition).or_default().push((record.offset, record.key, value));
+        }
+        for (partition, records) in records {
+            eprintln!("partition {partition} begins with {:?}", records.iter().take(3).collect::<Vec<_>>());
+        }
         resume_unwind(panic);
     }
 }

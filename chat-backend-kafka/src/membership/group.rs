@@ -14,7 +14,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel as Level,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError as Cause, KafkaResult},
+    error::KafkaError as Cause,
     message::Message as _,
 };
 use serde::Deserialize;
@@ -250,6 +250,17 @@ impl ClientContext for Context {
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
             #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
             metrics::gauge!(LAG).set(statistics.lag() as f64);
+            // Of a commit that is not waited for nothing else tells whether it was done.
+            let of_topic = statistics.topics.get(&self.topic).into_iter().flat_map(|topic| &topic.partitions);
+            let mut partitions = self.partitions();
+            for (partition, of) in of_topic.filter(|(_, of)| of.committed_offset >= 0) {
+                let partition =
+                    partition.parse().ok().and_then(|partition: i32| partitions.get_mut(&partition));
+                if let Some(partition) = partition {
+                    partition.confirmed(of.committed_offset);
+                }
+            }
+            drop(partitions);
             // It is in a group, or wants to be.
             self.forsaken.note(statistics.brokers.values(), true);
         }
@@ -265,17 +276,6 @@ impl ConsumerContext for Context {
         if let Rebalance::Revoke(gone) = rebalance {
             let gone: Vec<i32> = gone.elements().iter().map(|partition| partition.partition()).collect();
             self.leave(consumer, Some(&gone));
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let Err(error) = result else { return };
-        tracing::debug!(%error, "offsets of membership events were not committed");
-        let mut partitions = self.partitions();
-        for of in offsets.elements() {
-            if let Some(of) = partitions.get_mut(&of.partition()) {
-                of.uncommit();
-            }
         }
     }
 }
@@ -300,6 +300,9 @@ struct PartitionStatistics {
     /// Records behind what is committed; -1 where it is not known.
     #[serde(default)]
     consumer_lag: i64,
+    /// -1001 where there is none.
+    #[serde(default)]
+    committed_offset: i64,
 }
 
 impl Statistics {

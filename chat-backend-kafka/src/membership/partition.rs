@@ -29,6 +29,9 @@ use super::{
     work::{Stop, Work},
 };
 
+/// For so long the brokers may leave a commit without an answer until it is made again, which changes nothing where it was done.
+const UNCONFIRMED: Duration = Duration::from_secs(10);
+
 /// Records between the thread that reads and the task.
 const INBOX: usize = 32;
 
@@ -40,7 +43,10 @@ pub(super) struct Partition {
     /// Ends with the task.
     ended: blocking::Receiver<()>,
     committable: Arc<AtomicI64>,
+    /// What was last to be committed, when that was, and what the brokers have confirmed of it.
     committed: i64,
+    committed_at: Instant,
+    confirmed: i64,
     /// For which there was no room: the partition is paused until there is. One, and what librdkafka had in hand by then.
     held: VecDeque<OwnedMessage>,
 }
@@ -75,7 +81,17 @@ impl Partition {
             let _alive: blocking::SyncSender<()> = alive;
             lanes.run(inbox).await;
         });
-        Self { records, stop, task, ended, committable, committed: -1, held: VecDeque::new() }
+        Self {
+            records,
+            stop,
+            task,
+            ended,
+            committable,
+            committed: -1,
+            committed_at: Instant::now(),
+            confirmed: -1,
+            held: VecDeque::new(),
+        }
     }
 
     pub(super) fn give(&mut self, record: OwnedMessage) -> Given {
@@ -105,18 +121,21 @@ impl Partition {
         Some(self.committable.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
     }
 
-    /// The same, where it was not committed yet.
+    /// The same, where it was not committed yet, or nobody has confirmed it for long.
     pub(super) fn uncommitted(&self) -> Option<i64> {
-        self.committable().filter(|offset| *offset > self.committed)
+        let is_late = self.committed_at.elapsed() >= UNCONFIRMED;
+        let known = if is_late { self.confirmed } else { self.committed };
+        self.committable().filter(|offset| *offset > known)
     }
 
     pub(super) fn committed(&mut self, offset: i64) {
         self.committed = self.committed.max(offset);
+        self.committed_at = Instant::now();
     }
 
-    /// What was committed was not, after all.
-    pub(super) fn uncommit(&mut self) {
-        self.committed = -1;
+    /// The brokers have it.
+    pub(super) fn confirmed(&mut self, offset: i64) {
+        self.confirmed = offset;
     }
 
     /// Begins no further attempt.

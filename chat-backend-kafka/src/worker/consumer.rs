@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread, time::Dura
 
 use futures::FutureExt as _;
 use rdkafka::{
-    ClientConfig, Message, TopicPartitionList,
+    ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     message::BorrowedMessage,
 };
@@ -126,9 +126,28 @@ struct Consuming<'s> {
     /// Since when some lane has enough.
     full_since: Option<Instant>,
     commit_at: Instant,
-    /// The offset that follows in each partition, and its term.
-    next: BTreeMap<i32, (u64, i64)>,
+    places: Places,
 }
+
+/// Where each partition is read.
+#[derive(Debug, Default)]
+struct Places {
+    /// The offset that follows in each, and its term.
+    next: BTreeMap<i32, (u64, i64)>,
+    /// What was looked for again, since something behind it came first.
+    sought: BTreeMap<i32, (u64, i64)>,
+}
+
+/// What is to be done for the next record.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    /// This partition is to be read from this offset: the consumer has passed over it.
+    Seek(i32, i64),
+}
+
+/// To begin elsewhere takes no more than the client's own thread.
+const SEEK: Duration = Duration::from_secs(5);
 
 impl<'s> Consuming<'s> {
     fn new(
@@ -143,7 +162,7 @@ impl<'s> Consuming<'s> {
             stop: shared.stop.subscribe(),
             full_since: None,
             commit_at: Instant::now(),
-            next: BTreeMap::new(),
+            places: Places::default(),
         }
     }
 
@@ -186,7 +205,8 @@ impl<'s> Consuming<'s> {
                 biased;
                 _ = self.stop.changed() => {}
                 message = self.consumer.recv(), if may_read => {
-                    if let Err(error) = take(&mut self.next, self.shared, message) {
+                    let taken = take(&mut self.places, self.shared, message);
+                    if let Err(error) = taken.and_then(|then| self.then(then)) {
                         return End::Failed(error);
                     }
                     if let Err(error) = self.drain() {
@@ -206,9 +226,16 @@ impl<'s> Consuming<'s> {
                 return Ok(());
             }
             let Some(message) = self.consumer.recv().now_or_never() else { return Ok(()) };
-            take(&mut self.next, self.shared, message)?;
+            let then = take(&mut self.places, self.shared, message)?;
+            self.then(then)?;
         }
         Ok(())
+    }
+
+    /// From when this returns nothing comes of the partition but what follows.
+    fn then(&self, then: Then) -> Result<(), KafkaError> {
+        let Then::Seek(partition, offset) = then else { return Ok(()) };
+        Ok(self.consumer.seek(&self.shared.topics.messages, partition, Offset::Offset(offset), SEEK)?)
     }
 
     /// Gives each lane that can begin one its next batch.
@@ -311,10 +338,10 @@ impl<'s> Consuming<'s> {
 
 /// A record, or what stands in the way of the next one. Fails where this consumer will never read again.
 fn take(
-    next: &mut BTreeMap<i32, (u64, i64)>,
+    places: &mut Places,
     shared: &Shared,
     message: rdkafka::error::KafkaResult<BorrowedMessage<'_>>,
-) -> Result<(), KafkaError> {
+) -> Result<Then, KafkaError> {
     let message = match message {
         Ok(message) => message,
         Err(error) => {
@@ -324,25 +351,33 @@ fn take(
             }
             tracing::debug!(error = ?error.kind(), "nothing can be read just now");
             shared.consumer_trouble(Some(error));
-            return Ok(());
+            return Ok(Then::GoOn);
         }
     };
     shared.consumer_trouble(None);
-    keep(next, shared, &message);
-    Ok(())
+    Ok(keep(places, shared, &message))
 }
 
 /// A record waits for its turn, if its partition is this worker's and can be read on.
-fn keep(next: &mut BTreeMap<i32, (u64, i64)>, shared: &Shared, message: &impl Message) {
+fn keep(places: &mut Places, shared: &Shared, message: &impl Message) -> Then {
     let (partition, offset) = (message.partition(), message.offset());
-    // One that went to another worker in this instant, or that is blocked.
-    let Some(term) = shared.ledger().readable(partition) else { return };
-    let expected = next.insert(partition, (term, offset + 1));
-    if let Some((_, expected)) = expected.filter(|(in_term, expected)| *in_term == term && *expected < offset)
-    {
+    let Some((term, first)) = shared.ledger().readable(partition) else {
+        // One that went to another worker in this instant, or that is blocked; or that is held, and is read from its first once it is not.
+        tracing::debug!(partition, offset, "a record cannot be taken now");
+        return Then::GoOn;
+    };
+    let in_term = |place: Option<&(u64, i64)>| place.filter(|place| place.0 == term).map(|place| place.1);
+    let expected = in_term(places.next.get(&partition)).or(first);
+    if let Some(expected) = expected.filter(|expected| *expected < offset) {
+        if in_term(places.sought.get(&partition)) != Some(expected) {
+            tracing::warn!(partition, expected, offset, "records were passed over, and are looked for");
+            places.sought.insert(partition, (term, expected));
+            return Then::Seek(partition, expected);
+        }
         metrics::gap();
         tracing::error!(partition, expected, offset, "records were removed before a worker stored them");
     }
+    places.next.insert(partition, (term, offset + 1));
     let item = Item::read(message, term);
     let mut ledger = shared.ledger();
     if let Some(version) = item.other_version() {
@@ -358,6 +393,7 @@ fn keep(next: &mut BTreeMap<i32, (u64, i64)>, shared: &Shared, message: &impl Me
     } else {
         ledger.push(item);
     }
+    Then::GoOn
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the consumer says of itself, on its own thread: which partitions come and go, and what was committed.
+//! What the consumer says of itself, on its own thread: which partitions come and go, and what is committed.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
-    error::{KafkaError as Cause, KafkaResult},
+    error::KafkaError as Cause,
 };
 
 use super::{Shared, metrics};
@@ -48,8 +48,20 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         // It is in a group, or wants to be.
         self.forsaken.note_statistics(&statistics, true);
-        if !self.is_retired() && statistics.brokers.values().any(|broker| broker.state == "UP") {
+        if self.is_retired() {
+            return;
+        }
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.shared.consumer_connected();
+        }
+        // Of a commit that is not waited for nothing else tells whether it was done.
+        if let Some(topic) = statistics.topics.get(&self.shared.topics.messages) {
+            let mut ledger = self.shared.ledger();
+            for (partition, of) in &topic.partitions {
+                if of.committed_offset >= 0 {
+                    ledger.committed(*partition, of.committed_offset);
+                }
+            }
         }
     }
 
@@ -91,25 +103,6 @@ impl ConsumerContext for Context {
             }
             Rebalance::Revoke(list) => tracing::info!(went = list.count(), held, "partitions went"),
             Rebalance::Error(_) => {}
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if self.is_retired() {
-            return;
-        }
-        let mut ledger = self.shared.ledger();
-        for offset in offsets.elements() {
-            match offset.offset() {
-                Offset::Offset(at) if result.is_ok() && offset.error().is_ok() => {
-                    ledger.committed(offset.partition(), at);
-                }
-                _ => ledger.not_committed(offset.partition()),
-            }
-        }
-        drop(ledger);
-        if let Err(error) = result {
-            tracing::debug!(%error, "it is not committed what is done");
         }
     }
 }
@@ -157,10 +150,16 @@ pub(super) fn commit(
             offsets.add_partition_offset(&shared.topics.messages, *partition, Offset::Offset(*offset));
         failed = added.err().or(failed);
     }
-    if let Some(error) = consumer.commit(&offsets, mode).err().or(failed) {
-        tracing::debug!(%error, "it is not committed what is done");
-        let mut ledger = shared.ledger();
-        done.iter().for_each(|(partition, _)| ledger.not_committed(*partition));
+    let failed = consumer.commit(&offsets, mode).err().or(failed);
+    let mut ledger = shared.ledger();
+    match failed {
+        Some(error) => {
+            tracing::debug!(%error, "it is not committed what is done");
+            done.iter().for_each(|(partition, _)| ledger.not_committed(*partition));
+        }
+        None if is_sure => done.iter().for_each(|(partition, offset)| ledger.committed(*partition, *offset)),
+        // The statistics will say so, or it is done again.
+        None => {}
     }
     true
 }

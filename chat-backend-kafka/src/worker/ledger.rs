@@ -20,6 +20,8 @@ struct Partition {
     term: u64,
     /// It is not begun with before others are done.
     held: bool,
+    /// What is to be read first, once it is not held.
+    first: Option<i64>,
     /// What is next in it is of this version, which this release cannot read.
     blocked: Option<u32>,
     /// The consumer reads nothing of it.
@@ -73,6 +75,7 @@ impl Ledger {
         let begun = Partition {
             term: self.terms,
             held: true,
+            first: None,
             blocked: None,
             paused: true,
             done: None,
@@ -83,13 +86,15 @@ impl Ledger {
         self.partitions.insert(partition, begun);
     }
 
-    /// It can be begun with. Of one that nobody has begun with, what comes `first` is to be committed.
-    pub(super) fn release(&mut self, partition: i32, term: u64, first: Option<i64>) {
+    /// It can be begun with, at `first`. Of one that nobody `is_begun` with, that is to be committed.
+    pub(super) fn release(&mut self, partition: i32, term: u64, first: i64, is_begun: bool) {
         if let Some(partition) = self.partitions.get_mut(&partition)
             && partition.term == term
         {
-            partition.held = false;
-            partition.done = partition.done.max(first);
+            (partition.held, partition.first) = (false, Some(first));
+            if !is_begun {
+                partition.done = partition.done.max(Some(first));
+            }
         }
     }
 
@@ -144,10 +149,11 @@ impl Ledger {
         self.partitions.get(&partition).map(|partition| partition.term)
     }
 
-    /// The term of a partition of which the next record can be taken.
-    pub(super) fn readable(&self, partition: i32) -> Option<u64> {
-        let partition = self.partitions.get(&partition).filter(|partition| partition.blocked.is_none());
-        partition.map(|partition| partition.term)
+    /// The term of a partition of which the next record can be taken, and where it begins.
+    pub(super) fn readable(&self, partition: i32) -> Option<(u64, Option<i64>)> {
+        let is_readable = |partition: &&Partition| partition.blocked.is_none() && !partition.held;
+        let partition = self.partitions.get(&partition).filter(is_readable);
+        partition.map(|partition| (partition.term, partition.first))
     }
 
     /// The first message that waits in a lane for another room than this one.

@@ -1,5 +1,7 @@
 //! Stores what waits in the queue, and tells what became of it.
 
+#[cfg(test)]
+mod commit_tests;
 mod config;
 mod consumer;
 mod context;

@@ -250,11 +250,11 @@ fn release_begun(shared: &Shared, progress: &Progress, holds: &mut Vec<(i32, u64
     let before = holds.len();
     let mut ledger = shared.ledger();
     holds.retain(|(partition, term)| {
-        let is_begun = matches!(progress.committed.get(partition), Some(Some(_)));
-        if is_begun {
-            ledger.release(*partition, *term, None);
+        let committed = progress.committed.get(partition).copied().flatten();
+        if let Some(committed) = committed {
+            ledger.release(*partition, *term, committed, true);
         }
-        !is_begun
+        committed.is_none()
     });
     drop(ledger);
     if holds.len() < before {
@@ -289,7 +289,7 @@ fn release(
         }
         let mut ends = hold.ends.iter().flatten();
         if ends.all(|(other, end)| extents.get(other).is_some_and(|extent| extent.at() >= *end)) {
-            ledger.release(partition, term, Some(extent.low));
+            ledger.release(partition, term, extent.low, false);
             held.remove(&(partition, term));
             released += 1;
         }

@@ -1,7 +1,7 @@
 //! Writers, and whether the store has what they were answered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -132,9 +132,13 @@ impl Accepted {
         let mut missing = Vec::new();
         for (writer, accepted) in &self.0 {
             let texts = texts(log, &room(&writer.room)).await;
-            let stored = texts.iter().filter(|(sender, _)| *sender == writer.name).count();
-            if stored != *accepted {
-                missing.push(format!("{} in {}: {stored} of {accepted}", writer.name, writer.room));
+            let stored: BTreeSet<&str> =
+                texts.iter().filter(|(sender, _)| *sender == writer.name).map(|(_, text)| &**text).collect();
+            let missing_of: Vec<usize> =
+                (0..*accepted).filter(|number| !stored.contains(&*number.to_string())).collect();
+            if !missing_of.is_empty() {
+                let (name, room) = (&writer.name, &writer.room);
+                missing.push(format!("{name} in {room}: of {accepted} not {missing_of:?}"));
             }
         }
         missing

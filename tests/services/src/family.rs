@@ -2,13 +2,21 @@
 //!
 //! A signal to the process group does not do: every child of PostgreSQL makes itself the leader of a group of its own.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::{
     io::Errno,
     process::{Pid, Signal, kill_process, test_kill_process},
 };
+
+/// How long a process may take to stand still.
+const HALTED: Duration = Duration::from_secs(10);
 
 /// Sends a signal to one process.
 pub(crate) fn signal(process: u32, signal: Signal) -> Result<()> {
@@ -31,11 +39,29 @@ pub(crate) fn stop_all(process: u32) -> Result<Vec<u32>> {
     let mut next = vec![process];
     while !next.is_empty() {
         signal_all(&next, Signal::STOP)?;
+        next.iter().try_for_each(|process| halted(*process))?;
         stopped.extend(next);
         let all = with_descendants(process)?;
         next = all.into_iter().filter(|process| !stopped.contains(process)).collect();
     }
     Ok(stopped)
+}
+
+/// Waits until none of a process's threads runs any more: on a busy machine that takes a moment.
+fn halted(process: u32) -> Result<()> {
+    let deadline = Instant::now() + HALTED;
+    let runs = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        parse_stat(&stat).is_some_and(|(state, _)| !["T", "t", "Z", "X"].contains(&state))
+    };
+    // Where there is no such folder, nobody can tell; and one that ended does not run.
+    while let Ok(threads) = fs::read_dir(format!("/proc/{process}/task"))
+        && threads.flatten().any(runs)
+    {
+        ensure!(Instant::now() < deadline, "process {process} does not stand still");
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// A process and its descendants, parents before their children.

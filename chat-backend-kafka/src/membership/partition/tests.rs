@@ -167,3 +167,18 @@ async fn a_partition_that_gets_no_answers_holds_up_no_other() {
     sleep(Duration::from_millis(10)).await;
     assert_eq!(bench.tried(), expected([(0, "ann 1"), (0, "eve 1")]));
 }
+
+#[tokio::test]
+async fn what_nobody_confirms_is_committed_again() {
+    let mut bench = Bench::new(&[], Duration::ZERO, &MembershipConfig::new());
+    assert_eq!(bench.give(0, "ann 1"), Given::Taken);
+    while bench.partition.uncommitted().is_none() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    bench.partition.committed(1);
+    assert_eq!(bench.partition.uncommitted(), None);
+    bench.partition.committed_at = Instant::now().checked_sub(UNCONFIRMED).unwrap();
+    assert_eq!(bench.partition.uncommitted(), Some(1));
+    bench.partition.confirmed(1);
+    assert_eq!(bench.partition.uncommitted(), None);
+}

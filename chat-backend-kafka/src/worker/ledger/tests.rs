@@ -82,9 +82,9 @@ fn a_partition_is_read_once_it_is_released_and_while_its_lane_goes_on() {
     let mut ledger = Ledger::new(1, 1, 1_000_000);
     ledger.begin(0);
     let [hold] = ledger.held()[..] else { panic!("not held") };
-    ledger.release(0, hold.1 + 1, Some(5));
+    ledger.release(0, hold.1 + 1, 5, false);
     assert_eq!((ledger.held(), ledger.turn(false)), (vec![hold], nothing.clone()));
-    ledger.release(0, hold.1, Some(5));
+    ledger.release(0, hold.1, 5, false);
     assert_eq!(ledger.uncommitted(false, |_| true), [(0, 5)]);
     assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![], vec![0]), nothing.clone()));
     ledger.not_turned(&[0]);
@@ -102,7 +102,7 @@ fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
     let mut ledger = Ledger::new(1, 10, 1_000_000);
     ledger.begin(0);
     let [(_, term)] = ledger.held()[..] else { panic!("not held") };
-    ledger.release(0, term, None);
+    ledger.release(0, term, 0, true);
     assert_eq!(ledger.turn(false), (vec![], vec![0]));
     with(&mut ledger, 0, 0..1);
     ledger.block(0, 2);
@@ -114,7 +114,10 @@ fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
     ledger.finish(&batch);
     assert_eq!(ledger.uncommitted(false, |_| true), [(0, 1)]);
     ledger.begin(0);
-    assert!(ledger.readable(0).is_some() && ledger.blocked().next().is_none());
+    assert!(ledger.readable(0).is_none(), "it is held");
+    ledger.release(0, ledger.term(0).unwrap(), 1, true);
+    assert_eq!(ledger.readable(0).map(|(_, first)| first), Some(Some(1)));
+    assert!(ledger.blocked().next().is_none());
 }
 
 #[tokio::test(start_paused = true)]
