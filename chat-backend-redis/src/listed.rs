@@ -74,7 +74,7 @@ impl ListedPresence {
         let turns = self.here().turns();
         let turns = turns.map(|(user, entries)| async move {
             // A key that does not answer would take the time of all behind it.
-            let _ = timeout(self.writing / 4, self.put(&user, &entries)).await;
+            let _ = timeout(self.writing / 2, self.put(&user, &entries)).await;
             user
         });
         // In their order: all before the one who was the last have had their turn. Also those whose key cannot be written: they
