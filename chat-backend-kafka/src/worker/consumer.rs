@@ -139,7 +139,7 @@ struct Places {
 }
 
 /// What is to be done for the next record.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     GoOn,
     /// This partition is to be read from this offset: the consumer has passed over it.
