@@ -54,7 +54,7 @@ AND ($5 OR EXISTS (SELECT 1 FROM $chat.members o
 /// is there.
 const MARK_READ: &str = "
 WITH here AS MATERIALIZED (
-    SELECT s.epoch, r.room, r.head FROM $chat.rooms r CROSS JOIN $chat.store s WHERE r.id = $1),
+    SELECT s.epoch, r.room, r.head FROM $chat.rooms r CROSS JOIN $life s WHERE r.id = $1),
 moved AS (
     UPDATE $chat.members m SET read = $3, read_at = $5 FROM here h
     WHERE m.room = h.room AND m.\"user\" = $2 AND m.role IS NOT NULL AND m.left_at IS NULL

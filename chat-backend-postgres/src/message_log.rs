@@ -25,7 +25,7 @@ macro_rules! read {
         concat!(
             "WITH here AS MATERIALIZED (SELECT s.epoch, r.room, r.head, r.oldest, CASE WHEN $3::bigint IS NULL THEN $2::bigint ",
             "ELSE (SELECT i.seq FROM $chat.entries i WHERE i.id_high = $3 AND i.id_low = $4 AND i.room = r.room) END AS place ",
-            "FROM $chat.rooms r CROSS JOIN $chat.store s WHERE r.id = $1), ",
+            "FROM $chat.rooms r CROSS JOIN $life s WHERE r.id = $1), ",
             // Once for the page. By the index, which the order asks for: where there are few rooms, the server takes it that any entry
             // may be one of these, and looks through the table.
             "around AS MATERIALIZED (SELECT h.*, ",
@@ -42,10 +42,16 @@ macro_rules! read {
     };
 }
 
-// Positions have no gaps, so a page of the whole log is a range.
-const LOG_AFTER: &str = read!("p.timeline IN (false, true) AND p.seq > h.place AND p.seq <= h.place + $5");
-const LOG_BEFORE: &str = read!("p.timeline IN (false, true) AND p.seq < h.place AND p.seq >= h.place - $5");
-const LOG_NEWEST: &str = read!("p.timeline IN (false, true) AND p.seq > h.head - $5");
+// Positions have no gaps, so a page of the whole log is a range. With both of its ends and a limit, or else the server, which cannot know
+// how short the range is, may look through the table for it.
+const LOG_AFTER: &str = read!(
+    "p.timeline IN (false, true) AND p.seq > h.place AND p.seq <= h.place + $5 ORDER BY p.seq LIMIT $5"
+);
+const LOG_BEFORE: &str = read!(
+    "p.timeline IN (false, true) AND p.seq < h.place AND p.seq >= h.place - $5 ORDER BY p.seq LIMIT $5"
+);
+const LOG_NEWEST: &str =
+    read!("p.timeline IN (false, true) AND p.seq > h.head - $5 AND p.seq <= h.head ORDER BY p.seq LIMIT $5");
 // One more than asked for says whether more follows.
 const TIMELINE_AFTER: &str = read!("p.timeline AND p.seq > h.place ORDER BY p.seq LIMIT $5 + 1");
 const TIMELINE_BEFORE: &str = read!("p.timeline AND p.seq < h.place ORDER BY p.seq DESC LIMIT $5 + 1");
@@ -53,7 +59,7 @@ const TIMELINE_NEWEST: &str = read!("p.timeline ORDER BY p.seq DESC LIMIT $5 + 1
 
 const HEADS: &str = "
 SELECT x.place, s.epoch, r.head, r.oldest FROM unnest($1::text[]) WITH ORDINALITY AS x(id, place)
-JOIN $chat.rooms r ON r.id = x.id CROSS JOIN $chat.store s";
+JOIN $chat.rooms r ON r.id = x.id CROSS JOIN $life s";
 
 /// [`MessageLog`] in PostgreSQL. A page costs one index range, at any depth.
 #[derive(Debug, Clone)]

@@ -91,9 +91,10 @@ const MEMBERSHIPS: &str = concat!(
 const MEMBERS: &str = concat!(
     "SELECT s.epoch, m.read, m.read_at, ",
     member_columns!(),
-    " FROM $chat.rooms r CROSS JOIN $chat.store s LEFT JOIN $chat.members m ON m.room = r.room AND ",
+    // By the index, however many the room has.
+    " FROM $chat.rooms r CROSS JOIN $life s LEFT JOIN LATERAL (SELECT * FROM $chat.members m WHERE m.room = r.room AND ",
     current!(),
-    " AND m.\"user\" > $2 WHERE r.id = $1 ORDER BY m.\"user\" LIMIT $3"
+    " AND m.\"user\" > $2 ORDER BY m.\"user\" LIMIT $3) m ON true WHERE r.id = $1 ORDER BY m.\"user\""
 );
 const UNREAD: &str = concat!(
     "SELECT x.place, ",
@@ -117,7 +118,7 @@ const ROOMS_OF: &str = concat!(
     member_columns!(),
     ", ",
     entry_columns!(),
-    " FROM places p CROSS JOIN $chat.store s JOIN $chat.rooms r ON r.room = p.room ",
+    " FROM places p CROSS JOIN $life s JOIN $chat.rooms r ON r.room = p.room ",
     "JOIN $chat.members m ON m.room = p.room AND m.\"user\" = $1 ",
     "LEFT JOIN LATERAL (SELECT * FROM $chat.entries l WHERE l.room = p.room AND l.timeline ",
     "ORDER BY l.seq DESC LIMIT 1) e ON true ORDER BY p.activity DESC, p.id DESC"

@@ -21,9 +21,17 @@ impl Sql {
         &self.schema
     }
 
-    /// The text with every `$chat.` replaced by the schema's name.
+    /// The text with every `$chat.` replaced by the schema's name, and `$life` by the row with the store's epoch.
+    ///
+    /// The `LIMIT` is for the server: of a table that has never been analysed it believes that it has hundreds of rows, and rather
+    /// than look up a page so often it would read all of another table.
     pub(crate) fn text(&self, statement: &str) -> String {
-        statement.replace("$chat.", &format!("\"{}\".", self.schema))
+        let schema = format!("\"{}\".", self.schema);
+        let text = statement.replace("$chat.", &schema);
+        if !text.contains("$life") {
+            return text;
+        }
+        text.replace("$life", &format!("(SELECT epoch FROM {schema}store LIMIT 1)"))
     }
 
     /// A statement. Its text is ours and the schema's name was checked, so nothing of a user's is in it.
@@ -55,6 +63,8 @@ mod tests {
         for name in ["", "1a", "Chat", "a b", "a\"", "a.b", "a;drop", "pg_chat", "ä", &long] {
             assert!(!is_schema_name(name), "{name}");
         }
-        assert_eq!(Sql::new("x", true).text("SELECT 1 FROM $chat.rooms"), "SELECT 1 FROM \"x\".rooms");
+        let text = |statement| Sql::new("x", true).text(statement);
+        assert_eq!(text("SELECT 1 FROM $chat.rooms"), "SELECT 1 FROM \"x\".rooms");
+        assert_eq!(text("SELECT 1 FROM $life s"), "SELECT 1 FROM (SELECT epoch FROM \"x\".store LIMIT 1) s");
     }
 }

@@ -23,7 +23,7 @@ const ROOMS_AT_ONCE: i64 = 500;
 const POLICY_LOCK: i32 = 0x74_72_69_6d;
 
 const LOCK: &str = "
-SELECT s.epoch, r.room, r.head, r.oldest FROM $chat.rooms r CROSS JOIN $chat.store s WHERE r.id = $1 FOR NO KEY UPDATE OF r";
+SELECT s.epoch, r.room, r.head, r.oldest FROM $chat.rooms r CROSS JOIN $life s WHERE r.id = $1 FOR NO KEY UPDATE OF r";
 
 /// The first entry that is young enough; entries are in the order they were stored, whatever the clock did.
 const FIRST_YOUNG: &str = "

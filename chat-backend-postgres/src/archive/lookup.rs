@@ -21,7 +21,7 @@ const ROOMS: &str = "
 SELECT x.place, s.epoch, r.head, r.oldest, r.last_id, e.id_high, e.id_low,
     ARRAY(SELECT l.epoch FROM $chat.lives l WHERE l.room = r.room AND l.store_epoch = s.epoch ORDER BY l.no) AS lives,
     ARRAY(SELECT l.base FROM $chat.lives l WHERE l.room = r.room AND l.store_epoch = s.epoch ORDER BY l.no) AS bases
-FROM unnest($1::text[]) WITH ORDINALITY AS x(id, place) JOIN $chat.rooms r ON r.id = x.id CROSS JOIN $chat.store s
+FROM unnest($1::text[]) WITH ORDINALITY AS x(id, place) JOIN $chat.rooms r ON r.id = x.id CROSS JOIN $life s
 LEFT JOIN $chat.entries e ON e.room = r.room AND e.timeline IN (false, true) AND e.seq = r.head";
 
 const ADMISSIONS: &str = "
@@ -34,7 +34,7 @@ SELECT x.place, s.epoch, e.seq, e.id_high, e.id_low, e.fingerprint
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS x(id, sender, client_id, place)
 JOIN $chat.rooms r ON r.id = x.id
 JOIN $chat.entries e ON e.room = r.room AND e.sender = x.sender AND e.client_id = x.client_id
-CROSS JOIN $chat.store s";
+CROSS JOIN $life s";
 
 const TARGETS: &str = "
 SELECT x.place, e.seq, e.sender, e.kind, e.deleted_seq IS NULL AS kept

@@ -36,7 +36,7 @@ const MOST_REMEMBERED: usize = 100_000;
 /// What the search has to learn of each of these rooms.
 const PLACES: &str = "
 SELECT s.epoch, r.room, greatest(coalesce(p.upto, 0), r.oldest - 1) AS after, r.head FROM unnest($1::bigint[]) AS x(room)
-JOIN $chat.rooms r ON r.room = x.room LEFT JOIN $chat.search_places p ON p.room = r.room CROSS JOIN $chat.store s
+JOIN $chat.rooms r ON r.room = x.room LEFT JOIN $chat.search_places p ON p.room = r.room CROSS JOIN $life s
 ORDER BY r.room";
 /// `OFFSET 0` leaves no other plan than a range of the log for each stretch.
 const NEXT: &str = "

@@ -32,7 +32,7 @@ const SEARCH: &str = concat!(
     "AND ($3::bigint IS NULL OR (s.id_high, s.id_low) < ($3, $4)) AND s.body LIKE ALL ($5) ",
     "ORDER BY s.id_high DESC, s.id_low DESC LIMIT $6) f ",
     "LEFT JOIN $chat.entries e ON e.room = f.room AND e.timeline AND e.seq = f.seq JOIN $chat.rooms r ON r.room = f.room ",
-    "CROSS JOIN $chat.store st ORDER BY f.id_high DESC, f.id_low DESC"
+    "CROSS JOIN $life st ORDER BY f.id_high DESC, f.id_low DESC"
 );
 const IS_MEMBER: &str = "
 SELECT EXISTS (SELECT 1 FROM $chat.members m JOIN $chat.rooms r ON r.room = m.room
