@@ -5,11 +5,13 @@ use rdkafka::ClientConfig;
 use crate::{ConnectError, TopicNames, topics::check_name};
 
 /// Settings that this library decides, because what it promises rests on them.
-const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 17] = [
     "acks",
     "request.required.acks",
     "auto.offset.reset",
     "bootstrap.servers",
+    // Both names of `with_delivery_timeout`.
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
@@ -17,6 +19,7 @@ const RESERVED: [&str; 15] = [
     // Without it a client that has lost all brokers looks like one that tries.
     "enable.sparse.connections",
     "group.id",
+    "message.timeout.ms",
     "metadata.broker.list",
     "partition.assignment.strategy",
     "partitioner",

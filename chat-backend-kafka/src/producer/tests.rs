@@ -1,6 +1,9 @@
-use rdkafka::{message::Header, mocking::MockCluster};
+use std::sync::atomic::AtomicBool;
 
-use super::*;
+use rdkafka::{message::Header, mocking::MockCluster};
+use tokio::sync::oneshot;
+
+use super::{settings::DEFAULT_LARGEST, *};
 
 fn outgoing<'a>(payload: &'a [u8]) -> Outgoing<'a> {
     Outgoing { topic: "t", key: b"k", payload, headers: OwnedHeaders::new() }
@@ -31,7 +34,7 @@ async fn one_that_is_too_large_keeps_those_before_it_from_being_sent() {
     let refused = producer.send(vec![outgoing(b"1"), outgoing(&large)]).unwrap_err();
     assert_eq!(refused.kind(), KafkaErrorKind::TooLarge);
     let all = producer.shared.settings.max_records as usize;
-    assert_eq!(producer.shared.records.available_permits(), all, "nothing is on its way");
+    assert_eq!(producer.shared.bound.left(), all, "nothing is on its way");
 }
 
 /// What is taken here is never refused there, when others of its call are on their way.
@@ -61,11 +64,16 @@ async fn asking_about_a_topic_does_not_make_it() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_never_told_does_not_wait_for_ever_and_the_client_is_made_anew() {
-    let (kept, outcome) = oneshot::channel();
     let fatal = Arc::new(AtomicBool::new(false));
-    let sending = Sending { outcome, within: GRACE, time: None, fatal: fatal.clone() };
-    let began = tokio::time::Instant::now();
-    assert_eq!(sending.await.unwrap_err().kind(), KafkaErrorKind::Timeout);
-    assert_eq!((began.elapsed().as_secs(), fatal.load(Ordering::Relaxed)), (GRACE.as_secs(), true));
-    drop(kept);
+    let began = Instant::now();
+    let never = || {
+        let (kept, outcome) = oneshot::channel();
+        (kept, Sending::new(outcome, began + GRACE, fatal.clone()))
+    };
+    // Not the time of each after the other.
+    for (kept, sending) in [never(), never(), never()] {
+        assert_eq!(sending.await.unwrap_err().kind(), KafkaErrorKind::Timeout);
+        assert_eq!((began.elapsed().as_secs(), fatal.load(Ordering::Relaxed)), (GRACE.as_secs(), true));
+        drop(kept);
+    }
 }

@@ -1,12 +1,11 @@
 //! The thread that reads. It stays in the group whatever the store does, and blocks nobody else where librdkafka blocks.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
 
 use futures::FutureExt as _;
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    ClientConfig, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
-    message::BorrowedMessage,
 };
 use tokio::{
     runtime,
@@ -16,8 +15,8 @@ use tokio::{
 
 use super::{
     Item, Shared, Step,
+    arrival::{Then, take},
     context::{Context, commit},
-    metrics,
     shared::Stop,
 };
 use crate::{
@@ -126,24 +125,6 @@ struct Consuming<'s> {
     /// Since when some lane has enough.
     full_since: Option<Instant>,
     commit_at: Instant,
-    places: Places,
-}
-
-/// Where each partition is read.
-#[derive(Debug, Default)]
-struct Places {
-    /// The offset that follows in each, and its term.
-    next: BTreeMap<i32, (u64, i64)>,
-    /// What was looked for again, since something behind it came first.
-    sought: BTreeMap<i32, (u64, i64)>,
-}
-
-/// What is to be done for the next record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    GoOn,
-    /// This partition is to be read from this offset: the consumer has passed over it.
-    Seek(i32, i64),
 }
 
 /// To begin elsewhere takes no more than the client's own thread.
@@ -162,7 +143,6 @@ impl<'s> Consuming<'s> {
             stop: shared.stop.subscribe(),
             full_since: None,
             commit_at: Instant::now(),
-            places: Places::default(),
         }
     }
 
@@ -197,6 +177,9 @@ impl<'s> Consuming<'s> {
                     "the consumer knows no broker",
                 ));
             }
+            if let Err(error) = self.look_for_lost() {
+                return End::Failed(error);
+            }
             self.commit_if_due().await;
             let may_read = self.hold_up();
             let wake_at = self.wake_at();
@@ -205,7 +188,7 @@ impl<'s> Consuming<'s> {
                 biased;
                 _ = self.stop.changed() => {}
                 message = self.consumer.recv(), if may_read => {
-                    let taken = take(&mut self.places, self.shared, message);
+                    let taken = take(self.shared, message);
                     if let Err(error) = taken.and_then(|then| self.then(then)) {
                         return End::Failed(error);
                     }
@@ -226,15 +209,34 @@ impl<'s> Consuming<'s> {
                 return Ok(());
             }
             let Some(message) = self.consumer.recv().now_or_never() else { return Ok(()) };
-            let then = take(&mut self.places, self.shared, message)?;
+            let then = take(self.shared, message)?;
             self.then(then)?;
         }
         Ok(())
     }
 
-    /// From when this returns nothing comes of the partition but what follows.
     fn then(&self, then: Then) -> Result<(), KafkaError> {
-        let Then::Seek(partition, offset) = then else { return Ok(()) };
+        match then {
+            Then::GoOn => Ok(()),
+            Then::Seek(partition, offset) => self.seek(partition, offset),
+        }
+    }
+
+    /// What is there and has not come for long is read anew, whyever it was passed over.
+    fn look_for_lost(&self) -> Result<(), KafkaError> {
+        let seeks = self.shared.ledger().take_seeks();
+        seeks.into_iter().try_for_each(|(partition, offset)| {
+            tracing::warn!(
+                partition,
+                offset,
+                "nothing comes of a partition that has more, and it is read anew"
+            );
+            self.seek(partition, offset)
+        })
+    }
+
+    /// From when this returns nothing comes of the partition but what follows.
+    fn seek(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
         Ok(self.consumer.seek(&self.shared.topics.messages, partition, Offset::Offset(offset), SEEK)?)
     }
 
@@ -334,66 +336,6 @@ impl<'s> Consuming<'s> {
         self.shared.lose();
         finished
     }
-}
-
-/// A record, or what stands in the way of the next one. Fails where this consumer will never read again.
-fn take(
-    places: &mut Places,
-    shared: &Shared,
-    message: rdkafka::error::KafkaResult<BorrowedMessage<'_>>,
-) -> Result<Then, KafkaError> {
-    let message = match message {
-        Ok(message) => message,
-        Err(error) => {
-            let error = KafkaError::from(error);
-            if error.kind() == KafkaErrorKind::Fatal {
-                return Err(error);
-            }
-            tracing::debug!(error = ?error.kind(), "nothing can be read just now");
-            shared.consumer_trouble(Some(error));
-            return Ok(Then::GoOn);
-        }
-    };
-    shared.consumer_trouble(None);
-    Ok(keep(places, shared, &message))
-}
-
-/// A record waits for its turn, if its partition is this worker's and can be read on.
-fn keep(places: &mut Places, shared: &Shared, message: &impl Message) -> Then {
-    let (partition, offset) = (message.partition(), message.offset());
-    let Some((term, first)) = shared.ledger().readable(partition) else {
-        // One that went to another worker in this instant, or that is blocked; or that is held, and is read from its first once it is not.
-        tracing::debug!(partition, offset, "a record cannot be taken now");
-        return Then::GoOn;
-    };
-    let in_term = |place: Option<&(u64, i64)>| place.filter(|place| place.0 == term).map(|place| place.1);
-    let expected = in_term(places.next.get(&partition)).or(first);
-    if let Some(expected) = expected.filter(|expected| *expected < offset) {
-        if in_term(places.sought.get(&partition)) != Some(expected) {
-            tracing::warn!(partition, expected, offset, "records were passed over, and are looked for");
-            places.sought.insert(partition, (term, expected));
-            return Then::Seek(partition, expected);
-        }
-        metrics::gap();
-        tracing::error!(partition, expected, offset, "records were removed before a worker stored them");
-    }
-    places.next.insert(partition, (term, offset + 1));
-    let item = Item::read(message, term);
-    let mut ledger = shared.ledger();
-    if let Some(version) = item.other_version() {
-        // It may be a message that was accepted. A later release reads it again, from what is committed.
-        tracing::error!(
-            partition,
-            offset,
-            version,
-            "a record is of another version, and its partition waits for another release"
-        );
-        ledger.block(partition, version);
-        metrics::blocked(ledger.blocked().count());
-    } else {
-        ledger.push(item);
-    }
-    Then::GoOn
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use chat_core::{Draft, RoomId};
 use tokio::time::Instant;
 
-use super::Item;
+use super::{Item, reading::Reading};
 
 /// For so long the brokers may leave a commit without an answer until it is made again, which changes nothing where it was done.
 const UNCONFIRMED: Duration = Duration::from_secs(10);
@@ -20,8 +20,7 @@ struct Partition {
     term: u64,
     /// It is not begun with before others are done.
     held: bool,
-    /// What is to be read first, once it is not held.
-    first: Option<i64>,
+    reading: Reading,
     /// What is next in it is of this version, which this release cannot read.
     blocked: Option<u32>,
     /// The consumer reads nothing of it.
@@ -59,6 +58,7 @@ pub(super) struct Ledger {
     lanes: Vec<Lane>,
     /// How many batches that are not done have something of a partition's term.
     busy: BTreeMap<(i32, u64), usize>,
+    to_seek: Vec<(i32, u64, i64)>,
     max_batch: usize,
     max_bytes: usize,
 }
@@ -66,7 +66,15 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(lanes: usize, max_batch: usize, max_bytes: usize) -> Self {
         let lanes = (0..lanes.max(1)).map(|_| Lane::default()).collect();
-        Self { terms: 0, partitions: BTreeMap::new(), lanes, busy: BTreeMap::new(), max_batch, max_bytes }
+        Self {
+            terms: 0,
+            partitions: BTreeMap::new(),
+            lanes,
+            busy: BTreeMap::new(),
+            to_seek: Vec::new(),
+            max_batch,
+            max_bytes,
+        }
     }
 
     /// A partition is this worker's from now on. It is paused, and held until it is [released](Self::release).
@@ -75,7 +83,7 @@ impl Ledger {
         let begun = Partition {
             term: self.terms,
             held: true,
-            first: None,
+            reading: Reading::default(),
             blocked: None,
             paused: true,
             done: None,
@@ -91,7 +99,8 @@ impl Ledger {
         if let Some(partition) = self.partitions.get_mut(&partition)
             && partition.term == term
         {
-            (partition.held, partition.first) = (false, Some(first));
+            partition.held = false;
+            partition.reading.begin(first);
             if !is_begun {
                 partition.done = partition.done.max(Some(first));
             }
@@ -149,11 +158,31 @@ impl Ledger {
         self.partitions.get(&partition).map(|partition| partition.term)
     }
 
-    /// The term of a partition of which the next record can be taken, and where it begins.
-    pub(super) fn readable(&self, partition: i32) -> Option<(u64, Option<i64>)> {
-        let is_readable = |partition: &&Partition| partition.blocked.is_none() && !partition.held;
-        let partition = self.partitions.get(&partition).filter(is_readable);
-        partition.map(|partition| (partition.term, partition.first))
+    /// The term of a partition of which the next record can be taken, and where it is read.
+    pub(super) fn readable(&mut self, partition: i32) -> Option<(u64, &mut Reading)> {
+        let is_readable = |partition: &&mut Partition| partition.blocked.is_none() && !partition.held;
+        let partition = self.partitions.get_mut(&partition).filter(is_readable);
+        partition.map(|partition| (partition.term, &mut partition.reading))
+    }
+
+    /// Partitions go up to here. Answers whether one is to be read anew, since nothing more has come of it for long.
+    pub(super) fn note_ends(&mut self, end: impl Fn(i32) -> Option<i64>) -> bool {
+        for (number, partition) in &mut self.partitions {
+            let end = end(*number).filter(|_| !partition.paused);
+            if let Some(offset) = partition.reading.lacks(end) {
+                self.to_seek.push((*number, partition.term, offset));
+            }
+        }
+        !self.to_seek.is_empty()
+    }
+
+    /// From where partitions are to be read anew, each once.
+    pub(super) fn take_seeks(&mut self) -> Vec<(i32, i64)> {
+        let to_seek = std::mem::take(&mut self.to_seek).into_iter();
+        to_seek
+            .filter(|(number, term, _)| self.has(*number, *term))
+            .map(|(number, _, at)| (number, at))
+            .collect()
     }
 
     /// The first message that waits in a lane for another room than this one.

@@ -1,5 +1,6 @@
 //! Stores what waits in the queue, and tells what became of it.
 
+mod arrival;
 #[cfg(test)]
 mod commit_tests;
 mod config;
@@ -11,6 +12,7 @@ mod ledger;
 mod metrics;
 mod offsets;
 mod pauses;
+mod reading;
 mod shared;
 mod steps;
 mod store;

@@ -96,6 +96,10 @@ pub(super) async fn watch(shared: Arc<Shared>, asker: Asker, patience: Duration)
                         silent = answers.silent;
                         learn(&mut known, &progress.committed, &answers.extents);
                         tell_lag(&shared, &known);
+                        let extents = &answers.extents;
+                        if shared.ledger().note_ends(|partition| Some(extents.get(&partition)?.high)) {
+                            shared.changed.notify_one();
+                        }
                         let still = shared.ledger().held();
                         holds.retain(|hold| still.contains(hold));
                         release(&shared, &progress, &answers.extents, holds, &mut held);

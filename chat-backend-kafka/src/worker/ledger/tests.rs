@@ -1,6 +1,7 @@
 use chat_core::testkit::fixtures::draft;
 
 use super::*;
+use crate::worker::reading::Came;
 
 fn item(ledger: &Ledger, partition: i32, offset: i64) -> Item {
     let term = ledger.term(partition).unwrap();
@@ -106,7 +107,8 @@ fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
     assert_eq!(ledger.turn(false), (vec![], vec![0]));
     with(&mut ledger, 0, 0..1);
     ledger.block(0, 2);
-    assert_eq!((ledger.readable(0), ledger.term(0)), (None, Some(term)));
+    assert!(ledger.readable(0).is_none());
+    assert_eq!(ledger.term(0), Some(term));
     assert_eq!((ledger.turn(false), ledger.turn(false)), ((vec![0], vec![]), (vec![], vec![])));
     assert_eq!(ledger.blocked().collect::<Vec<_>>(), [(0, 2)]);
     // What came before is done and committed, and no more.
@@ -116,7 +118,7 @@ fn a_partition_that_cannot_be_read_on_is_paused_until_it_is_given_anew() {
     ledger.begin(0);
     assert!(ledger.readable(0).is_none(), "it is held");
     ledger.release(0, ledger.term(0).unwrap(), 1, true);
-    assert_eq!(ledger.readable(0).map(|(_, first)| first), Some(Some(1)));
+    assert_eq!(ledger.readable(0).unwrap().1.take(2), Came::Early(1));
     assert!(ledger.blocked().next().is_none());
 }
 
@@ -144,4 +146,33 @@ fn without_a_consumer_nothing_is_held_or_waits() {
     ledger.end_all();
     assert_eq!((ledger.partitions().count(), ledger.is_full()), (0, false));
     assert!(ledger.next_batch(0).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_of_which_nothing_comes_is_read_anew_while_it_is_this_workers() {
+    let mut ledger = Ledger::new(1, 10, 1_000_000);
+    for partition in 0..3 {
+        ledger.begin(partition);
+        ledger.release(partition, ledger.term(partition).unwrap(), 4, true);
+    }
+    let long = Duration::from_secs(60);
+    let note = |ledger: &mut Ledger| {
+        // Of partition 1 it is not known how far it goes, and 2 has no more.
+        ledger.note_ends(|partition| [Some(6), None, Some(4)][usize::try_from(partition).unwrap()])
+    };
+    note(&mut ledger);
+    tokio::time::advance(long).await;
+    assert!(!note(&mut ledger), "they are paused");
+    ledger.turn(false);
+    assert!(!note(&mut ledger));
+    tokio::time::advance(long).await;
+    assert!(note(&mut ledger));
+    assert_eq!((ledger.take_seeks(), ledger.take_seeks()), (vec![(0, 4)], vec![]));
+
+    assert_eq!(ledger.readable(0).unwrap().1.take(4), Came::Next);
+    note(&mut ledger);
+    tokio::time::advance(long).await;
+    assert!(note(&mut ledger));
+    ledger.end(0);
+    assert!(ledger.take_seeks().is_empty(), "it is another worker's now");
 }
