@@ -98,7 +98,9 @@ impl SessionCore {
     pub(crate) fn set_principal(&self, principal: Arc<Principal>) {
         *lock(&self.principal) = principal;
         self.renewed.store(true, Ordering::Release);
+        // Whatever it waits for, be it the log.
         self.wake.notify_one();
+        self.ended.notify_one();
     }
 
     /// Whether the principal was changed since this was asked last.

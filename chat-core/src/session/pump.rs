@@ -75,7 +75,7 @@ impl SessionEvents {
                 let (core, due) = (self.core.clone(), self.timer.deadline());
                 tokio::select! {
                     biased;
-                    // A log that does not answer does not keep a session open, nor its expiry waiting.
+                    // A log that does not answer does not keep a session open, nor its expiry waiting, also one that was moved.
                     () = core.ended.notified() => {}
                     () = sleep_until(due) => {}
                     () = self.advance(&link) => self.current = None,

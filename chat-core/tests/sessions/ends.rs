@@ -154,6 +154,34 @@ async fn ends_while_busy(chat: &Chat, events: &mut SessionEvents) {
     assert_eq!(closing.reason, CloseReason::Expired);
 }
 
+/// Long before a call of the log is given up, or the next heartbeat.
+#[tokio::test]
+async fn new_credentials_that_expire_sooner_do_not_wait_for_a_log_that_hangs() {
+    let world = World::new();
+    let mut settings = quiet();
+    settings.room_buffer_entries = 2;
+    let log = CountingLog::new(world.store.message_log());
+    let chat = world.builder(settings).log(log.clone()).auth(Momentary).build().unwrap();
+    with_members(&chat, &["ann"]).await;
+    let (ann, mut events) = chat.connect_as(Principal::new(user("ann"))).await.unwrap();
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    joined(&mut events).await;
+    let service = chat.system(user("service"));
+    for _ in 0..20 {
+        say(&service, "faster than ann reads").await;
+    }
+    log.hangs.store(true, Ordering::Relaxed);
+    assert!(matches!(next(&mut events).await, Event::Resync { .. }));
+    let waits = tokio::spawn(async move { (next(&mut events).await, next(&mut events).await) });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    ann.renew(&Credentials::token("ann")).await.unwrap();
+    let ends = tokio::time::timeout(Duration::from_secs(3), waits).await.expect("it ends in time").unwrap();
+    assert!(
+        matches!(ends.1, Event::Closing(ref closing) if closing.reason == CloseReason::Expired),
+        "{ends:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revocation_does_not_wait_for_a_log_that_hangs() {
     let world = World::new();

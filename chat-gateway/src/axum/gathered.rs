@@ -14,7 +14,8 @@ use tokio::{
 };
 
 /// What is written is gathered until it is flushed, or `most` bytes are there. The WebSocket library's own buffer stays as large as it
-/// ever was, with every connection that once had much to say; this one goes with what was in it.
+/// ever was, with every connection that once had much to say; this one goes with what was in it. So the library is to gather nothing: what it
+/// keeps then is as large as the largest single frame was.
 #[derive(Debug)]
 pub(super) struct Gathered<S: AsyncWrite + Unpin> {
     inner: S,

@@ -268,6 +268,13 @@ async fn refusals_are_problems() {
     ] {
         assert_eq!(http.code(who, method, path, body).await, (status, code.to_owned()), "{path}");
     }
+    let plain =
+        http.client.get(http.server.url("/ws")).bearer_auth(http.server.token("ann")).send().await.unwrap();
+    let says = |name| plain.headers()[name].to_str().unwrap();
+    assert_eq!(
+        [says("upgrade"), says("connection"), says("sec-websocket-version")],
+        ["websocket", "upgrade", "13"]
+    );
     let post = http.client.post(http.server.url(messages)).bearer_auth(http.server.token("ann"));
     let wrong = post.try_clone().unwrap().body("text").send().await.unwrap();
     assert_eq!(wrong.status(), 415);
