@@ -6,19 +6,28 @@
 //! 2 ann: hello
 //! ```
 
-use std::env;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use chat_core::{
     Body, Chat, ClientMessageId, MemberChange, NewRoom, ReadQuery, Role, RoomId, UserId,
     auth::{JwtAuth, JwtConfig, JwtKey},
 };
+use clap::Parser;
 use example_custom_backend::FileStore;
+
+/// Says something in a room, twice, and shows what was said there in this run and in those before.
+#[derive(Parser)]
+struct Arguments {
+    /// Where it is kept: one message a line.
+    #[arg(default_value = "chat.jsonl")]
+    file: PathBuf,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let path = env::args().nth(1).unwrap_or("chat.jsonl".to_owned());
-    let store = FileStore::open(&path).with_context(|| path.clone())?;
+    let Arguments { file } = Arguments::parse();
+    let store = FileStore::open(&file).with_context(|| file.display().to_string())?;
     // Nobody connects here, so that no secret has to be kept.
     let secret: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(32).collect();
     let auth = JwtAuth::new(JwtConfig::new([JwtKey::hs256(secret)?]))?;
