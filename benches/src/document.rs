@@ -132,14 +132,15 @@ impl Document {
 
 /// What a document holds behind this head, if it is its own.
 fn sections(document: &str, head: &str) -> Result<Vec<String>> {
+    if document.is_empty() {
+        return Ok(Vec::new());
+    }
     let Some(rest) = document.strip_prefix(head) else {
         let other = document.lines().zip(head.lines()).find(|(before, now)| before != now);
-        return match other {
-            Some((before, now)) => bail!(
-                "what is written there is of another machine or other versions; --anew begins without it\n  there: {before}\n  here:  {now}"
-            ),
-            None => Ok(Vec::new()),
-        };
+        let (before, now) = other.unwrap_or(("less, or other ends of lines", ""));
+        bail!(
+            "what is written there is of another machine or other versions; --anew begins without it\n  there: {before}\n  here:  {now}"
+        );
     };
     Ok(rest.split(HEADING).skip(1).map(|section| format!("{HEADING}{section}")).collect())
 }

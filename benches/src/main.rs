@@ -9,6 +9,7 @@ mod growth;
 mod history;
 mod machine;
 mod parts;
+mod profile;
 mod program;
 mod returning;
 mod shop;
@@ -31,7 +32,8 @@ pub(crate) const SECRET: &str = "a secret of the benchmarks, and of no use elsew
 #[derive(Debug, Parser)]
 #[command(about = "Benchmarks of whole servers in one run")]
 struct CommandLine {
-    /// Which of them: fan-out, return, shop, group, growth, history, parts. All but the last unless named (with --full: all).
+    /// Which of them: fan-out, return, shop, group, growth, history, parts, profile. All but the last two unless named (with --full: all but the
+    /// last).
     names: Vec<String>,
     /// Several rounds, greater numbers, and the benchmarks of the parts: an hour in place of ten minutes.
     #[arg(long)]
@@ -69,7 +71,10 @@ impl Extent {
     }
 }
 
-const NAMES: [&str; 7] = ["fan-out", "return", "shop", "group", "growth", "history", "parts"];
+const NAMES: [&str; 8] = ["fan-out", "return", "shop", "group", "growth", "history", "parts", "profile"];
+/// What is left out where nothing is named, because it takes long, or needs programs that few have.
+const LONG: &str = "parts";
+const SPECIAL: &str = "profile";
 
 fn main() -> ExitCode {
     let command = CommandLine::parse();
@@ -93,7 +98,11 @@ async fn run(command: CommandLine) -> Result<()> {
         bail!("there is no benchmark {name}: {}", NAMES.join(", "));
     }
     let wanted = |name: &str| {
-        if names.is_empty() { full || name != "parts" } else { names.iter().any(|wanted| wanted == name) }
+        if names.is_empty() {
+            name != SPECIAL && (full || name != LONG)
+        } else {
+            names.iter().any(|wanted| wanted == name)
+        }
     };
     let extent = Extent::new(full);
     let programs = Programs { ours: programs, peers, root };
@@ -107,7 +116,8 @@ async fn run(command: CommandLine) -> Result<()> {
             "group" => group::run(&programs, extent).await?,
             "growth" => growth::run(&programs, extent, &document).await?,
             "history" => history::run(&programs, extent, &document)?,
-            _ => parts::run(&programs)?,
+            LONG => parts::run(&programs)?,
+            _ => profile::run(&programs, &document).await?,
         };
         let section = document.told(section);
         println!("{section}");

@@ -1,6 +1,6 @@
 //! Delivery from one node to another, against bare publishing and subscribing of the same bytes with the same client, in
-//! turns on one server. The fan-out alone; and whole chats over one store in memory, from a send on one node to the session on the
-//! other, which does everything else that a message needs, too.
+//! turns on one server. The fan-out alone; signals from a session on one node through the other one's hub to the session there; and whole
+//! chats over one store in memory, from a send on one node to the session on the other, which does everything else that a message needs, too.
 //!
 //! `cargo bench -p chat-backend-redis --bench fanout`, and `-- 2000` for another number of events in a turn
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
@@ -16,7 +16,7 @@ use std::{
 use chat_backend_redis::{RedisBackend, RedisConfig};
 use chat_core::{
     Chat, ClientMessageId, CustomKind, Event, JoinRequest, JsonText, MemberChange, NewRoom, Role, RoomId,
-    UserId,
+    Session, SessionEvents, UserId,
     auth::Credentials,
     fanout::{FanoutEvent, FanoutItem, Publication, Topic},
     memory::MemoryStore,
@@ -29,11 +29,14 @@ use fred::{
     types::{Builder, config::Config},
 };
 use futures::StreamExt as _;
+use tokio::time::timeout;
 
 const ROOMS: usize = 100;
 const SENDERS: usize = 256;
 const EVENTS: usize = 50_000;
 const TURNS: usize = 5;
+/// For all events of a turn.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Of an event: what a short message takes.
 const BYTES: usize = 200;
 
@@ -45,16 +48,17 @@ fn main() {
         println!(
             "{wanted} events of {BYTES} bytes to {ROOMS} rooms, {SENDERS} at once, medians of {TURNS} turns"
         );
-        let (mut bares, mut fanouts, mut chats) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut bares, mut fanouts, mut hubs, mut chats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TURNS {
             bares.push(bare(server, wanted).await);
             fanouts.push(fanout(server, wanted).await);
-            chats.push(chat(server, wanted).await);
+            hubs.push(chat(server, wanted, What::Signals).await);
+            chats.push(chat(server, wanted, What::Messages).await);
         }
         let bare = rate(bares, wanted);
-        for (what, times) in [("fan-out", fanouts), ("whole chat", chats)] {
+        for (what, times) in [("fan-out", fanouts), ("through the hub", hubs), ("whole chat", chats)] {
             let rate = rate(times, wanted);
-            println!("{what:>12}: {rate:>9.0} /s, bare {bare:>9.0} /s, ratio {:.2}", rate / bare);
+            println!("{what:>15}: {rate:>9.0} /s, bare {bare:>9.0} /s, ratio {:.2}", rate / bare);
         }
     });
 }
@@ -69,10 +73,14 @@ fn room(number: usize) -> RoomId {
     RoomId::new(&format!("r{}", number % ROOMS)).unwrap()
 }
 
-fn event(number: usize) -> FanoutEvent {
-    let user = UserId::new("ann").unwrap();
+fn note() -> (CustomKind, JsonText) {
     let data = JsonText::new(&format!("\"{}\"", "x".repeat(BYTES - 90))).unwrap();
-    FanoutEvent::Signal { room: room(number), user, name: CustomKind::new("note").unwrap(), data }
+    (CustomKind::new("note").unwrap(), data)
+}
+
+fn event(number: usize) -> FanoutEvent {
+    let (user, (name, data)) = (UserId::new("ann").unwrap(), note());
+    FanoutEvent::Signal { room: room(number), user, name, data }
 }
 
 /// Makes so many calls, so many at once.
@@ -171,7 +179,13 @@ async fn fanout(server: &Redis, events: usize) -> Duration {
     begun.elapsed()
 }
 
-async fn chat(server: &Redis, events: usize) -> Duration {
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Signals,
+    Messages,
+}
+
+async fn chat(server: &Redis, events: usize, what: What) -> Duration {
     let (here, there) = two_nodes(server, events).await;
     let store = MemoryStore::new();
     let node = |backend: &RedisBackend| {
@@ -186,41 +200,39 @@ async fn chat(server: &Redis, events: usize) -> Duration {
     };
     let (here, there) = (node(&here), node(&there));
     let system = here.system(UserId::new("system").unwrap());
-    let mut readers = Vec::new();
+    let (mut senders, mut readers) = (Vec::new(), Vec::new());
     for number in 0..ROOMS {
         system.create_room(NewRoom::new(room(number))).await.unwrap();
-        let name = format!("u{number}");
-        let add = MemberChange::add(UserId::new(&name).unwrap(), Role::Member);
-        system.change_member(&room(number), add).await.unwrap();
-        let (session, mut messages) = there.connect(&Credentials::token(name)).await.unwrap();
-        session.join(JoinRequest::new(room(number))).await.unwrap();
-        while !matches!(messages.next().await.unwrap(), Event::Joined(_)) {}
-        readers.push((number, session, messages));
+        if what == What::Signals {
+            let (session, mut heard) = join(&here, &format!("s{number}"), number).await;
+            // What it hears itself is not what counts.
+            tokio::spawn(async move { while heard.next().await.is_some() {} });
+            senders.push(session);
+        }
+        readers.push((number, join(&there, &format!("u{number}"), number).await));
     }
     let begun = Instant::now();
     let readers: Vec<_> = readers
         .into_iter()
-        .map(|(number, session, mut messages)| {
+        .map(|(number, (session, heard))| {
+            let due = (0..events).filter(|event| event % ROOMS == number).count();
             tokio::spawn(async move {
-                let mut due = (0..events).filter(|event| event % ROOMS == number).count();
-                while due > 0 {
-                    match messages.next().await.unwrap() {
-                        Event::Entry(_) => due -= 1,
-                        Event::Resync { page: Some(_), .. } => {
-                            panic!("a session that only counts fell behind")
-                        }
-                        _ => {}
-                    }
-                }
+                timeout(PATIENCE, hear(heard, due)).await.expect("something is missing");
                 drop(session);
             })
         })
         .collect();
+    let senders: Arc<[Session]> = senders.into();
     send(events, move |number| {
-        let system = system.clone();
+        let (system, senders) = (system.clone(), Arc::clone(&senders));
         async move {
-            let text = "x".repeat(BYTES);
-            system.send_text(&room(number), ClientMessageId::generate(), &text).await.unwrap();
+            if what == What::Signals {
+                let (name, data) = note();
+                senders[number % ROOMS].signal(&room(number), name, data).await.unwrap();
+            } else {
+                let text = "x".repeat(BYTES);
+                system.send_text(&room(number), ClientMessageId::generate(), &text).await.unwrap();
+            }
         }
     })
     .await;
@@ -228,4 +240,28 @@ async fn chat(server: &Redis, events: usize) -> Duration {
         reader.await.unwrap();
     }
     begun.elapsed()
+}
+
+/// A new member's session.
+async fn join(chat: &Chat, user: &str, number: usize) -> (Session, SessionEvents) {
+    let add = MemberChange::add(UserId::new(user).unwrap(), Role::Member);
+    chat.system(UserId::new("system").unwrap()).change_member(&room(number), add).await.unwrap();
+    let (session, mut heard) = chat.connect(&Credentials::token(user)).await.unwrap();
+    session.join(JoinRequest::new(room(number))).await.unwrap();
+    while !matches!(heard.next().await.unwrap(), Event::Joined(_)) {}
+    (session, heard)
+}
+
+/// So many messages or signals.
+async fn hear(mut heard: SessionEvents, mut due: usize) {
+    while due > 0 {
+        match heard.next().await.unwrap() {
+            Event::Entry(_) => due -= 1,
+            Event::Notice(notice) if matches!(notice.value(), FanoutEvent::Signal { .. }) => due -= 1,
+            Event::Resync { page: Some(_), .. } | Event::NoticesLost => {
+                panic!("a session that only counts fell behind")
+            }
+            _ => {}
+        }
+    }
 }

@@ -1,0 +1,71 @@
+//! How often a server asks for memory, counted by the library of `heaptrack` that stands in front of the allocator.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::load::{Extent, Load};
+use crate::program::Programs;
+
+/// Where distributions have it.
+const LIBRARIES: [&str; 3] = [
+    "/usr/lib/heaptrack/libheaptrack_preload.so",
+    "/usr/lib64/heaptrack/libheaptrack_preload.so",
+    "/usr/local/lib/heaptrack/libheaptrack_preload.so",
+];
+
+/// Calls for each unit of this load: the difference between a short and a long run, so that what begins and ends each does not count.
+pub(super) async fn asked(programs: &Programs, load: &Load, folder: &Path) -> Result<f64> {
+    let library = LIBRARIES.iter().map(Path::new).find(|file| file.is_file());
+    let library = library.context("heaptrack's library is not there: install it (Debian: heaptrack)")?;
+    let (short_units, short) = count(programs, load, library, folder, 1).await?;
+    let (long_units, long) = count(programs, load, library, folder, 4).await?;
+    ensure!(long_units > short_units && long > short, "the longer run did not do more");
+    Ok((long - short) as f64 / (long_units - short_units))
+}
+
+/// Units and calls of a run.
+async fn count(
+    programs: &Programs,
+    load: &Load,
+    library: &Path,
+    folder: &Path,
+    times: u32,
+) -> Result<(f64, u64)> {
+    let file: PathBuf = folder.join(format!("{}-{times}.heap", load.name));
+    let with: [(&str, &OsStr); 2] =
+        [("LD_PRELOAD", library.as_os_str()), ("DUMP_HEAPTRACK_OUTPUT", file.as_os_str())];
+    let running = load.start(programs, &with).await?;
+    let units = load.run(&running.server, Extent::Counted(times)).await?;
+    drop(running);
+    let calls = calls(BufReader::new(File::open(&file).context("heaptrack wrote nothing")?))?;
+    std::fs::remove_file(&file)?;
+    ensure!(calls > 0, "heaptrack counted nothing");
+    Ok((units, calls))
+}
+
+/// Its file has a line for each call, which begins with a plus.
+fn calls(mut file: impl std::io::BufRead) -> Result<u64> {
+    let (mut calls, mut line) = (0, Vec::new());
+    while file.read_until(b'\n', &mut line)? > 0 {
+        calls += u64::from(line.starts_with(b"+ "));
+        line.clear();
+    }
+    Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_calls_are_counted() {
+        let file = "v 10500 3\nt 1 0\n+ 40 1 7f\n- 7f\n+ 10 1 8f\n";
+        assert_eq!(calls(file.as_bytes()).unwrap(), 2);
+    }
+}
