@@ -98,7 +98,7 @@ fn stacks(file: &Path) -> Result<Vec<(String, u64)>> {
 fn readable(stack: &str) -> String {
     let frames: Vec<String> =
         stack.split(';').map(|frame| format!("{:#}", rustc_demangle::demangle(frame))).collect();
-    let task = frames.iter().rposition(|frame| frame.contains("tokio::runtime::task::raw::poll"));
+    let task = frames.iter().rposition(|frame| frame.ends_with("worker::Context::run_task"));
     frames[task.map_or(0, |task| task + 1).min(frames.len() - 1)..].join(";")
 }
 
