@@ -30,7 +30,7 @@ use world::{Nobody, draft, make_rooms, median, room, topics, user};
 const MESSAGES: usize = 60_000;
 const ROOMS: usize = 1_000;
 const PARTITIONS: i32 = 12;
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 const LIVE_ROOMS: usize = 20;
 const SECONDS: usize = 10;
 

@@ -1,6 +1,7 @@
 //! Delivery from one node to another, against bare publishing and subscribing of the same bytes with the same client, in
-//! turns on one server. The fan-out alone; signals from a session on one node through the other one's hub to the session there; and whole
-//! chats over one store in memory, from a send on one node to the session on the other, which does everything else that a message needs, too.
+//! turns on one server. The fan-out alone; the same events through the hub of the node where they arrive, to a session in each room; and
+//! whole chats over one store in memory, from a send on one node to the session on the other, which does everything else that a message
+//! needs, too.
 //!
 //! `cargo bench -p chat-backend-redis --bench fanout`, and `-- 2000` for another number of events in a turn
 #![allow(clippy::unwrap_used, reason = "what cannot go on says why by panicking")]
@@ -37,6 +38,10 @@ const EVENTS: usize = 50_000;
 const TURNS: usize = 5;
 /// For all events of a turn.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What clients take in advance, more than is ever under way: they make all of it when they begin, and many times.
+const RECEIVED: usize = RedisConfig::DEFAULT_RECEIVE_BUFFER;
+/// What readers of a room may be behind.
+const BEHIND: usize = 4_096;
 /// Of an event: what a short message takes.
 const BYTES: usize = 200;
 
@@ -52,7 +57,7 @@ fn main() {
         for _ in 0..TURNS {
             bares.push(bare(server, wanted).await);
             fanouts.push(fanout(server, wanted).await);
-            hubs.push(chat(server, wanted, What::Signals).await);
+            hubs.push(chat(server, wanted, What::Events).await);
             chats.push(chat(server, wanted, What::Messages).await);
         }
         let bare = rate(bares, wanted);
@@ -73,14 +78,15 @@ fn room(number: usize) -> RoomId {
     RoomId::new(&format!("r{}", number % ROOMS)).unwrap()
 }
 
-fn note() -> (CustomKind, JsonText) {
+fn event(number: usize) -> FanoutEvent {
+    let user = UserId::new("ann").unwrap();
     let data = JsonText::new(&format!("\"{}\"", "x".repeat(BYTES - 90))).unwrap();
-    (CustomKind::new("note").unwrap(), data)
+    FanoutEvent::Signal { room: room(number), user, name: CustomKind::new("note").unwrap(), data }
 }
 
-fn event(number: usize) -> FanoutEvent {
-    let (user, (name, data)) = (UserId::new("ann").unwrap(), note());
-    FanoutEvent::Signal { room: room(number), user, name, data }
+/// One for each room, as the bare payload is: to make them is not what is measured.
+fn publications() -> Arc<[Publication]> {
+    (0..ROOMS).map(|number| Publication::new(Topic::Room(room(number)), event(number))).collect()
 }
 
 /// Makes so many calls, so many at once.
@@ -111,7 +117,7 @@ async fn send<F: Future<Output = ()> + Send + 'static>(
 async fn bare(server: &Redis, events: usize) -> Duration {
     let client = || async {
         let mut builder = Builder::from_config(Config::from_url(server.url()).unwrap());
-        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = 1 << 20);
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = RECEIVED);
         let client = builder.build().unwrap();
         client.init().await.unwrap();
         client
@@ -124,6 +130,7 @@ async fn bare(server: &Redis, events: usize) -> Duration {
     }
     let text = serde_json::to_string(&event(0)).unwrap();
     let payload = format!("1 0123456789abcdef 100 ff\n[{text}]");
+    let channels: Vec<_> = (0..ROOMS).map(|number| format!("{prefix}:{}", room(number))).collect();
     let begun = Instant::now();
     let counting = tokio::spawn(async move {
         for _ in 0..events {
@@ -131,7 +138,7 @@ async fn bare(server: &Redis, events: usize) -> Duration {
         }
     });
     send(events, move |number| {
-        let (here, channel, payload) = (here.clone(), format!("{prefix}:{}", room(number)), payload.clone());
+        let (here, channel, payload) = (here.clone(), channels[number % ROOMS].clone(), payload.clone());
         async move { here.spublish::<(), _, _>(channel, payload).await.unwrap() }
     })
     .await;
@@ -139,21 +146,21 @@ async fn bare(server: &Redis, events: usize) -> Duration {
     begun.elapsed()
 }
 
-async fn two_nodes(server: &Redis, events: usize) -> (RedisBackend, RedisBackend) {
+async fn two_nodes(server: &Redis) -> (RedisBackend, RedisBackend) {
     let config = RedisConfig::from_url(server.url()).unwrap().with_prefix(server.prefix());
-    let config = config.with_fanout_buffer(events).with_receive_buffer(1 << 20);
+    let config = config.with_fanout_buffer(BEHIND).with_receive_buffer(RECEIVED);
     let connect = || RedisBackend::connect(config.clone());
     (connect().await.unwrap(), connect().await.unwrap())
 }
 
 async fn fanout(server: &Redis, events: usize) -> Duration {
-    let (here, there) = two_nodes(server, events).await;
+    let (here, there) = two_nodes(server).await;
     let mut readers = Vec::new();
     for number in 0..ROOMS {
         let topic = Topic::Room(room(number));
         readers.push((number, there.fanout().subscribe(&topic).await.unwrap()));
     }
-    let here = here.fanout();
+    let (here, publications) = (here.fanout(), publications());
     let begun = Instant::now();
     let readers: Vec<_> = readers
         .into_iter()
@@ -169,8 +176,8 @@ async fn fanout(server: &Redis, events: usize) -> Duration {
         })
         .collect();
     send(events, move |number| {
-        let here = Arc::clone(&here);
-        async move { here.publish(&[Publication::new(Topic::Room(room(number)), event(number))]).await.unwrap() }
+        let (here, publications) = (Arc::clone(&here), Arc::clone(&publications));
+        async move { here.publish(&publications[number % ROOMS..][..1]).await.unwrap() }
     })
     .await;
     for reader in readers {
@@ -181,12 +188,13 @@ async fn fanout(server: &Redis, events: usize) -> Duration {
 
 #[derive(Clone, Copy, PartialEq)]
 enum What {
-    Signals,
+    Events,
     Messages,
 }
 
 async fn chat(server: &Redis, events: usize, what: What) -> Duration {
-    let (here, there) = two_nodes(server, events).await;
+    let (here, there) = two_nodes(server).await;
+    let (fanout, publications) = (here.fanout(), publications());
     let store = MemoryStore::new();
     let node = |backend: &RedisBackend| {
         Chat::builder()
@@ -200,15 +208,9 @@ async fn chat(server: &Redis, events: usize, what: What) -> Duration {
     };
     let (here, there) = (node(&here), node(&there));
     let system = here.system(UserId::new("system").unwrap());
-    let (mut senders, mut readers) = (Vec::new(), Vec::new());
+    let mut readers = Vec::new();
     for number in 0..ROOMS {
         system.create_room(NewRoom::new(room(number))).await.unwrap();
-        if what == What::Signals {
-            let (session, mut heard) = join(&here, &format!("s{number}"), number).await;
-            // What it hears itself is not what counts.
-            tokio::spawn(async move { while heard.next().await.is_some() {} });
-            senders.push(session);
-        }
         readers.push((number, join(&there, &format!("u{number}"), number).await));
     }
     let begun = Instant::now();
@@ -222,13 +224,11 @@ async fn chat(server: &Redis, events: usize, what: What) -> Duration {
             })
         })
         .collect();
-    let senders: Arc<[Session]> = senders.into();
     send(events, move |number| {
-        let (system, senders) = (system.clone(), Arc::clone(&senders));
+        let (system, fanout, publications) = (system.clone(), Arc::clone(&fanout), Arc::clone(&publications));
         async move {
-            if what == What::Signals {
-                let (name, data) = note();
-                senders[number % ROOMS].signal(&room(number), name, data).await.unwrap();
+            if what == What::Events {
+                fanout.publish(&publications[number % ROOMS..][..1]).await.unwrap();
             } else {
                 let text = "x".repeat(BYTES);
                 system.send_text(&room(number), ClientMessageId::generate(), &text).await.unwrap();
@@ -252,7 +252,7 @@ async fn join(chat: &Chat, user: &str, number: usize) -> (Session, SessionEvents
     (session, heard)
 }
 
-/// So many messages or signals.
+/// So many messages or events.
 async fn hear(mut heard: SessionEvents, mut due: usize) {
     while due > 0 {
         match heard.next().await.unwrap() {
