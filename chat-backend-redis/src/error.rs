@@ -10,6 +10,9 @@ const BUSY_RETRY: Duration = Duration::from_millis(200);
 const UNWRITTEN: [&str; 3] =
     ["Too many failed write attempts.", "Failed to route command.", "Missing expected connection."];
 
+/// What Redis and Valkey say of a script on a cluster whose slot is on its way to another server. It has no code of its own.
+const SLOT_ON_ITS_WAY: [&str; 2] = ["access a non local key", "accessed during rehashing of the slot"];
+
 /// What went wrong between here and Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -56,8 +59,7 @@ impl RedisErrorKind {
         if let Some(kind) = code_of(error).and_then(Self::of_code) {
             return kind;
         }
-        // What a script says on a cluster whose slot is on its way to another server. It has no code of its own.
-        if error.details().contains("access a non local key") {
+        if SLOT_ON_ITS_WAY.iter().any(|words| error.details().contains(words)) {
             return Self::Unavailable;
         }
         // What the client says of a connection that went away before a command was written has no kind of its own either.
@@ -202,6 +204,11 @@ mod tests {
             ("WRONGTYPE Operation against a key", RedisErrorKind::Corrupt, Retry::Never),
             (
                 "ERR Script attempted to access a non local key in a cluster node",
+                RedisErrorKind::Unavailable,
+                Retry::Later,
+            ),
+            (
+                "ERR Unable to execute command 'exists' in script because undeclared keys were accessed during rehashing of the slot",
                 RedisErrorKind::Unavailable,
                 Retry::Later,
             ),
