@@ -184,35 +184,40 @@ impl<'s> Consuming<'s> {
             let may_read = self.hold_up();
             let wake_at = self.wake_at();
             let shared = Arc::clone(self.shared);
-            tokio::select! {
+            let is_drained = tokio::select! {
                 biased;
-                _ = self.stop.changed() => {}
+                _ = self.stop.changed() => false,
                 message = self.consumer.recv(), if may_read => {
                     let taken = take(self.shared, message);
                     if let Err(error) = taken.and_then(|then| self.then(then)) {
                         return End::Failed(error);
                     }
-                    if let Err(error) = self.drain() {
-                        return End::Failed(error);
+                    match self.drain() {
+                        Ok(is_drained) => is_drained,
+                        Err(error) => return End::Failed(error),
                     }
                 }
-                () = shared.changed.notified() => {}
-                () = sleep_until(wake_at) => {}
+                // These have their turn only while there is nothing to read.
+                () = shared.changed.notified() => may_read,
+                () = sleep_until(wake_at) => may_read,
+            };
+            if is_drained {
+                self.shared.ledger().drained();
             }
         }
     }
 
-    /// Takes what is there already, up to a batch.
-    fn drain(&mut self) -> Result<(), KafkaError> {
+    /// Takes what is there already, up to a batch. Answers whether that was all.
+    fn drain(&mut self) -> Result<bool, KafkaError> {
         for _ in 1..self.shared.config.max_batch {
             if self.shared.ledger().is_full() {
-                return Ok(());
+                return Ok(false);
             }
-            let Some(message) = self.consumer.recv().now_or_never() else { return Ok(()) };
+            let Some(message) = self.consumer.recv().now_or_never() else { return Ok(true) };
             let then = take(self.shared, message)?;
             self.then(then)?;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn then(&self, then: Then) -> Result<(), KafkaError> {

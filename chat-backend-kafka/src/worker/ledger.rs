@@ -59,6 +59,8 @@ pub(super) struct Ledger {
     /// How many batches that are not done have something of a partition's term.
     busy: BTreeMap<(i32, u64), usize>,
     to_seek: Vec<(i32, u64, i64)>,
+    /// When the consumer had nothing more that was fetched.
+    drained: Option<Instant>,
     max_batch: usize,
     max_bytes: usize,
 }
@@ -72,6 +74,7 @@ impl Ledger {
             lanes,
             busy: BTreeMap::new(),
             to_seek: Vec::new(),
+            drained: None,
             max_batch,
             max_bytes,
         }
@@ -122,6 +125,7 @@ impl Ledger {
     /// No partition is this worker's any more.
     pub(super) fn end_all(&mut self) {
         self.partitions.clear();
+        self.drained = None;
         for lane in &mut self.lanes {
             lane.waiting.clear();
             lane.bytes = 0;
@@ -169,20 +173,26 @@ impl Ledger {
     pub(super) fn note_ends(&mut self, end: impl Fn(i32) -> Option<i64>) -> bool {
         for (number, partition) in &mut self.partitions {
             let end = end(*number).filter(|_| !partition.paused);
-            if let Some(offset) = partition.reading.lacks(end) {
+            if let Some(offset) = partition.reading.lacks(end, self.drained) {
                 self.to_seek.push((*number, partition.term, offset));
             }
         }
         !self.to_seek.is_empty()
     }
 
-    /// From where partitions are to be read anew, each once.
+    /// From where partitions are to be read anew, each once. What came in the meantime is not asked for.
     pub(super) fn take_seeks(&mut self) -> Vec<(i32, i64)> {
         let to_seek = std::mem::take(&mut self.to_seek).into_iter();
-        to_seek
-            .filter(|(number, term, _)| self.has(*number, *term))
-            .map(|(number, _, at)| (number, at))
-            .collect()
+        let is_lacking = |(number, term, at): &(i32, u64, i64)| {
+            let partition = self.partitions.get(number);
+            partition.is_some_and(|partition| partition.term == *term && partition.reading.awaits(*at))
+        };
+        to_seek.filter(is_lacking).map(|(number, _, at)| (number, at)).collect()
+    }
+
+    /// The consumer has nothing more that was fetched.
+    pub(super) fn drained(&mut self) {
+        self.drained = Some(Instant::now());
     }
 
     /// The first message that waits in a lane for another room than this one.

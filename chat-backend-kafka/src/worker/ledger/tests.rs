@@ -157,6 +157,7 @@ async fn a_partition_of_which_nothing_comes_is_read_anew_while_it_is_this_worker
     }
     let long = Duration::from_secs(60);
     let note = |ledger: &mut Ledger| {
+        ledger.drained();
         // Of partition 1 it is not known how far it goes, and 2 has no more.
         ledger.note_ends(|partition| [Some(6), None, Some(4)][usize::try_from(partition).unwrap()])
     };
@@ -173,6 +174,16 @@ async fn a_partition_of_which_nothing_comes_is_read_anew_while_it_is_this_worker
     note(&mut ledger);
     tokio::time::advance(long).await;
     assert!(note(&mut ledger));
-    ledger.end(0);
-    assert!(ledger.take_seeks().is_empty(), "it is another worker's now");
+    assert_eq!(ledger.readable(0).unwrap().1.take(5), Came::Next);
+    assert!(ledger.take_seeks().is_empty(), "it came before it was looked for");
+
+    let note = |ledger: &mut Ledger| {
+        ledger.drained();
+        ledger.note_ends(|_| Some(8))
+    };
+    note(&mut ledger);
+    tokio::time::advance(long).await;
+    assert!(note(&mut ledger));
+    (0..3).for_each(|partition| ledger.end(partition));
+    assert!(ledger.take_seeks().is_empty(), "they are another worker's now");
 }
