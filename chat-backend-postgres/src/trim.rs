@@ -35,10 +35,10 @@ const KEEP_SEARCH: i32 = 0x73_72_63_68;
 
 /// All that hangs on the entries of a room with positions before another.
 const REMOVE: [&str; 4] = [
-    "DELETE FROM $chat.search WHERE room = $1 AND seq < $2",
-    "DELETE FROM $chat.reactions WHERE room = $1 AND seq < $2",
-    "DELETE FROM $chat.reaction_keys WHERE room = $1 AND seq < $2",
-    "DELETE FROM $chat.entries WHERE room = $1 AND timeline IN (false, true) AND seq < $2",
+    "DELETE FROM $chat.search WHERE room = $1 AND seq >= $3 AND seq < $2",
+    "DELETE FROM $chat.reactions WHERE room = $1 AND seq >= $3 AND seq < $2",
+    "DELETE FROM $chat.reaction_keys WHERE room = $1 AND seq >= $3 AND seq < $2",
+    "DELETE FROM $chat.entries WHERE room = $1 AND timeline IN (false, true) AND seq >= $3 AND seq < $2",
 ];
 /// What was counted of entries that are gone. Readers pass over it, so it goes later, and some rows at a time.
 const FORGET_DELETIONS: &str = "
@@ -129,7 +129,9 @@ async fn within(
     let moved = first_kept > oldest;
     if moved {
         for statement in REMOVE {
-            lease.execute(shared.sql.query(statement).bind(number).bind(kept)).await?;
+            lease
+                .execute(shared.sql.query(statement).bind(number).bind(kept).bind(integer(oldest.get())))
+                .await?;
         }
         lease.execute(shared.sql.query(MOVE_OLDEST).bind(number).bind(kept)).await?;
     }

@@ -22,7 +22,7 @@ const MESSAGES: u64 = 40_000;
 const FILL: &str = "
 INSERT INTO chat.entries (room, seq, ordinal, own, id_high, id_low, authority, kind, body_kind, timeline, countable,
     sender, client_id, fingerprint, body)
-SELECT r.room, n, n, n, n << 16, r.room, 0, 0, 1, true, true, 'ann', 'c' || n, '', 'the meeting is at noon tomorrow ' || n
+SELECT r.room, n, n, n, n << 16, r.room, 0, 0, 1, true, true, 'ann', 'c' || n, decode(repeat('07', 16), 'hex'), 'the meeting is at noon tomorrow ' || n
 FROM chat.rooms r, generate_series(1, 40000) n ORDER BY n";
 const COUNT: &str =
     "UPDATE chat.rooms SET head = 40000, countable = 40000, last_activity = 1, last_id = 40000 << 16";
@@ -69,6 +69,19 @@ async fn ask(backend: &PostgresBackend, time: usize) {
     assert_eq!(rooms.rooms_of(&user("bob"), None, 50).await.unwrap().rooms.len(), 3);
     assert_eq!(rooms.members(&here, Some(&user("m")), 50).await.unwrap().members.len(), 50);
     assert!(rooms.memberships(&user("member-7"), &all).await.unwrap().iter().all(Option::is_some));
+
+    let archive = backend.archive();
+    let first = log.read(&here, ReadQuery::after(at(5_000)).with_limit(1)).await.unwrap().entries.remove(0);
+    let name = (here.clone(), first.sender.clone(), first.client_id.clone());
+    assert!(archive.rooms(&all).await.unwrap().iter().all(Option::is_some));
+    assert!(archive.admissions(&[(here.clone(), user("bob"))]).await.unwrap()[0].unwrap().member);
+    assert_eq!(
+        archive.copies(std::slice::from_ref(&name)).await.unwrap()[0].as_ref().unwrap().0.id,
+        first.position.id
+    );
+    assert!(archive.targets(&[(here.clone(), first.position.id)]).await.unwrap()[0].is_some());
+    let names = archive.names(&here, Seq::new(5_000).unwrap(), 100).await.unwrap();
+    assert_eq!((names.len(), &names[0].2), (100, &name.2));
 }
 
 /// Of the tables that grow, once nobody else is connected: the server counts when a connection ends.

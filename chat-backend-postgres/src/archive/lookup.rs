@@ -46,8 +46,11 @@ JOIN $chat.entries e ON e.id_high = x.high AND e.id_low = x.low AND e.room = r.r
 /// first one that is kept on.
 const NAMES: &str = "
 SELECT e.seq, e.sender, e.client_id FROM $chat.rooms r
-LEFT JOIN $chat.entries e ON e.room = r.room AND e.timeline IN (false, true)
-    AND e.seq > greatest($2, r.oldest - 1) AND e.seq <= greatest($2, r.oldest - 1) + $3
+LEFT JOIN LATERAL (
+    SELECT e.seq, e.sender, e.client_id FROM $chat.entries e
+    WHERE e.room = r.room AND e.timeline IN (false, true)
+        AND e.seq > greatest($2, r.oldest - 1) AND e.seq <= greatest($2, r.oldest - 1) + $3
+    ORDER BY e.seq LIMIT $3) e ON true
 WHERE r.id = $1 ORDER BY e.seq";
 
 /// Rows with the `place` that each answers, as a list with one answer per place.

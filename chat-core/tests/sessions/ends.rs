@@ -183,6 +183,32 @@ async fn new_credentials_that_expire_sooner_do_not_wait_for_a_log_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_credentials_do_not_have_the_log_read_again() {
+    let world = World::new();
+    let mut settings = quiet();
+    settings.room_buffer_entries = 2;
+    let log = CountingLog::new(world.store.message_log());
+    let chat = world.node_with(settings, log.clone());
+    with_members(&chat, &["ann"]).await;
+    let (ann, mut events) = connect(&chat, "ann").await;
+    ann.join(JoinRequest::new(room())).await.unwrap();
+    joined(&mut events).await;
+    let service = chat.system(user("service"));
+    for _ in 0..20 {
+        say(&service, "faster than ann reads").await;
+    }
+    log.hangs.store(true, Ordering::Relaxed);
+    let before = log.reads.load(Ordering::Relaxed);
+    let waits = tokio::spawn(async move { while events.next().await.is_some() {} });
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        ann.renew(&Credentials::token("ann")).await.unwrap();
+    }
+    assert_eq!(log.reads.load(Ordering::Relaxed), before + 1);
+    waits.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_does_not_wait_for_a_log_that_hangs() {
     let world = World::new();
     let mut settings = quiet();

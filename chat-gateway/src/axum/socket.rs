@@ -5,10 +5,7 @@ use std::io;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{
-        HeaderMap, HeaderValue,
-        header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE},
-    },
+    http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -50,10 +47,11 @@ pub(super) async fn upgrade(State(gateway): State<Gateway>, mut request: Request
     };
     let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
-        Err(error) => return no_handshake(error.to_string()),
+        Err(error) => return Problem::new("upgrade_required", error.to_string()).into_response(),
     };
     if request.extensions().get::<OnUpgrade>().is_none() {
-        return no_handshake("this connection cannot become a WebSocket");
+        let problem = Problem::new("upgrade_required", "this connection cannot become a WebSocket");
+        return problem.into_response();
     }
     if asks_for(request.headers(), json::SUBPROTOCOL) {
         let subprotocol = HeaderValue::from_static(json::SUBPROTOCOL);
@@ -77,16 +75,6 @@ pub(super) async fn upgrade(State(gateway): State<Gateway>, mut request: Request
         let outgoing = sink.with(|frame| ready(outgoing(frame)));
         json::serve(gateway.chat, credentials, limits, incoming, outgoing).await;
     });
-    response
-}
-
-/// What was missing, and, as HTTP and WebSocket have it, what to upgrade to.
-fn no_handshake(message: impl Into<String>) -> Response {
-    let mut response = Problem::new("upgrade_required", message).into_response();
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     response
 }
 

@@ -33,6 +33,12 @@ impl IntoResponse for Problem {
             // https://www.rfc-editor.org/rfc/rfc6750#section-3
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22: to what, and https://www.rfc-editor.org/rfc/rfc6455#section-4.4
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         if let Some(seconds) = self.retry_after_secs() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

@@ -123,3 +123,14 @@ async fn a_subscription_that_ended_hears_no_more() {
     let (message, body) = one.message().await;
     assert_eq!((message.header("subscription"), &body["content"]), (Some("again"), &"heard".into()));
 }
+
+#[tokio::test]
+async fn whoever_does_not_upgrade_hears_to_what() {
+    let study = Server::start().await;
+    let response = reqwest::get(format!("http://{}/stomp", study.address)).await.unwrap();
+    assert_eq!(response.status(), 426);
+    assert_eq!(response.headers()["upgrade"], "websocket");
+    assert_eq!(response.headers()["sec-websocket-version"], "13");
+    let problem: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(problem["code"], "upgrade_required");
+}
