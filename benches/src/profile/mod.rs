@@ -16,16 +16,24 @@ use crate::{
 /// What the table has rows for: the crates whose names begin so. Whatever is the kernel's, or memory's, is that, whoever asked for it.
 const AREAS: [(&str, &[&str]); 7] = [
     ("this library", &["chat_"]),
-    ("HTTP and WebSocket", &["axum", "hyper", "tungstenite", "tower", "http"]),
+    ("HTTP and WebSocket", &["axum", "hyper", "tungstenite", "tokio_tungstenite", "tower", "http"]),
     ("JSON", &["serde", "serde_json", "itoa", "simdutf8"]),
     ("PostgreSQL's client", &["sqlx"]),
-    ("tokio", &["tokio", "mio", "futures"]),
+    ("tokio and futures", &["tokio", "mio", "futures"]),
     (KERNEL, &[]),
     (MEMORY, &[]),
 ];
 const KERNEL: &str = "the kernel: network, waking up";
 const MEMORY: &str = "getting, copying and giving back memory";
 const REST: &str = "all else";
+
+/// What was found of a path.
+struct Profiled {
+    load: Load,
+    shares: Vec<f64>,
+    samples: u64,
+    asked: f64,
+}
 
 pub(crate) async fn run(programs: &Programs, document: &Document) -> Result<Section> {
     let folder = tempfile::tempdir()?;
@@ -40,7 +48,8 @@ pub(crate) async fn run(programs: &Programs, document: &Document) -> Result<Sect
             charts.push((format!("{name}/{file}"), format!("where the time goes: {}", load.title)));
         }
         let asked = memory::asked(programs, &load, folder.path()).await.with_context(|| load.title)?;
-        paths.push((load, shares(&sampled), asked));
+        let samples = sampled.iter().map(|(_, count)| count).sum();
+        paths.push(Profiled { load, shares: shares(&sampled), samples, asked });
     }
     Ok(section(&paths, charts))
 }
@@ -83,21 +92,27 @@ fn krate(frame: &str) -> &str {
     name.split("::").next().unwrap_or_default()
 }
 
-fn section(paths: &[(Load, Vec<f64>, f64)], charts: Vec<(String, String)>) -> Section {
+fn section(paths: &[Profiled], charts: Vec<(String, String)>) -> Section {
     let names = AREAS.iter().map(|(name, _)| *name).chain([REST]);
     let mut rows: Vec<Vec<String>> = names
         .enumerate()
         .map(|(row, name)| {
-            let cells = paths.iter().map(|(_, shares, _)| format!("{:.1} %", shares[row]));
+            let cells = paths.iter().map(|path| format!("{:.1} %", path.shares[row]));
             [name.to_owned()].into_iter().chain(cells).collect()
         })
         .collect();
-    let asked = paths.iter().map(|(load, _, asked)| format!("{asked:.2} for each {}", load.unit));
+    let samples = paths.iter().map(|path| path.samples.to_string());
+    rows.push(["samples".to_owned()].into_iter().chain(samples).collect());
+    let asked = paths.iter().map(|path| format!("{:.2} for each {}", path.asked, path.load.unit));
     rows.push(["memory is asked for".to_owned()].into_iter().chain(asked).collect());
-    let head = ["where"].into_iter().chain(paths.iter().map(|(load, ..)| load.title)).map(str::to_owned);
+    let head = ["where"].into_iter().chain(paths.iter().map(|path| path.load.title)).map(str::to_owned);
     let mut notes: Vec<String> =
-        paths.iter().map(|(load, ..)| format!("{}: {}", load.title, load.done)).collect();
-    notes.push("Of a stack that is in none of these, the nearest caller counts that is. How often memory is asked for comes of two more runs of different lengths: what the longer one asked for more often, by what it did more.".into());
+        paths.iter().map(|path| format!("{}: {}", path.load.title, path.load.done)).collect();
+    let counted = paths.iter().filter(|path| !path.load.counted.is_empty());
+    notes.extend(counted.map(|Profiled { load, .. }| {
+        format!("{}, while it is counted how often memory is asked for: {}", load.title, load.counted)
+    }));
+    notes.push("Of a stack that is in none of these, the nearest caller counts that is. How often memory is asked for comes of more runs, of different lengths: what the longer one asked for more often, by what it did more.".into());
     Section {
         title: "Where the time goes".into(),
         done: format!(

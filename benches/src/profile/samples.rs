@@ -94,12 +94,12 @@ fn stacks(file: &Path) -> Result<Vec<(String, u64)>> {
     Ok(stacks)
 }
 
-/// With names as they are in the source, and from the task on: what lies below it is the same everywhere.
+/// With names as they are in the source, and from the task on: what lies below it is the same everywhere. Without the name of the thread.
 fn readable(stack: &str) -> String {
     let frames: Vec<String> =
         stack.split(';').map(|frame| format!("{:#}", rustc_demangle::demangle(frame))).collect();
     let task = frames.iter().rposition(|frame| frame.ends_with("worker::Context::run_task"));
-    frames[task.map_or(0, |task| task + 1).min(frames.len() - 1)..].join(";")
+    frames[task.map_or(1, |task| task + 1).min(frames.len() - 1)..].join(";")
 }
 
 /// Draws them.
