@@ -5,6 +5,8 @@ mod load;
 mod memory;
 mod samples;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 
 use self::load::Load;
@@ -31,7 +33,8 @@ const REST: &str = "all else";
 struct Profiled {
     load: Load,
     shares: Vec<f64>,
-    samples: u64,
+    /// Of processor time.
+    seen: Duration,
     asked: f64,
 }
 
@@ -48,8 +51,8 @@ pub(crate) async fn run(programs: &Programs, document: &Document) -> Result<Sect
             charts.push((format!("{name}/{file}"), format!("where the time goes: {}", load.title)));
         }
         let asked = memory::asked(programs, &load, folder.path()).await.with_context(|| load.title)?;
-        let samples = sampled.iter().map(|(_, count)| count).sum();
-        paths.push(Profiled { load, shares: shares(&sampled), samples, asked });
+        let seen = Duration::from_nanos(sampled.iter().map(|(_, nanoseconds)| nanoseconds).sum());
+        paths.push(Profiled { load, shares: shares(&sampled), seen, asked });
     }
     Ok(section(&paths, charts))
 }
@@ -101,8 +104,8 @@ fn section(paths: &[Profiled], charts: Vec<(String, String)>) -> Section {
             [name.to_owned()].into_iter().chain(cells).collect()
         })
         .collect();
-    let samples = paths.iter().map(|path| path.samples.to_string());
-    rows.push(["samples".to_owned()].into_iter().chain(samples).collect());
+    let seen = paths.iter().map(|path| format!("{:.1} s", path.seen.as_secs_f64()));
+    rows.push(["all of it".to_owned()].into_iter().chain(seen).collect());
     let asked = paths.iter().map(|path| format!("{:.2} for each {}", path.asked, path.load.unit));
     rows.push(["memory is asked for".to_owned()].into_iter().chain(asked).collect());
     let head = ["where"].into_iter().chain(paths.iter().map(|path| path.load.title)).map(str::to_owned);

@@ -29,7 +29,7 @@ const STACK: &str = "dwarf,16384";
 /// What takes less of the time than this is not drawn, in percent.
 const LEAST: f64 = 0.2;
 
-/// The stacks of a server under this load, outermost first, with how often each was seen.
+/// The stacks of a server under this load, outermost first, with the nanoseconds that each was seen.
 pub(super) async fn of(programs: &Programs, load: &Load, folder: &Path) -> Result<Vec<(String, u64)>> {
     let running = load.start(programs, &[]).await?;
     let file = folder.join(format!("{}.data", load.name));
@@ -49,7 +49,17 @@ impl Recording {
     fn begin(pids: &[u32], file: &Path) -> Result<Self> {
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         let mut perf = Command::new("perf");
-        perf.args(["record", "--quiet", "--freq", &FREQUENCY.to_string(), "--call-graph", STACK, "--pid"]);
+        perf.args([
+            "record",
+            "--quiet",
+            "--event",
+            "cpu-clock",
+            "--freq",
+            &FREQUENCY.to_string(),
+            "--call-graph",
+            STACK,
+            "--pid",
+        ]);
         perf.arg(pids.join(",")).arg("--output").arg(file);
         let child = perf.stdin(Stdio::null()).spawn();
         Ok(Self(child.context("perf could not be started: install it (Debian: linux-perf)")?))

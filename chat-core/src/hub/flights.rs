@@ -1,14 +1,21 @@
+//! Reads of a room's log that sessions share: those that are under way, and for a moment what they brought.
+
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::{FutureExt, future::Shared};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::{
     Broadcast, Cursor, Head, ReadQuery, Result, RoomId, View, chat::Parts, error::SharedError, hub::LiveEntry,
 };
+
+/// For so long what follows a position is kept for others who come from there: when a node goes down, all of a room's sessions come
+/// back from the same position, but one after the other. Entries do not change; what came since is read from the page's end on.
+const KEPT: Duration = Duration::from_secs(2);
 
 /// A page of a room's log that sessions share, each entry encoded at most once per protocol.
 #[derive(Debug)]
@@ -59,10 +66,32 @@ type Flight = Shared<
     futures::future::Map<oneshot::Receiver<Answer>, fn(Result<Answer, oneshot::error::RecvError>) -> Answer>,
 >;
 
-/// Reads of one room that are under way, shared by all who ask for the same.
+/// Reads of one room, shared by all who ask for the same.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    under_way: Arc<Mutex<BTreeMap<Read, Flight>>>,
+    reads: Arc<Mutex<Reads>>,
+}
+
+#[derive(Debug, Default)]
+struct Reads {
+    flights: BTreeMap<Read, (u64, Flight)>,
+    /// How many there have been.
+    begun: u64,
+    /// Of the pages that are kept.
+    kept_bytes: usize,
+}
+
+impl Reads {
+    /// Ends a read, unless it was begun anew meanwhile.
+    fn remove(&mut self, read: &Read, number: u64) {
+        if self.flights.get(read).is_some_and(|(begun, _)| *begun == number) {
+            self.flights.remove(read);
+        }
+    }
+}
+
+fn lock(reads: &Mutex<Reads>) -> MutexGuard<'_, Reads> {
+    reads.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn landed(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
@@ -71,39 +100,78 @@ fn landed(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
 }
 
 impl Flights {
-    /// Reads, or waits for the read that is under way. It goes on whoever stops waiting.
+    /// Reads, or waits for the read that is under way, or takes what it brought a moment ago. It goes on whoever stops waiting.
     pub(crate) async fn read(&self, parts: &Arc<Parts>, room: &RoomId, read: Read) -> Result<Arc<LivePage>> {
-        let flight = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            match under_way.get(&read) {
-                Some(flight) => flight.clone(),
-                None => {
-                    let flight = self.start(parts, room, read.clone());
-                    under_way.insert(read, flight.clone());
-                    flight
-                }
-            }
-        };
-        flight.await.map_err(|error| error.to_error())
+        self.flight(parts, room, read, false).await.map_err(|error| error.to_error())
     }
 
-    fn start(&self, parts: &Arc<Parts>, room: &RoomId, read: Read) -> Flight {
+    /// Reads, or waits for the read that is under way.
+    pub(crate) async fn read_anew(
+        &self,
+        parts: &Arc<Parts>,
+        room: &RoomId,
+        read: Read,
+    ) -> Result<Arc<LivePage>> {
+        self.flight(parts, room, read, true).await.map_err(|error| error.to_error())
+    }
+
+    fn flight(&self, parts: &Arc<Parts>, room: &RoomId, read: Read, anew: bool) -> Flight {
+        let mut reads = lock(&self.reads);
+        match reads.flights.get(&read) {
+            Some((_, flight)) if !(anew && flight.peek().is_some()) => flight.clone(),
+            _ => {
+                reads.begun += 1;
+                let number = reads.begun;
+                let flight = self.start(parts.clone(), room.clone(), read.clone(), number);
+                reads.flights.insert(read, (number, flight.clone()));
+                flight
+            }
+        }
+    }
+
+    fn start(&self, parts: Arc<Parts>, room: RoomId, read: Read, number: u64) -> Flight {
         let (done, answer) = oneshot::channel();
-        let (parts, room, under_way) = (parts.clone(), room.clone(), self.under_way.clone());
+        let shared = self.reads.clone();
         tokio::spawn(async move {
             let result = match read.query() {
                 Ok(query) => parts.call("read", parts.log.read(&room, query)).await,
                 Err(error) => Err(error),
             };
-            under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&read);
             let answer = result.map_err(SharedError::new).map(|page| {
                 let entries = page.entries.into_iter().map(|entry| Arc::new(Broadcast::new(entry))).collect();
                 let (head, reaches_head, reaches_start) = (page.head, page.reaches_head, page.reaches_start);
                 Arc::new(LivePage { entries, head, reaches_head, reaches_start })
             });
+            let bytes = answer.as_ref().map_or(0, |page| len_bytes(&read, page));
+            let kept = {
+                let mut reads = lock(&shared);
+                let kept = bytes > 0 && reads.kept_bytes + bytes <= parts.settings.room_buffer_bytes;
+                if kept {
+                    reads.kept_bytes += bytes;
+                } else {
+                    reads.remove(&read, number);
+                }
+                kept
+            };
+            drop(parts);
             // Nobody waits any more: fine.
             let _ = done.send(answer);
+            if kept {
+                sleep(KEPT).await;
+                let mut reads = lock(&shared);
+                reads.kept_bytes -= bytes;
+                reads.remove(&read, number);
+            }
         });
         answer.map(landed as fn(_) -> _).shared()
+    }
+}
+
+/// Of a page that is worth keeping.
+fn len_bytes(read: &Read, page: &LivePage) -> usize {
+    match read {
+        Read::After { .. } => page.entries.iter().map(|entry| entry.value().len_bytes()).sum(),
+        // The newest page is for showing, and the one for memory is kept there.
+        Read::Newest { .. } | Read::Warm { .. } => 0,
     }
 }

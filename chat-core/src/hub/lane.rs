@@ -225,9 +225,14 @@ impl Lane {
         self.order(|order| order.pull(position, max, take)).unwrap_or(Pull::Idle)
     }
 
-    /// Reads a page, sharing the read with whoever wants the same.
+    /// Reads a page, sharing the read with whoever wants the same, or wanted it a moment ago.
     pub(crate) async fn read(&self, parts: &Arc<Parts>, read: Read) -> Result<Arc<LivePage>> {
         self.flights.read(parts, &self.room, read).await
+    }
+
+    /// Reads a page as it is now, sharing the read with whoever wants that, too.
+    pub(crate) async fn read_anew(&self, parts: &Arc<Parts>, read: Read) -> Result<Arc<LivePage>> {
+        self.flights.read_anew(parts, &self.room, read).await
     }
 
     /// Reads the newest entries into memory, once: sessions that come back together then need no read of their own. True

@@ -112,7 +112,7 @@ impl SessionEvents {
     /// The position is not of the log's present life. Where the log says that nothing this session has seen was lost, it goes
     /// on from there; otherwise it starts again.
     async fn restart(&mut self, link: &Arc<RoomLink>, position: Cursor) -> Result<()> {
-        match link.lane.read(&self.inner.parts, Read::after(&position, CATCH_UP_PAGE)).await {
+        match link.lane.read_anew(&self.inner.parts, Read::after(&position, CATCH_UP_PAGE)).await {
             Ok(page) if page.head.cursor.epoch != position.epoch => {
                 self.commit(link, &position, |cursor, out| {
                     let read = page.entries.last().map(|entry| entry.value().position.cursor.clone());

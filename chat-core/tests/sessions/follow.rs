@@ -243,6 +243,39 @@ async fn a_thousand_sessions_that_come_back_share_one_read() {
     assert_eq!(log.heads.load(Ordering::Relaxed), 1);
 }
 
+/// More than memory has, by sessions of which each has everything before the next one comes.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_come_back_one_after_the_other_share_what_was_read_a_moment_ago() {
+    const MISSED: u64 = 600;
+    let world = World::new();
+    let chat = world.node(quiet());
+    with_members(&chat, &["ann", "bob"]).await;
+    for n in 0..MISSED {
+        say(&chat.system(user("bob")), &n.to_string()).await;
+    }
+    let epoch = world.store.message_log().heads(&[room()]).await.unwrap().remove(0).unwrap().cursor.epoch;
+    let log = CountingLog::new(world.store.message_log());
+    let restarted = world.node_with(quiet(), log.clone());
+    let come_back = async || {
+        let (session, mut events) = connect(&restarted, "ann").await;
+        let request = JoinRequest::new(room()).after(format!("{epoch}.0").parse().unwrap());
+        session.join(request).await.unwrap();
+        assert!(matches!(joined(&mut events).await.0, JoinOutcome::Recovered));
+        for expected in 1..=MISSED {
+            assert_eq!(next_seq(&mut events).await, expected);
+        }
+    };
+    for _ in 0..20 {
+        come_back().await;
+    }
+    let reads = log.reads.swap(0, Ordering::Relaxed);
+    assert!((1..=3).contains(&reads), "{reads}");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    come_back().await;
+    let reads = log.reads.load(Ordering::Relaxed);
+    assert!(reads > 0, "nothing is kept for long");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_half_open_connection_does_not_disturb_the_new_one() {
     let world = World::new();
