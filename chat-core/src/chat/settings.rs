@@ -22,7 +22,7 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// Entries that a room with sessions keeps in memory. Default [`Settings::ROOM_BUFFER_ENTRIES`].
     pub room_buffer_entries: usize,
-    /// Bytes of entries that a room with sessions keeps in memory, and as many again for 2 s of what sessions that come back have read
+    /// Bytes of entries that a room with sessions keeps in memory, and four times as many for 2 s of what sessions that come back read
     /// from its log. Default [`Settings::ROOM_BUFFER_BYTES`].
     pub room_buffer_bytes: usize,
     /// How long a room without sessions is kept warm for a reconnect. Default 30 s.

@@ -16,6 +16,9 @@ use crate::{
 /// For so long what follows a position is kept for others who come from there: when a node goes down, all of a room's sessions come
 /// back from the same position, but one after the other. Entries do not change; what came since is read from the page's end on.
 const KEPT: Duration = Duration::from_secs(2);
+/// How many times the bytes of a room's buffer it may be: with the default settings all that is sent again after a break, of messages
+/// of 700 bytes.
+const KEPT_BUFFERS: usize = 4;
 
 /// A page of a room's log that sessions share, each entry encoded at most once per protocol.
 #[derive(Debug)]
@@ -144,8 +147,9 @@ impl Flights {
             });
             let bytes = answer.as_ref().map_or(0, |page| len_bytes(&read, page));
             let kept = {
+                let most = parts.settings.room_buffer_bytes.saturating_mul(KEPT_BUFFERS);
                 let mut reads = lock(&shared);
-                let kept = bytes > 0 && reads.kept_bytes + bytes <= parts.settings.room_buffer_bytes;
+                let kept = bytes > 0 && reads.kept_bytes + bytes <= most;
                 if kept {
                     reads.kept_bytes += bytes;
                 } else {
