@@ -259,8 +259,9 @@ async fn a_replica_is_told_from_a_server_that_refuses() {
     let mut hands = by_hand(server.url()).await;
     let folder = sqlx::query("SHOW data_directory").fetch_one(&mut hands).await.unwrap();
     let folder: String = folder.get(0);
+    // By the server, which may be in a container. It looks for it when it starts.
+    run(&mut hands, &format!("COPY (SELECT) TO '{folder}/standby.signal'")).await;
     server.stop().await.unwrap();
-    std::fs::write(format!("{folder}/standby.signal"), "").unwrap();
     server.start().await.unwrap();
     for _ in 0..2 {
         let refused = async {
