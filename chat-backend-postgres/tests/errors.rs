@@ -299,8 +299,8 @@ async fn a_process_of_the_server_that_crashes_ends_all_connections_and_loses_not
     // As the system's memory killer does: the server does not trust its memory any more, ends every process and recovers.
     let mut hands = by_hand(database.url()).await;
     let victim = number(&mut hands, "SELECT pg_backend_pid()::bigint").await;
-    // From where the server is: in a container another process has that number.
-    let kill = format!("COPY (SELECT) TO PROGRAM 'kill -s KILL {victim}'");
+    // From where the server is: in a container another process has that number. The one that asks for it waits until it is ended.
+    let kill = format!("COPY (SELECT) TO PROGRAM 'kill -s KILL {victim}; sleep 30'");
     let ended = sqlx::raw_sql(AssertSqlSafe(kill)).execute(&mut by_hand(server.url()).await).await;
     assert!(ended.is_err(), "the server ends the one that asked for it, too");
     // Why, it says in a mere notice before it hangs up.

@@ -80,7 +80,7 @@ pub(super) fn all() -> [Load; 3] {
             name: "catch-up",
             title: "catch-up",
             done: "2,000 connections break off and come back at once, each having missed 800 messages of 10 rooms, log in memory",
-            counted: "50 and 200 messages missed, by all connections and by a tenth of them, so that neither connecting nor sending counts",
+            counted: "50 and 200 messages missed, which the rooms have in memory, by all connections and by a tenth of them, so that neither connecting nor sending counts",
             unit: "message caught up",
             connections: 2_010,
             rooms: 10,

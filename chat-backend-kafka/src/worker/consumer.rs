@@ -1,11 +1,22 @@
 //! The thread that reads. It stays in the group whatever the store does, and blocks nobody else where librdkafka blocks.
 
-use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{
+    ops::ControlFlow,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{self, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
 
-use futures::FutureExt as _;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
+    error::KafkaResult,
+    message::BorrowedMessage,
 };
 use tokio::{
     runtime,
@@ -117,6 +128,16 @@ async fn run(shared: &Arc<Shared>, client: &ClientConfig, lanes: Vec<mpsc::Sende
     }
 }
 
+/// Whether somebody wants to be asked again.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 struct Consuming<'s> {
     shared: &'s Arc<Shared>,
     consumer: StreamConsumer<Context>,
@@ -184,27 +205,26 @@ impl<'s> Consuming<'s> {
             let may_read = self.hold_up();
             let wake_at = self.wake_at();
             let shared = Arc::clone(self.shared);
-            let is_drained = tokio::select! {
+            let drained = tokio::select! {
                 biased;
-                _ = self.stop.changed() => false,
+                _ = self.stop.changed() => Ok(false),
                 message = self.consumer.recv(), if may_read => {
-                    let taken = take(self.shared, message);
-                    if let Err(error) = taken.and_then(|then| self.then(then)) {
-                        return End::Failed(error);
-                    }
-                    match self.drain() {
-                        Ok(is_drained) => is_drained,
-                        Err(error) => return End::Failed(error),
-                    }
+                    let taken = take(self.shared, message).and_then(|then| self.then(then));
+                    taken.and_then(|()| self.drain())
                 }
-                // These have their turn only while there is nothing to read.
-                () = shared.changed.notified() => may_read,
-                () = sleep_until(wake_at) => may_read,
+                () = shared.changed.notified() => self.drain_if(may_read),
+                () = sleep_until(wake_at) => self.drain_if(may_read),
             };
-            if is_drained {
-                self.shared.ledger().drained();
+            match drained {
+                Ok(true) => self.shared.ledger().drained(),
+                Ok(false) => {}
+                Err(error) => return End::Failed(error),
             }
         }
+    }
+
+    fn drain_if(&mut self, may_read: bool) -> Result<bool, KafkaError> {
+        if may_read { self.drain() } else { Ok(false) }
     }
 
     /// Takes what is there already, up to a batch. Answers whether that was all.
@@ -213,11 +233,25 @@ impl<'s> Consuming<'s> {
             if self.shared.ledger().is_full() {
                 return Ok(false);
             }
-            let Some(message) = self.consumer.recv().now_or_never() else { return Ok(true) };
+            let Some(message) = self.fetched() else { return Ok(true) };
             let then = take(self.shared, message)?;
             self.then(then)?;
         }
         Ok(false)
+    }
+
+    /// The next of what is there already. The client also says that it has nothing when it has dealt with something else, such as
+    /// statistics: then it wants to be asked again at once.
+    fn fetched(&self) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        loop {
+            match pin!(self.consumer.recv()).poll(&mut task::Context::from_waker(&waker)) {
+                Poll::Ready(message) => return Some(message),
+                Poll::Pending if woken.0.swap(false, Ordering::AcqRel) => {}
+                Poll::Pending => return None,
+            }
+        }
     }
 
     fn then(&self, then: Then) -> Result<(), KafkaError> {

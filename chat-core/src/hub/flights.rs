@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// For so long what follows a position is kept for others who come from there: when a node goes down, all of a room's sessions come
-/// back from the same position, but one after the other. Entries do not change; what came since is read from the page's end on.
+/// back from the same position, but one after the other. What came since is read from the page's end on: also what changed its entries,
+/// which are given as they were, as those in memory are.
 const KEPT: Duration = Duration::from_secs(2);
 /// How many times the bytes of a room's buffer it may be: with the default settings all that is sent again after a break, of messages
 /// of 700 bytes.
@@ -98,7 +99,7 @@ fn lock(reads: &Mutex<Reads>) -> MutexGuard<'_, Reads> {
 }
 
 fn landed(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
-    // The reading task never drops its sender unsent, short of a runtime that ends.
+    // The reading task never drops its sender unsent, short of a runtime that ends or a log that panics.
     answer.unwrap_or_else(|_| Err(SharedError::new(crate::Error::Draining)))
 }
 
@@ -121,7 +122,10 @@ impl Flights {
     fn flight(&self, parts: &Arc<Parts>, room: &RoomId, read: Read, anew: bool) -> Flight {
         let mut reads = lock(&self.reads);
         match reads.flights.get(&read) {
-            Some((_, flight)) if !(anew && flight.peek().is_some()) => flight.clone(),
+            // What failed is tried again, also where a log has panicked.
+            Some((_, flight)) if !flight.peek().is_some_and(|landed| anew || landed.is_err()) => {
+                flight.clone()
+            }
             _ => {
                 reads.begun += 1;
                 let number = reads.begun;

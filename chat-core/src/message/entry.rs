@@ -107,6 +107,11 @@ pub struct Reactions {
 impl Reactions {
     /// At most this many users are named.
     pub const MAX_USERS: usize = 100;
+
+    fn len_bytes(&self) -> usize {
+        let users: usize = self.users.iter().map(|user| size_of::<UserId>() + user.as_str().len()).sum();
+        size_of::<Self>() + users
+    }
 }
 
 /// What later entries have made of a message by the time it was read.
@@ -165,6 +170,7 @@ impl StoredMessage {
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         let body = self.content.body().map_or(0, Body::len_bytes);
-        size_of::<Self>() + self.client_id.as_str().len() + self.sender.as_str().len() + body
+        let reactions: usize = self.state.reactions.iter().map(Reactions::len_bytes).sum();
+        size_of::<Self>() + self.client_id.as_str().len() + self.sender.as_str().len() + body + reactions
     }
 }
